@@ -1,0 +1,1 @@
+"""Data: readers, generators, neighbour lists and padded batches of graphs."""
