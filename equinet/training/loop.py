@@ -1,0 +1,145 @@
+"""Train a config in a workdir from wherever it stands; evaluate what came out."""
+
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import nnx
+from ml_collections import ConfigDict
+
+from equinet.training.checkpoint import Checkpoints
+from equinet.training.config import make_importable
+from equinet.training.interruption import Interruption
+from equinet.training.mesh import initialize_distributed
+from equinet.training.metrics import plain
+from equinet.training.run import Run, load_arrays
+from equinet.training.settings import training_config
+from equinet.training.state import FlatModel, named_arrays, shape_structs
+from equinet.training.task import load_task
+from equinet.training.workdir import Workdir, read_config, read_origin
+
+
+def train(
+    config: ConfigDict, workdir: str | Path, *, source: str = "", progress: bool | None = None
+) -> dict[str, Any]:
+    """Trains, or resumes what the workdir holds, or returns the result of a finished run.
+
+    Args:
+        config: What `load_config` returned.
+        workdir: Folder of the run.
+        source: The config's name in the result, "configs/x.py:argument".
+        progress: A bar on stderr; None where stderr is a terminal.
+
+    Returns:
+        The result that is also in result.json; "status" is "finished", or "stopped" with the
+        "reason" ("SIGTERM", "SIGINT", "max_minutes") where the same call goes on later.
+
+    Raises:
+        ValueError: The config or the workdir is wrong.
+        FloatingPointError: A loss or gradient was not finite.
+        OSError: A checkpoint could not be written.
+    """
+    began = time.monotonic()
+    settings = training_config(config)
+    initialize_distributed(settings)
+    folder = Workdir(workdir, config, source, writes=jax.process_index() == 0)
+    try:
+        result = folder.result(settings.steps)
+        if result is not None:
+            return result
+        run = Run(config, settings, folder, progress)
+        try:
+            minutes = settings.max_minutes
+            reason = _run_steps(run, None if minutes is None else began + 60 * minutes)
+            report = {} if reason else run.finish()
+            result = _result(run, source, reason, report)
+        finally:
+            run.close()
+        return plain(result) if reason else folder.write_result(result)
+    finally:
+        folder.close()
+
+
+def evaluate(workdir: str | Path, data: str | None = None) -> dict[str, Any]:
+    """The report of the task on the best model of a workdir.
+
+    Args:
+        workdir: Folder of a training.
+        data: A file to evaluate on; the task's own test split where it is None.
+
+    Raises:
+        FileNotFoundError: The folder is not of a training, or has no model yet.
+    """
+    config, origin, began = read_config(workdir), read_origin(workdir), time.monotonic()
+    if origin["config"]:
+        make_importable(Path(origin["root"]) / Path(origin["config"].partition(".py")[0] + ".py"))
+    report = load_task(str(config.task)).evaluate(config, Path(workdir), data)
+    head = {"command": "evaluate", "config": origin["config"], "workdir": str(workdir)}
+    tail = {"seconds": round(time.monotonic() - began, 3), **_machine()}
+    return plain({**head, "data": data, "metrics": {}, "equivariance_error": {}, **report, **tail})
+
+
+def load_best(workdir: str | Path, model: nnx.Module) -> dict[str, Any]:
+    """Writes the parameters of the best validation into `model`, built anew by the task.
+
+    Returns:
+        {"step": ..., "value": the selection metric, "metrics": all of that validation}.
+
+    Raises:
+        FileNotFoundError: The workdir has no best model yet.
+        ValueError: The model has other arrays than the one that was trained.
+    """
+    folder = Path(workdir) / "best"
+    checkpoints = Checkpoints(folder) if folder.is_dir() else None
+    steps = checkpoints.steps() if checkpoints else []
+    if checkpoints is None or not steps:
+        raise FileNotFoundError(f"no trained model in {folder}: train until the first validation")
+    flat = FlatModel(model)
+    params, rest = flat.split(model)
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    like = shape_structs(named_arrays({"params": params, "rest": rest}), here)
+    arrays, meta = checkpoints.restore(steps[-1], like)
+    checkpoints.close()
+    load_arrays(flat, model, arrays)
+    return meta
+
+
+def _run_steps(run: Run, deadline: float | None) -> str:
+    with Interruption(deadline) as interruption:
+        while run.done < run.settings.steps:
+            agree = run.advance()
+            reason = interruption.reason(agree)
+            if reason and run.done < run.settings.steps:
+                run.save()
+                return reason
+    return ""
+
+
+def _result(run: Run, source: str, reason: str, report: dict[str, Any]) -> dict[str, Any]:
+    status = {"status": "stopped", "reason": reason} if reason else {"status": "finished"}
+    return {
+        "command": "train",
+        "config": source,
+        "workdir": str(run.folder.path),
+        **status,
+        "steps": run.done,
+        "metrics": {},
+        "equivariance_error": {},
+        **run.summary(),
+        **report,
+        **_machine(),
+    }
+
+
+def _machine() -> dict[str, Any]:
+    stats = jax.local_devices()[0].memory_stats() or {}
+    peak = stats.get("peak_bytes_in_use")
+    if peak is None:  # the CPU: all of the process, which Linux counts in kilobytes
+        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    kind = jax.devices()[0].device_kind
+    return {
+        "peak_memory_mb": round(peak / 1e6, 1),
+        "device": kind if jax.device_count() == 1 else f"{jax.device_count()} x {kind}",
+    }

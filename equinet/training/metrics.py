@@ -1,0 +1,155 @@
+"""Where numbers go while a run is under way: metrics.jsonl, TensorBoard, a progress line."""
+
+import importlib
+import importlib.util
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: numpy scalars and arrays unpacked, NaN and infinity as null.
+
+    >>> plain({"loss": np.float32(0.5), "error": float("nan")})
+    {'loss': 0.5, 'error': None}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(np.asarray(value).tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, bool | int | str | None) else str(value)
+
+
+class MetricsWriter:
+    """One JSON object a line in metrics.jsonl, and TensorBoard files where tensorboardX is there.
+
+    Args:
+        workdir: The folder of the run.
+        step: The step at which the run goes on: records after it are dropped, so that a
+            resumed run repeats none.
+        active: False on every process but the first, where nothing is written.
+    """
+
+    def __init__(self, workdir: Path, step: int, active: bool = True) -> None:
+        self._path, self._active, self._board = workdir / "metrics.jsonl", active, None
+        if not active:
+            return
+        records = [record for record in read_metrics(workdir) if record["step"] <= step]
+        write_atomically(self._path, "".join(json.dumps(record) + "\n" for record in records))
+        if importlib.util.find_spec("tensorboardX"):
+            board = importlib.import_module("tensorboardX")
+            self._board = board.SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+
+    def write(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
+        """Appends one record: the step, its kind ("train", "validation") and the values."""
+        if not self._active:
+            return
+        record = {"step": step, "kind": kind, **plain(values)}
+        with self._path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        if self._board is not None:
+            for name, value in record.items():
+                if isinstance(value, int | float) and name != "step":
+                    self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def close(self) -> None:
+        """Flushes the TensorBoard files."""
+        if self._board is not None:
+            self._board.close()
+
+
+def read_metrics(workdir: Path) -> list[dict[str, Any]]:
+    """The records of metrics.jsonl; a last line cut by a kill is left out."""
+    path = workdir / "metrics.jsonl"
+    records = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
+class Progress:
+    """A line on stderr: a bar that rewrites itself on a terminal, else a line now and then.
+
+    Args:
+        steps: Steps of the whole run.
+        bar: True for the bar, False for plain lines, None to ask whether `stream` is a terminal.
+        active: False on every process but the first.
+        stream: Where to write.
+    """
+
+    def __init__(
+        self,
+        steps: int,
+        bar: bool | None = None,
+        active: bool = True,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._steps, self._active, self._stream = steps, active, stream or sys.stderr
+        self._bar = self._stream.isatty() if bar is None else bar
+        self._last = -math.inf
+        self._open = False
+
+    def show(self, step: int, loss: float, rate: float, interval: float = 10.0) -> None:
+        """Shows the step, the loss, steps a second and the time left.
+
+        Args:
+            step: Steps done.
+            loss: Of the last of them.
+            rate: Steps a second.
+            interval: Seconds between two plain lines.
+        """
+        now = time.monotonic()
+        if not self._active or (not self._bar and now - self._last < interval < math.inf):
+            return
+        self._last = now
+        left = _clock((self._steps - step) / rate) if rate > 0 else "?"
+        text = f"step {step}/{self._steps}  loss {loss:.4g}  {rate:.3g} steps/s  left {left}"
+        if self._bar:
+            done = int(24 * step / self._steps)
+            text = f"\r[{'#' * done}{'.' * (24 - done)}] {text}\x1b[K"
+        self._open = self._bar
+        self._stream.write(text if self._bar else text + "\n")
+        self._stream.flush()
+
+    def note(self, text: str) -> None:
+        """Writes one line below the bar."""
+        if self._active:
+            self._stream.write(("\n" if self._open else "") + text + "\n")
+            self._stream.flush()
+            self._open = False
+
+    def close(self) -> None:
+        """Ends the line of the bar."""
+        if self._open:
+            self._stream.write("\n")
+            self._open = False
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file that other readers, and a killed run, see whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -1,0 +1,185 @@
+"""The folder of a run: which config it belongs to, what it has reached, what it found."""
+
+import fcntl
+import importlib.metadata
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from ml_collections import ConfigDict
+
+from equinet.training.config import config_root, flatten, from_json, split_source, to_json
+from equinet.training.metrics import plain, write_atomically
+
+# What may change between two commands on one workdir: it says how long, how often and where,
+# not what is trained.
+RESUMABLE = frozenset(
+    ["data_dir"]
+    + [
+        f"training.{name}"
+        for name in (
+            "steps",
+            "log_every",
+            "validate_every",
+            "checkpoint_every",
+            "keep_checkpoints",
+            "mesh",
+            "parameter_axis",
+            "distributed",
+            "max_minutes",
+            "read_threads",
+            "prefetch",
+        )
+    ]
+)
+
+
+class Workdir:
+    """The folder of one run, held by one process at a time.
+
+    Args:
+        path: The folder, made where it is missing.
+        config: The run's config; a folder of another experiment is refused.
+        source: The config as the command named it, "configs/x.py:argument".
+        writes: False on every process but the first, which reads only.
+
+    Raises:
+        ValueError: The folder belongs to another experiment or to a run under way.
+    """
+
+    def __init__(self, path: str | Path, config: ConfigDict, source: str, writes: bool) -> None:
+        self.path, self.config, self.source, self.writes = Path(path), config, source, writes
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"--workdir={path} is a file, expected a folder")
+        self._lock: TextIO | None = None
+        if writes:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+        self._compare()
+        if writes:
+            write_atomically(self.path / "config.json", to_json(config))
+            write_atomically(self.path / "run.json", json.dumps(self._origin(), indent=2) + "\n")
+
+    def write_model_spec(self, spec: Mapping[str, Any]) -> None:
+        """Writes model.json, from which the task rebuilds the model."""
+        if self.writes:
+            write_atomically(self.path / "model.json", json.dumps(plain(spec), indent=2) + "\n")
+
+    def write_result(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """Writes result.json and returns what it holds."""
+        text = json.dumps(plain(result)) + "\n"
+        if self.writes:
+            write_atomically(self.path / "result.json", text)
+        return json.loads(text)
+
+    def result(self, steps: int) -> dict[str, Any] | None:
+        """The result of a finished run of `steps` steps, None where the run goes on.
+
+        Raises:
+            ValueError: The run has gone further than `steps`.
+        """
+        path = self.path / "result.json"
+        if not path.exists():
+            return None
+        result = json.loads(path.read_text())
+        self.refuse_shorter(result["steps"], steps)
+        return result if result["steps"] == steps else None
+
+    def refuse_shorter(self, done: int, steps: int) -> None:
+        """Raises ValueError where the run is past the `steps` asked for."""
+        if done > steps:
+            raise ValueError(
+                f"{self.path} is at step {done} already, training.steps={steps}: ask for {done} "
+                "or more, or use a fresh --workdir"
+            )
+
+    def close(self) -> None:
+        """Lets another process have the folder."""
+        if self._lock is not None:
+            self._lock.close()
+
+    def _take_lock(self) -> None:
+        self._lock = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"another run is under way in {self.path}") from error
+        except OSError:  # a file system without locks
+            pass
+
+    def _compare(self) -> None:
+        path = self.path / "config.json"
+        if not path.exists():
+            if (self.path / "checkpoints").exists():
+                raise ValueError(f"{self.path} holds checkpoints but no config.json: use another")
+            return
+        old, new = flatten(_read_config(path)), flatten(self.config)
+        for key in sorted((set(old) | set(new)) - RESUMABLE):
+            there, here = (repr(flat[key]) if key in flat else "absent" for flat in (old, new))
+            if there != here:
+                raise ValueError(
+                    f"{self.path} belongs to another experiment: config.{key} is {there} there "
+                    f"and {here} here; use a fresh --workdir or the same settings"
+                )
+
+    def _origin(self) -> dict[str, Any]:
+        root = str(config_root(split_source(self.source)[0])) if self.source else ""
+        packages = ("equinet", "jax", "flax", "optax", "orbax-checkpoint", "grain")
+        versions = {name: _version(name) for name in packages}
+        return {"config": self.source, "root": root, "git": _git(root), "versions": versions}
+
+
+def read_config(workdir: str | Path) -> ConfigDict:
+    """The config of the run in a workdir.
+
+    Raises:
+        FileNotFoundError: The folder is not of a run.
+    """
+    path = Path(workdir) / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no config.json in {workdir}: expected the --workdir of a training"
+        )
+    return _read_config(path)
+
+
+def read_origin(workdir: str | Path) -> dict[str, Any]:
+    """The name and the root of the config of the run in a workdir, and the versions it used."""
+    path = Path(workdir) / "run.json"
+    return json.loads(path.read_text()) if path.exists() else {"config": "", "root": ""}
+
+
+def load_model_spec(workdir: str | Path) -> dict[str, Any]:
+    """What the task wrote to rebuild its model (`Experiment.model_spec`).
+
+    Raises:
+        FileNotFoundError: The folder is not of a run.
+    """
+    path = Path(workdir) / "model.json"
+    if not path.exists():
+        raise FileNotFoundError(f"no model.json in {workdir}: expected the --workdir of a training")
+    return json.loads(path.read_text())
+
+
+def _read_config(path: Path) -> ConfigDict:
+    try:
+        return from_json(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON ({error}): it was altered by hand") from error
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _git(root: str) -> str:
+    command = ["git", "-C", root or ".", "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
