@@ -1,0 +1,1 @@
+"""Scientific questions (`tasks`) and speed questions (`benchmarks`) asked with equinet."""

@@ -1,0 +1,1 @@
+"""One speed question a file: `python -m experiments.benchmarks.<op>`."""

@@ -1,0 +1,84 @@
+"""Rows of benchmarks: what they hold, the table that shows them and the file that keeps them.
+
+A row has the keys `benchmark`, `case`, `library`, `version`, `direction`, `part`, `median_ms`,
+`p10_ms`, `p90_ms`, `compile_s`, `temp_mb`, `peak_mb`, `floor_ms`, `ratio_to_equinet` and
+`parameters`; one that could not be measured has `error` in place of the numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+OURS = "equinet"
+Row = dict[str, Any]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a markdown table; what all cases share stands above it."""
+    cases = [row["case"] for row in rows]
+    shared = {k: v for k, v in cases[0].items() if all(k in c and c[k] == v for c in cases)}
+    heads = ["case", "library", "direction", "median ms", "p10 to p90", "ratio", "compile s"]
+    heads += ["temp MB", "peak MB", "of ceiling", "parameters"]
+    lines = [heads]
+    for row in rows:
+        case = case_text({k: v for k, v in row["case"].items() if k not in shared})
+        direction = " ".join(filter(None, [row["direction"], row.get("part")]))
+        first = [case or "all", row["library"], direction]
+        if "error" in row:
+            lines.append([*first, row["error"], *[""] * (len(heads) - 4)])
+            continue
+        share = row["floor_ms"] and f"{100 * row['floor_ms'] / row['median_ms']:.0f} %"
+        numbers = [short(row[k]) for k in ("ratio_to_equinet", "compile_s", "temp_mb", "peak_mb")]
+        spread = f"{short(row['p10_ms'])} to {short(row['p90_ms'])}"
+        parameters = row.get("parameters")
+        last = [share or "-", "-" if parameters is None else f"{parameters:,}"]
+        lines.append([*first, short(row["median_ms"]), spread, *numbers, *last])
+    above = f"{rows[0]['benchmark']}: {case_text(shared)}".rstrip(": ")
+    return f"{above}\n\n{markdown(lines)}"
+
+
+def case_text(case: Mapping[str, Any]) -> str:
+    """A case in words.
+
+    >>> case_text({"size": "mace", "atoms": 27})
+    'mace, atoms=27'
+    """
+    return ", ".join(v if isinstance(v, str) else f"{k}={v}" for k, v in case.items())
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A markdown table with aligned columns; the first line is its head.
+
+    >>> print(markdown([["a", "b"], ["1", "234"]]))
+    | a   | b   |
+    | --- | --- |
+    | 1   | 234 |
+    """
+    head, *body = lines
+    lines = [head, ["---"] * len(head), *body]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    padded = ([c.ljust(w) for c, w in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+
+
+def short(value: float | None) -> str:
+    """Three significant digits; large numbers whole.
+
+    >>> short(1234.5), short(0.012345), short(None)
+    ('1234', '0.0123', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
+
+
+def report(rows: Sequence[Row], file: pathlib.Path | None) -> None:
+    """Prints the table and writes the rows to `file`, one JSON object a line."""
+    sys.stdout.write(table(rows) + "\n")
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))

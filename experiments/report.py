@@ -1,0 +1,124 @@
+"""Committed results as tables and figures: `python -m experiments.report <name> [--figure FILE]`.
+
+Reads `experiments/results/<name>.jsonl` (trainings: the run's JSON line plus minutes, hardware and
+perhaps `curve`, pairs of minutes and a metric) and `experiments/benchmarks/results/<name>.jsonl`
+(timings), whichever are there. The tables go to stdout as markdown; the figure, where matplotlib is
+installed, beside the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.benchmarks.rows import case_text, markdown, short, table
+
+HERE = pathlib.Path(__file__).parent
+FOLDERS = (HERE / "results", HERE / "benchmarks" / "results")
+COLUMNS = ("library", "config", "seed", "steps", "parameters", "minutes")
+LAST_COLUMNS = ("atoms_per_second", "hardware")
+
+
+def read(file: pathlib.Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file.
+
+    Raises:
+        ValueError: A line is not a JSON object.
+    """
+    rows = []
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{file}, line {number}: {error}") from None
+        if not isinstance(row, dict):
+            raise ValueError(f"{file}, line {number}: got {line[:40]!r}, expected a JSON object")
+        rows.append(row)
+    return rows
+
+
+def trainings_table(rows: Sequence[dict[str, Any]]) -> str:
+    """One line for each training; a column for whatever at least one of them states."""
+    flat = [
+        {
+            **{name: row[name] for name in COLUMNS if name in row},
+            **row.get("metrics", {}),
+            **{f"equivariance {k}": v for k, v in row.get("equivariance_error", {}).items()},
+            **{name: row[name] for name in LAST_COLUMNS if name in row},
+        }
+        for row in rows
+    ]
+    names = list(dict.fromkeys(name for row in flat for name in row))
+    order = [name for name in names if name not in LAST_COLUMNS]
+    order += [name for name in LAST_COLUMNS if name in names]
+    return markdown([order, *([_cell(row.get(name)) for name in order] for row in flat)])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.1e}" if 0 < abs(value) < 1e-3 else short(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "-" if value is None else str(value)
+
+
+def draw(trainings: Sequence[dict[str, Any]], timings: Sequence[dict[str, Any]], axes: Any) -> None:
+    """Draws learning curves if there are any, else the medians of the timings as bars."""
+    curves = [row for row in trainings if row.get("curve")]
+    for row in curves:
+        minutes, values = zip(*row["curve"], strict=True)
+        axes.plot(minutes, values, marker=".", label=row.get("library", row.get("config")))
+    if curves:
+        axes.set(xlabel="minutes", ylabel=curves[0].get("curve_metric", "metric"), yscale="log")
+        axes.legend()
+        return
+    timings = [row for row in timings if "error" not in row]
+    labels = [f"{case_text(row['case'])} {row['library']} {row['direction']}" for row in timings]
+    axes.barh(labels, [row["median_ms"] for row in timings])
+    axes.set(xlabel="ms, median", xscale="log")
+    axes.invert_yaxis()
+
+
+def save_figure(
+    trainings: Sequence[dict[str, Any]], timings: Sequence[dict[str, Any]], file: pathlib.Path
+) -> bool:
+    """Writes the figure; False without matplotlib, or if there is nothing to draw."""
+    if not any(row.get("curve") for row in trainings) and not timings:
+        return False
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    figure = Figure(figsize=(7, max(4.0, 0.3 * len(timings))), layout="constrained")
+    draw(trainings, timings, figure.add_subplot())
+    figure.savefig(file)
+    return True
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; gives back its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", help="a task or a benchmark, as its file of results is called")
+    parser.add_argument("--figure", type=pathlib.Path, help="default: <name>.svg by the results")
+    chosen = parser.parse_args(arguments)
+    files = [folder / f"{chosen.name}.jsonl" for folder in FOLDERS]
+    found = [file for file in files if file.exists()]
+    if not found:
+        known = sorted(file.stem for folder in FOLDERS for file in folder.glob("*.jsonl"))
+        sys.stderr.write(f"no results for {chosen.name!r}, expected one of {known}\n")
+        return 2
+    trainings, timings = ([*read(file)] if file.exists() else [] for file in files)
+    tables = [trainings_table(trainings)] if trainings else []
+    sys.stdout.write("\n\n".join(tables + ([table(timings)] if timings else [])) + "\n")
+    figure = chosen.figure or found[0].with_suffix(".svg")
+    if save_figure(trainings, timings, figure):
+        sys.stderr.write(f"figure: {figure}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+import json
+import pathlib
+import sys
+from typing import Any
+
+import pytest
+
+from experiments import report
+
+TRAINING = {
+    "command": "equinet train --config=configs/potential.py",
+    "config": "potential",
+    "seed": 0,
+    "parameters": 106912,
+    "metrics": {"force_mae_mev_per_angstrom": 16.54, "energy_mae_mev": 1.25},
+    "equivariance_error": {"float32": 7e-6, "float64": 2.5e-14},
+    "minutes": 1.5,
+    "hardware": "2 cores",
+    "curve": [[0.1, 60.0], [0.5, 25.0], [1.5, 16.5]],
+    "curve_metric": "force MAE, meV/A",
+}
+TIMING = {
+    "benchmark": "potential",
+    "case": {"size": "small"},
+    "library": "equinet",
+    "direction": "train_step",
+    "median_ms": 30.0,
+    "p10_ms": 29.0,
+    "p90_ms": 33.0,
+    "compile_s": 2.0,
+    "temp_mb": 50.0,
+    "peak_mb": 900.0,
+    "floor_ms": None,
+    "ratio_to_equinet": 1.0,
+    "parameters": 1000,
+}
+MISSING = {**{k: TIMING[k] for k in ("benchmark", "case", "direction")}, "library": "peer"}
+
+
+@pytest.fixture
+def folders(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> list[pathlib.Path]:
+    made = [tmp_path / "results", tmp_path / "benchmarks"]
+    for folder in made:
+        folder.mkdir()
+    monkeypatch.setattr(report, "FOLDERS", tuple(made))
+    return made
+
+
+def write(folder: pathlib.Path, name: str, rows: list[dict[str, Any]]) -> None:
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_trainings_and_timings_are_tables(
+    folders: list[pathlib.Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = {"config": "other", "metrics": {"accuracy": 0.5}}
+    write(folders[0], "potential.jsonl", [TRAINING, other])
+    write(folders[1], "potential.jsonl", [TIMING, {**MISSING, "error": "not installed"}])
+    assert report.main(["potential"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    head = [cell.strip() for cell in lines[0].strip("|").split("|")]
+    cells = dict(zip(head, (c.strip() for c in lines[2].strip("|").split("|")), strict=True))
+    assert cells["force_mae_mev_per_angstrom"] == "16.5"
+    assert cells["equivariance float64"] == "2.5e-14"
+    assert cells["parameters"] == "106,912"
+    assert cells["accuracy"] == "-"
+    assert head[-1] == "hardware"
+    assert any("equinet" in line and "30.0" in line for line in lines)
+    assert any("peer" in line and "not installed" in line for line in lines)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_figure(folders: list[pathlib.Path], tmp_path: pathlib.Path, which: int) -> None:
+    pytest.importorskip("matplotlib")
+    write(folders[which], "potential.jsonl", [[TRAINING, TIMING][which]])
+    assert report.main(["potential", "--figure", str(tmp_path / "figure.svg")]) == 0
+    assert "<svg" in (tmp_path / "figure.svg").read_text()
+    assert report.main(["potential"]) == 0
+    assert (folders[which] / "potential.svg").exists()
+
+
+def test_without_matplotlib_there_are_still_tables(
+    folders: list[pathlib.Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    write(folders[0], "potential.jsonl", [TRAINING])
+    assert report.main(["potential"]) == 0
+    assert "16.5" in capsys.readouterr().out
+    assert not (folders[0] / "potential.svg").exists()
+
+
+def test_an_unknown_name_names_the_known_ones(
+    folders: list[pathlib.Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(folders[0], "potential.jsonl", [TRAINING])
+    assert report.main(["potentail"]) == 2
+    assert "['potential']" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["{", "[1]"])
+def test_a_malformed_line_is_named(folders: list[pathlib.Path], line: str) -> None:
+    (folders[0] / "potential.jsonl").write_text(json.dumps(TRAINING) + "\n" + line + "\n")
+    with pytest.raises(ValueError, match=r"potential\.jsonl, line 2"):
+        report.main(["potential"])
