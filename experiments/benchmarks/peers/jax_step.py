@@ -16,12 +16,38 @@ import optax
 from experiments.benchmarks.peers.force_checks import force_checks
 from experiments.benchmarks.worker import Prepared
 
+_B1 = 0.9  # of Adam
+Evaluate = Callable[[Any, Any, jax.Array], tuple[jax.Array, jax.Array]]
+
+
+def training_step(
+    evaluate: Evaluate, optimiser: optax.GradientTransformation
+) -> Callable[..., tuple[Any, Any]]:
+    """The step as a function of parameters, optimiser state, graph, positions and the labels.
+
+    The loss is the mean squared error of the energies per atom plus that of the forces.
+    """
+
+    def loss(
+        parameters: Any, graph: Any, positions: jax.Array, energy: jax.Array, forces: jax.Array
+    ) -> jax.Array:
+        found_energy, found_forces = evaluate(parameters, graph, positions)
+        atoms = len(positions) / len(energy)
+        energy_loss = jnp.mean(((found_energy - energy) / atoms) ** 2)
+        return energy_loss + jnp.mean((found_forces - forces) ** 2)
+
+    def step(parameters: Any, state: Any, *data: Any) -> tuple[Any, Any]:
+        updates, state = optimiser.update(jax.grad(loss)(parameters, *data), state)
+        return optax.apply_updates(parameters, updates), state
+
+    return step
+
 
 def prepare(
     library: str,
     parameters: Any,
     graph: Any,
-    evaluate: Callable[[Any, Any, jax.Array], tuple[jax.Array, jax.Array]],
+    evaluate: Evaluate,
     case: dict[str, Any],
     *,
     edges: int,
@@ -39,43 +65,29 @@ def prepare(
         case: The case of the benchmark.
         edges: Directed edges of the graph.
     """
-    positions = jnp.asarray(case["positions"], jnp.float32).reshape(-1, 3)
-    labels = (
-        jnp.asarray(case["energy"], jnp.float32),
-        jnp.asarray(case["forces"], jnp.float32).reshape(-1, 3),
-    )
     graph = jax.tree.map(jnp.asarray, graph)
-    atoms = len(positions) / len(labels[0])
-    optimiser = optax.adam(1e-3, b1=0.9)
-
-    def loss(parameters: Any, graph: Any, positions: jax.Array, labels: Any) -> jax.Array:
-        energy, forces = evaluate(parameters, graph, positions)
-        energy_loss = jnp.mean(((energy - labels[0]) / atoms) ** 2)
-        return energy_loss + jnp.mean((forces - labels[1]) ** 2)
-
-    def step(parameters: Any, state: Any, *data: Any) -> tuple[Any, Any]:
-        updates, state = optimiser.update(jax.grad(loss)(parameters, *data), state)
-        return optax.apply_updates(parameters, updates), state
-
-    data = (graph, positions, labels)
+    positions = jnp.asarray(case["positions"], jnp.float32).reshape(-1, 3)
+    forces = jnp.asarray(case["forces"], jnp.float32).reshape(-1, 3)
+    data = (graph, positions, jnp.asarray(case["energy"], jnp.float32), forces)
+    optimiser = optax.adam(1e-3, b1=_B1)
     carried = jax.tree.map(jnp.copy, (parameters, optimiser.init(parameters)))
     begin = time.perf_counter()
-    compiled = jax.jit(step, donate_argnums=(0, 1)).lower(*carried, *data).compile()
+    step = jax.jit(training_step(evaluate, optimiser), donate_argnums=(0, 1))
+    compiled = step.lower(*carried, *data).compile()
     compile_s = time.perf_counter() - begin
+    jitted = jax.jit(evaluate)
 
     def advance() -> None:
         nonlocal carried
         carried = jax.block_until_ready(compiled(*carried, *data))
 
-    advance()
-    # Adam's first moment after the first step is (1 - b1) times the gradient.
-    gradient_norm = float(optax.global_norm(carried[1][0].mu)) / (1 - 0.9)
-    compiled_evaluate = jax.jit(evaluate)
-
     def energy_and_forces(moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        energy, forces = compiled_evaluate(parameters, graph, jnp.asarray(moved, jnp.float32))
+        energy, forces = jitted(parameters, graph, jnp.asarray(moved, jnp.float32))
         return np.asarray(energy), np.asarray(forces)
 
+    advance()
+    # Adam's first moment after the first step is (1 - b1) times the gradient.
+    gradient_norm = float(optax.global_norm(carried[1][0].mu)) / (1 - _B1)
     return Prepared(
         step=advance,
         version=importlib.metadata.version(library),
@@ -83,9 +95,6 @@ def prepare(
         compile_s=compile_s,
         temp_mb=compiled.memory_analysis().temp_size_in_bytes / 1e6,
         checks=force_checks(
-            energy_and_forces,
-            np.asarray(positions),
-            edges=edges,
-            gradient_norm=gradient_norm,
+            energy_and_forces, np.asarray(positions), edges=edges, gradient_norm=gradient_norm
         ),
     )
