@@ -6,6 +6,7 @@ from equinet.data.batching import batches as batches
 from equinet.data.batching import collate as collate
 from equinet.data.batching import deal as deal
 from equinet.data.batching import round_up as round_up
+from equinet.data.cache import cache_directory as cache_directory
 from equinet.data.directory import DATA_SETS as DATA_SETS
 from equinet.data.directory import DataSet as DataSet
 from equinet.data.directory import data_directory as data_directory
@@ -27,3 +28,4 @@ from equinet.data.statistics import fit_references as fit_references
 from equinet.data.statistics import isolated_atom_energies as isolated_atom_energies
 from equinet.data.statistics import measure as measure
 from equinet.data.statistics import subtract_references as subtract_references
+from equinet.data.xtb import generate as generate

@@ -299,16 +299,24 @@ def write_frames(path: str | os.PathLike[str], frames: Iterable[Frame]) -> None:
     >>> bool((again.positions == frame.positions).all())
     True
     """
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        for frame in frames:
-            file.write(
-                format_record(
-                    numbers=frame.numbers,
-                    positions=frame.positions,
-                    cell=frame.cell,
-                    pbc=frame.pbc,
-                    energy=frame.energy,
-                    forces=frame.forces,
-                    stress=frame.stress,
-                )
-            )
+    Path(path).write_text(format_frames(frames), encoding="utf-8", newline="\n")
+
+
+def format_frames(frames: Iterable[Frame]) -> str:
+    """Returns frames as the text of an extended XYZ file, every float64 exactly.
+
+    >>> format_frames([Frame(numbers=np.array([1]), positions=np.zeros((1, 3)))]).splitlines()[0]
+    '1'
+    """
+    return "".join(
+        format_record(
+            numbers=frame.numbers,
+            positions=frame.positions,
+            cell=frame.cell,
+            pbc=frame.pbc,
+            energy=frame.energy,
+            forces=frame.forces,
+            stress=frame.stress,
+        )
+        for frame in frames
+    )
