@@ -53,9 +53,7 @@ class Molecule:
             rdForceFieldHelpers.MMFFOptimizeMolecule(graph)
         else:
             rdForceFieldHelpers.UFFOptimizeMolecule(graph)
-        self.numbers: Int[np.ndarray, atoms] = np.array(
-            [atom.GetAtomicNum() for atom in graph.GetAtoms()]
-        )
+        self.numbers = np.array([atom.GetAtomicNum() for atom in graph.GetAtoms()])
         self.masses = np.array([atom.GetMass() for atom in graph.GetAtoms()])
         self.positions = graph.GetConformer().GetPositions()
         self.charge = Chem.GetFormalCharge(graph)
