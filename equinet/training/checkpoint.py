@@ -13,6 +13,8 @@ from orbax.checkpoint import args as ocp_args
 
 from equinet.training.state import Arrays, check_arrays, checksum
 
+_META = ocp_args.Composite(meta=ocp_args.JsonRestore())
+
 
 class Checkpoints:
     """Numbered checkpoints of named arrays and a small JSON object, in one folder.
@@ -23,11 +25,13 @@ class Checkpoints:
     Args:
         folder: Where they lie, `<folder>/<step>/`.
         keep: How many of the latest stay; None for all.
+        layout: Shapes and dtypes of the arrays that are packed in what is saved, by name: a
+            checkpoint of another layout is refused.
     """
 
-    def __init__(self, folder: Path, keep: int | None = None) -> None:
+    def __init__(self, folder: Path, keep: int | None = None, layout: Arrays | None = None) -> None:
         logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells of each of its parts
-        self.folder = folder.resolve()
+        self.folder, self._layout = folder.resolve(), layout or {}
         with self._saving():
             self.folder.mkdir(parents=True, exist_ok=True)
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
@@ -44,7 +48,8 @@ class Checkpoints:
         Raises:
             OSError: This or an earlier save failed; the checkpoints before it are untouched.
         """
-        meta = meta | {"checksum": checksum(arrays)}
+        layout = {name: [list(x.shape), x.dtype.name] for name, x in self._layout.items()}
+        meta = meta | {"checksum": checksum(arrays), "layout": layout}
         items = ocp_args.Composite(
             arrays=ocp_args.StandardSave(arrays), meta=ocp_args.JsonSave(meta)
         )
@@ -61,23 +66,20 @@ class Checkpoints:
             ValueError: The arrays are of other names, shapes or dtypes than `like`.
             DamagedCheckpointError: The files are incomplete or altered.
         """
-        try:
+        with self._reading(step):
             metadata = self._manager.item_metadata(step)["arrays"]
             if metadata is None:
                 raise ValueError("its list of arrays is missing")
-        except Exception as error:
-            raise DamagedCheckpointError(self.folder / str(step), error) from error
+            meta = self._manager.restore(step, args=_META)["meta"]
+            expected, layout = meta.pop("checksum"), meta.pop("layout")
+        packed = {name: jax.ShapeDtypeStruct(*rest) for name, rest in layout.items()}
+        check_arrays(packed, self._layout, "the model")
         check_arrays(metadata.tree, like, "this run")
-        items = ocp_args.Composite(
-            arrays=ocp_args.StandardRestore(like), meta=ocp_args.JsonRestore()
-        )
-        try:
-            restored = self._manager.restore(step, args=items)
-            arrays, meta = restored["arrays"], restored["meta"]
-            if meta.pop("checksum") != checksum(arrays):
+        items = ocp_args.Composite(arrays=ocp_args.StandardRestore(like))
+        with self._reading(step):
+            arrays = self._manager.restore(step, args=items)["arrays"]
+            if checksum(arrays) != expected:
                 raise ValueError("the arrays are not the ones that were saved")
-        except Exception as error:
-            raise DamagedCheckpointError(self.folder / str(step), error) from error
         return arrays, meta
 
     def restore_latest(self, like: Arrays) -> tuple[int, Arrays, dict[str, Any]] | None:
@@ -123,6 +125,13 @@ class Checkpoints:
         """Waits, then ends the background threads."""
         with self._saving():
             self._manager.close()
+
+    @contextlib.contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise DamagedCheckpointError(self.folder / str(step), error) from error
 
     @contextlib.contextmanager
     def _saving(self) -> Iterator[None]:

@@ -6,8 +6,10 @@ from typing import Any
 
 import grain
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Int, PyTree
 
+from equinet.training.mesh import local_shards, put_batch, sharded_batch
 from equinet.training.settings import TrainingConfig
 from equinet.training.task import Experiment
 
@@ -69,16 +71,17 @@ class Batches:
 
 
 def read_batches(
-    experiment: Experiment, config: TrainingConfig, shards: range
+    experiment: Experiment, config: TrainingConfig, mesh: Mesh
 ) -> grain.DatasetIterator[tuple[PyTree, int]]:
-    """An iterator of (numpy batch of the local shards, its items), made ahead in threads.
+    """An iterator of (batch on the devices, its items), made and sent ahead in threads.
 
     `get_state` and `set_state` give and take the position in the stream.
     """
+    shards, sharding = local_shards(mesh), sharded_batch(mesh)
 
     def collate(examples: list[Any]) -> tuple[PyTree, int]:
         batch = experiment.collate(examples, shards)
-        return batch, int(experiment.items(batch))
+        return put_batch(batch, sharding), int(experiment.items(batch))
 
     batches = Batches(
         experiment.train,

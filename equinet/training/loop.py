@@ -12,11 +12,11 @@ from ml_collections import ConfigDict
 from equinet.training.checkpoint import Checkpoints
 from equinet.training.config import make_importable
 from equinet.training.interruption import Interruption
-from equinet.training.mesh import initialize_distributed
+from equinet.training.mesh import initialize_distributed, to_host
 from equinet.training.metrics import plain
 from equinet.training.run import Run, load_arrays
 from equinet.training.settings import training_config
-from equinet.training.state import FlatModel, named_arrays, shape_structs
+from equinet.training.state import FlatModel, named_arrays
 from equinet.training.task import load_task
 from equinet.training.workdir import Workdir, read_config, read_origin
 
@@ -98,8 +98,7 @@ def load_best(workdir: str | Path, model: nnx.Module) -> dict[str, Any]:
         raise FileNotFoundError(f"no trained model in {folder}: train until the first validation")
     flat = FlatModel(model)
     params, rest = flat.split(model)
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    like = shape_structs(named_arrays({"params": params, "rest": rest}), here)
+    like = to_host(named_arrays({"params": params, "rest": rest}))
     arrays, meta = checkpoints.restore(steps[-1], like)
     checkpoints.close()
     load_arrays(flat, model, arrays)

@@ -67,7 +67,7 @@ def sharded_batch(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
-def parameter_sharding(mesh: Mesh, shape: tuple[int, ...], axis: str | None) -> NamedSharding:
+def vector_sharding(mesh: Mesh, shape: tuple[int, ...], axis: str | None) -> NamedSharding:
     """The last axis is split over the mesh axis `axis` where it divides; else copies."""
     if axis is None or not shape or shape[-1] == 0 or shape[-1] % mesh.shape[axis]:
         return replicated(mesh)

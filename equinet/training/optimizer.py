@@ -38,8 +38,8 @@ def learning_rate(config: TrainingConfig, step: Int32[Array, ""]) -> Float[Array
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
     """Clipping, then the optimiser, then decoupled decay: updates still to be scaled by -rate.
 
-    The rate is kept out, so that the step scales by `learning_rate` of its own counter and
-    reports the very number it used.
+    They work on the vectors of a `Packing`. The rate is kept out, so that the step scales by
+    `learning_rate` of its own counter and reports the very number it used.
     """
     b1, b2, eps = config.beta1, config.beta2, config.epsilon
     core = {
@@ -74,4 +74,4 @@ def average(
 
 
 def _decayed(params: Any) -> Any:
-    return jax.tree.map(lambda x: x.ndim >= 2, params)
+    return {name: name.endswith("_matrices") for name in params}

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from equinet.training.checkpoint import Checkpoints, DamagedCheckpointError
 from equinet.training.data import read_batches
-from equinet.training.mesh import local_shards, make_mesh, put_batch, sharded_batch, to_host
+from equinet.training.mesh import make_mesh, to_host
 from equinet.training.metrics import MetricsWriter, Progress
 from equinet.training.optimizer import make_optimizer
 from equinet.training.settings import TrainingConfig
@@ -86,15 +86,15 @@ class Run:
         shardings = state_shardings(state, mesh, settings.parameter_axis)
         self.state = place(state, shardings)
         self.step = TrainStep(self.flat, self.experiment.loss, settings, shardings, mesh)
-        self.batch_sharding = sharded_batch(mesh)
-        self.batches = read_batches(self.experiment, settings, local_shards(mesh))
+        self.batches = read_batches(self.experiment, settings, mesh)
         self.tally, self.best_meta = Tally(), dict[str, Any]()
         self._safe_best, self._saved = -1, -1
         self._in_flight = collections.deque[Any]()
         self._shown = (0.0, 0)
         with contextlib.ExitStack() as stack:  # what is open is closed if a later piece fails
             path = folder.path
-            self.checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
+            keep, layout = settings.keep_checkpoints, self.flat.packing.shapes()
+            self.checkpoints = Checkpoints(path / "checkpoints", keep, layout)
             stack.callback(self.checkpoints.close)
             self.best = Checkpoints(path / "best")
             stack.callback(self.best.close)
@@ -110,7 +110,7 @@ class Run:
         """One step and what is due after it; True where all processes are in step to agree."""
         batch, items = next(self.batches)
         compilations, begin = self.step.compilations, time.perf_counter()
-        self.state, metrics = self.step(self.state, put_batch(batch, self.batch_sharding))
+        self.state, metrics = self.step(self.state, batch)
         self.done += 1
         if self.step.compilations > compilations:
             jax.block_until_ready(metrics)
@@ -178,7 +178,7 @@ class Run:
         rate = round(items / tally.timed_seconds, 3) if tally.timed_steps else None
         return {
             "seed": self.settings.seed,
-            "parameters": sum(math.prod(x.shape) for x in self.state.params.values()),
+            "parameters": sum(math.prod(x.shape) for x in self.flat.packing.shapes().values()),
             "seconds": round(tally.seconds, 3),
             "compilations": tally.compilations,
             f"{self.experiment.item_name}_per_second": rate,
@@ -209,7 +209,8 @@ class Run:
         self.progress.show(self.done, values["loss"], rate)
 
     def _validate(self) -> None:
-        metrics = self.experiment.validate(self._averaged_model())
+        arrays = self._averaged()
+        metrics = self.experiment.validate(self._load(arrays))
         metrics = {name: float(value) for name, value in metrics.items()}
         name = self.experiment.selection
         if name not in metrics:
@@ -220,26 +221,22 @@ class Run:
         self.progress.note(f"step {self.done}  {numbers}{'  (best)' if better else ''}")
         if better:
             self.best_meta = {"step": self.done, "value": metrics[name], "metrics": metrics}
-            self.best.save(self.done, self._averaged(), self.best_meta)
+            self.best.save(self.done, arrays, self.best_meta)
 
     def _averaged(self) -> Arrays:
-        params = self.state.ema or self.state.params
-        return named_arrays({"params": params, "rest": self.state.rest})
-
-    def _averaged_model(self) -> nnx.Module:
-        return self._load(self._averaged())
+        params = self.flat.packing.unpack(to_host(self.state.ema or self.state.params))
+        return named_arrays({"params": params, "rest": to_host(self.state.rest)})
 
     def _best_model(self) -> nnx.Module:
         if self.best_meta:
             try:
-                like = shape_structs(self._averaged())
-                return self._load(self.best.restore(self.best_meta["step"], like)[0])
+                return self._load(self.best.restore(self.best_meta["step"], self._averaged())[0])
             except DamagedCheckpointError as error:
                 _warn("%s; the last averaged parameters are tested", error)
-        return self._averaged_model()
+        return self._load(self._averaged())
 
     def _load(self, arrays: Arrays) -> nnx.Module:
-        load_arrays(self.flat, self.experiment.model, to_host(arrays))
+        load_arrays(self.flat, self.experiment.model, arrays)
         return self.experiment.model
 
     def _restore(self) -> None:

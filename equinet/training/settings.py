@@ -33,7 +33,8 @@ class TrainingConfig:
         checkpoint_every: Steps between two checkpoints.
         keep_checkpoints: How many of the latest checkpoints stay.
         mesh: Pairs (axis, devices); -1 once for all that are left. One axis is "data".
-        parameter_axis: Mesh axis over which the last axis of parameters is split; None copies.
+        parameter_axis: Mesh axis over which parameters, their average and the optimiser's state
+            are split, in memory evenly, in use along their last axis where it divides; None copies.
         distributed: Several processes: call `jax.distributed.initialize` first.
         max_minutes: Wall-clock budget of one invocation: it stops with a checkpoint to resume.
         read_threads: Threads that read and collate batches ahead of the step; 0 for none.

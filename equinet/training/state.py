@@ -12,25 +12,24 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, Sharding
 from jaxtyping import Array, Int32, UInt32
 
-from equinet.training.mesh import parameter_sharding, put_state, replicated
-
-Arrays = dict[str, Any]
+from equinet.training.mesh import put_state, replicated, vector_sharding
+from equinet.training.packing import Arrays, Packing
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """All that a step reads and writes: plain arrays in dictionaries, cheap to flatten.
+    """All that a step reads and writes, in few arrays: what a call costs goes with their number.
 
     Attributes:
         step: Steps done.
         bad_step: The first step whose loss or gradient was not finite, or -1. From then on
             nothing is updated.
         key: Raw random key of the run; the key of a step is folded from it.
-        params: The trained parameters by name.
+        params: The trained parameters, packed into vectors.
         rest: Every other variable of the model by name.
-        opt_state: State of the optimiser.
-        ema: Moving average of the parameters, empty where none is kept.
+        opt_state: State of the optimiser, on the vectors.
+        ema: Moving average of the vectors, empty where none is kept.
     """
 
     step: Int32[Array, ""]
@@ -47,13 +46,14 @@ class FlatModel:
 
     Attributes:
         graphdef: The static part of the model.
+        packing: How the parameters lie in the vectors of a `TrainState`.
 
     >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
     >>> flat = FlatModel(model)
     >>> params, rest = flat.split(model)
     >>> sorted(params), rest
     (['bias', 'kernel'], {})
-    >>> flat.merge(params, rest).kernel.shape
+    >>> flat.merge(flat.packing.unpack(flat.packing.pack(params)), rest).kernel.shape
     (2, 3)
     """
 
@@ -69,6 +69,7 @@ class FlatModel:
             for name, leaf in named:
                 if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
                     self._keys[name] = jax.random.key_impl(leaf)
+        self.packing = Packing.of(self.split(model)[0])
 
     def split(self, model: nnx.Module) -> tuple[Arrays, Arrays]:
         """Parameters and other variables by name; random keys as raw words.
@@ -124,22 +125,23 @@ def initial_state(
 ) -> TrainState:
     """The state before the first step, on the host."""
     params, rest = flat.split(model)
+    packs = flat.packing.pack(params)
     return TrainState(
         step=jnp.int32(0),
         bad_step=jnp.int32(-1),
         key=jax.random.key_data(jax.random.key(seed)),
-        params=params,
+        params=packs,
         rest=rest,
-        opt_state=optimizer.init(params),
-        ema=dict(params) if ema else {},
+        opt_state=optimizer.init(packs),
+        ema=dict(packs) if ema else {},
     )
 
 
 def state_shardings(state: TrainState, mesh: Mesh, axis: str | None) -> TrainState:
-    """The sharding of every array: parameters, their average and the optimiser by one rule."""
+    """The sharding of every array: all vectors by one rule, the rest copied to every device."""
 
     def shardings(tree: Any) -> Any:
-        return jax.tree.map(lambda x: parameter_sharding(mesh, np.shape(x), axis), tree)
+        return jax.tree.map(lambda x: vector_sharding(mesh, np.shape(x), axis), tree)
 
     whole = jax.tree.map(lambda _: replicated(mesh), state)
     split = {name: shardings(getattr(state, name)) for name in ("params", "opt_state", "ema")}
@@ -188,18 +190,24 @@ def shape_structs(arrays: Arrays, sharding: Sharding | None = None) -> Arrays:
 
 def checksum(arrays: Arrays) -> int:
     """Sum of all words modulo 2^64, the same on any number of devices and processes."""
-    total = 0
-    for array in arrays.values():
-        for shard in jnp.asarray(array).addressable_shards:
-            if shard.replica_id == 0:
-                data = np.ascontiguousarray(shard.data).reshape(-1).view(np.uint8)
-                words = data.view(np.uint32) if data.size % 4 == 0 else data
-                total += int(words.sum(dtype=np.uint64))
-    if jax.process_count() > 1:
+    on_host = [x for x in arrays.values() if isinstance(x, np.ndarray)]
+    on_devices = [x for x in arrays.values() if not isinstance(x, np.ndarray)]
+    shards = [shard for x in on_devices for shard in x.addressable_shards]
+    total = _sum_of_words([shard.data for shard in shards if shard.replica_id == 0])
+    if on_devices and jax.process_count() > 1:
         halves = np.array([total & 0xFFFFFFFF, total >> 32 & 0xFFFFFFFF], np.uint32)
-        every = np.asarray(multihost_utils.process_allgather(halves)).astype(np.uint64)
+        every = np.asarray(multihost_utils.process_allgather(halves))
         total = sum(int(low) + (int(high) << 32) for low, high in every)
-    return total % 2**64
+    return (total + _sum_of_words(on_host)) % 2**64
+
+
+def _sum_of_words(arrays: list[Any]) -> int:
+    total = 0
+    for array in arrays:
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        words = data.view(np.uint32) if data.size % 4 == 0 else data
+        total += int(words.sum(dtype=np.uint64))
+    return total
 
 
 def _named_leaves(tree: Any) -> tuple[list[tuple[str, Any]], Any]:

@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PyTree
 
-from equinet.training.mesh import replicated, sharded_batch
+from equinet.training.mesh import replicated, sharded_batch, vector_sharding
 from equinet.training.optimizer import average, learning_rate, make_optimizer
 from equinet.training.settings import TrainingConfig
 from equinet.training.state import Arrays, FlatModel, TrainState
@@ -40,7 +40,7 @@ class TrainStep:
         mesh: Mesh,
     ) -> None:
         self.compilations = 0
-        self._flat, self._loss, self._config = flat, loss, config
+        self._flat, self._loss, self._config, self._mesh = flat, loss, config, mesh
         self._optimizer = make_optimizer(config)
         self._step = jax.jit(
             self._traced,
@@ -57,7 +57,10 @@ class TrainStep:
         self.compilations += 1  # runs when JAX traces, once for every new shape
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
         gradient = jax.value_and_grad(self._loss_of_params, has_aux=True)
-        (loss, (metrics, rest)), grads = gradient(state.params, state.rest, batch, key)
+        # Without the barrier every use of a parameter slices the long vector again.
+        params = jax.lax.optimization_barrier(self._split(state.params))
+        (loss, (metrics, rest)), grads = gradient(params, state.rest, batch, key)
+        grads = self._flat.packing.pack(grads)
         norm = optax.tree.norm(grads)
         rate = learning_rate(self._config, state.step)
         new = self._update(state, grads, rest, rate)
@@ -67,6 +70,14 @@ class TrainStep:
         bad_step = jnp.where(finite | (state.bad_step >= 0), state.bad_step, state.step + 1)
         own = {"loss": loss, "gradient_norm": norm, "learning_rate": rate, "bad_step": bad_step}
         return _replace(new, bad_step=bad_step), metrics | own
+
+    def _split(self, packs: Arrays) -> Arrays:
+        params = self._flat.packing.unpack(packs)
+        axis = self._config.parameter_axis
+        if axis is None:
+            return params
+        constrain, mesh = jax.lax.with_sharding_constraint, self._mesh
+        return {k: constrain(x, vector_sharding(mesh, x.shape, axis)) for k, x in params.items()}
 
     def _loss_of_params(
         self, params: Arrays, rest: Arrays, batch: PyTree, key: Array

@@ -22,7 +22,8 @@ class Experiment:
         model_spec: JSON from which the task rebuilds the model without the data.
         train: Random access to the training examples.
         collate: (examples of the GLOBAL batch, shard numbers to build) -> numpy arrays with a
-            leading axis of one entry a shard number.
+            leading axis of one entry a shard number. Called from several threads; returns new
+            arrays every time.
         loss: (model, batch with leading shard axis, random key) -> scalar, named scalars.
         validate: The model's metrics on the selection split.
         test: The final report, `{"metrics": {...}, "equivariance_error": {...}, ...}`.
