@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import math
 import os
 import queue
 import subprocess
@@ -49,13 +50,10 @@ def generate(
 ) -> list[Frame]:
     """Samples a molecule by Langevin dynamics and labels the samples with energies and forces.
 
-    Every trajectory starts from a conformer and velocities of its own and is equilibrated; frames
-    stand trajectory after trajectory, so that the end of the list, held out, shares no history with
-    the rest. Energies and forces come from tblite, converged tightly.
-
-    The result depends on the settings alone: not on ``workers``, and not on whether it came from
-    the cache. On another processor or with other versions of the libraries, rounding differs and
-    chaos makes other trajectories of it.
+    Every trajectory starts from a conformer and velocities of its own. Frames stand trajectory
+    after trajectory, so that the end of the list, held out, shares no history with the rest. The
+    result depends on the settings alone, not on ``workers`` or the cache. On another processor or
+    with other versions of the libraries, rounding differs and chaos makes other frames of it.
 
     Args:
         molecule: SMILES string; the default is ethanol.
@@ -74,28 +72,17 @@ def generate(
         cache: Folder of the cache; None for ``cache_directory()``.
         progress: Called with (frames done, frames in all) after every frame that is computed.
 
-    Returns:
-        The frames, molecules without a cell.
-
     Raises:
         ValueError: If a setting makes no sense, or the molecule is not understood.
         RuntimeError: If a calculation fails.
-        ImportError: If tblite or rdkit is not installed.
 
     >>> generate("CCO", frames=0)
     Traceback (most recent call last):
     ValueError: got frames=0, expected a number above 0
     """
-    settings = _settings(
-        molecule,
-        method,
-        timestep_fs=timestep_fs,
-        equilibration_fs=equilibration_fs,
-        spacing_fs=spacing_fs,
-        temperature_K=temperature_K,
-        friction_per_fs=friction_per_fs,
-        seed=seed,
-    )
+    times = {"timestep_fs": timestep_fs, "spacing_fs": spacing_fs}
+    others = {"temperature_K": temperature_K, "friction_per_fs": friction_per_fs}
+    settings = _settings(molecule, method, seed, equilibration_fs, **times, **others)
     _check_positive(frames=frames, num_trajectories=num_trajectories, workers=workers or 1)
     plan = _plan(frames, num_trajectories)
     path = _cache_path(settings, plan, cache)
@@ -103,20 +90,18 @@ def generate(
     if found is None:
         found = _sample(settings, plan, workers or _processors(), progress)
         _store(path, {"settings": settings, "plan": plan}, found)
-    names = [
-        f"xtb {molecule} trajectory {walker} frame {i}" for walker, n in plan for i in range(n)
-    ]
+    names = [f"xtb {molecule} trajectory {k} frame {i}" for k, count in plan for i in range(count)]
     return [dataclasses.replace(f, source=name) for f, name in zip(found, names, strict=True)]
 
 
 def _settings(
     molecule: str,
     method: str,
+    seed: int,
+    equilibration_fs: float,
     *,
     timestep_fs: float,
-    equilibration_fs: float,
     spacing_fs: float,
-    seed: int,
     **numbers: float,
 ) -> dict[str, Any]:
     """Returns what a frame depends on besides its trajectory; all of it enters the cache's key."""
@@ -124,7 +109,7 @@ def _settings(
         raise ValueError(f"got method={method!r}, expected one of {', '.join(METHODS)}")
     if seed < 0:
         raise ValueError(f"got seed={seed}, expected 0 or more")
-    if not 0 <= equilibration_fs < np.inf:
+    if not 0 <= equilibration_fs < math.inf:
         raise ValueError(f"got equilibration_fs={equilibration_fs}, expected 0 or more")
     _check_positive(timestep_fs=timestep_fs, spacing_fs=spacing_fs, **numbers)
     return {
@@ -142,7 +127,7 @@ def _settings(
 
 def _check_positive(**numbers: float) -> None:
     for name, number in numbers.items():
-        if not 0 < number < np.inf:
+        if not 0 < number < math.inf:
             raise ValueError(f"got {name}={number}, expected a number above 0")
 
 

@@ -191,6 +191,11 @@ def test_deal_is_even(sizes, shards):
     assert sorted(itertools.chain(*hands)) == list(range(len(sizes)))
 
 
+def test_deal_goes_back_and_forth():
+    assert deal([4, 3, 2, 1], 2) == [[0, 3], [1, 2]]
+    assert deal([5, 5, 5], 2) == [[0], [1, 2]]
+
+
 def test_one_covering_budget_serves_every_batch(graphs):
     counter = ShapeCounter()
     found = list(batches(graphs, 4, shards=2))

@@ -58,6 +58,12 @@ def test_the_number_of_processes_changes_nothing(water, tmp_path):
     assert seen == [(done, 5) for done in range(1, 6)]
 
 
+def test_frames_are_ordered_however_the_processes_finish(water, tmp_path, monkeypatch):
+    run = xtb._run
+    monkeypatch.setattr(xtb, "_run", lambda jobs: reversed(list(run(jobs))))
+    same(water, generate("O", **FAST, cache=tmp_path))
+
+
 def test_the_cache_gives_the_same_bits(water, cache, no_sampling):
     same(water, generate("O", **FAST, cache=cache))
 
