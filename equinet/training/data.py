@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Int, PyTree
 
-from equinet.training.mesh import local_shards, put_batch, sharded_batch
+from equinet.training.mesh import local_shards, make_put_batch
 from equinet.training.settings import TrainingConfig
 from equinet.training.task import Experiment
 
@@ -77,11 +77,11 @@ def read_batches(
 
     `get_state` and `set_state` give and take the position in the stream.
     """
-    shards, sharding = local_shards(mesh), sharded_batch(mesh)
+    shards, put_batch = local_shards(mesh), make_put_batch(mesh)
 
     def collate(examples: list[Any]) -> tuple[PyTree, int]:
         batch = experiment.collate(examples, shards)
-        return put_batch(batch, sharding), int(experiment.items(batch))
+        return put_batch(batch), int(experiment.items(batch))
 
     batches = Batches(
         experiment.train,

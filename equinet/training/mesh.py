@@ -1,8 +1,9 @@
 """Devices: the mesh, where the state and the batches lie on it, and several processes."""
 
+import functools
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
@@ -88,11 +89,13 @@ def local_shards(mesh: Mesh) -> range:
     return range(numbers[0], numbers[-1] + 1)
 
 
-def put_batch(batch: PyTree, sharding: NamedSharding) -> PyTree:
-    """A numpy batch of this process's shards as global arrays on the devices."""
-    if jax.process_count() == 1:  # one call for the whole tree: a third of the time
-        return jax.device_put(batch, sharding)
-    return jax.make_array_from_process_local_data(sharding, batch)
+def make_put_batch(mesh: Mesh) -> Callable[[PyTree], PyTree]:
+    """What puts a numpy batch of this process's shards on the devices as global arrays."""
+    sharding = sharded_batch(mesh)
+    if jax.process_count() > 1:
+        return functools.partial(jax.make_array_from_process_local_data, sharding)
+    # A compiled identity takes an eighth of the time of `jax.device_put` on a batch of 18 arrays.
+    return jax.jit(lambda batch: batch, in_shardings=sharding, out_shardings=sharding)
 
 
 def put_state(arrays: PyTree, shardings: PyTree) -> PyTree:
