@@ -87,7 +87,7 @@ def prepare(
 
     advance()
     # Adam's first moment after the first step is (1 - b1) times the gradient.
-    gradient_norm = float(optax.global_norm(carried[1][0].mu)) / (1 - _B1)
+    gradient_norm = float(optax.tree.norm(carried[1][0].mu)) / (1 - _B1)
     return Prepared(
         step=advance,
         version=importlib.metadata.version(library),

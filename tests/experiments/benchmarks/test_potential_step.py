@@ -57,12 +57,18 @@ def test_our_sizes_can_be_built(size: str) -> None:
     assert sum(math.prod(leaf.shape) for leaf in leaves) > 10_000
 
 
-def test_our_batch_holds_the_stated_edges() -> None:
+def test_our_batch_holds_the_stated_edges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(potential_step, "Potential", lambda elements, **options: options)
     inputs = potential_step.inputs_of("nequip-4x1")
     model, batch, edges = potential_step.equinet_case(inputs)
     assert edges == batch.edge_mask.sum() == potential_step.EDGES
-    assert batch.node_mask.sum() == 135
-    assert model.elements == ("H", "C", "N", "O")
+    assert batch.positions.dtype == np.float32
+    found = batch.positions[batch.node_mask].reshape(5, 27, 3)
+    wanted = np.asarray(inputs["positions"])
+    centred = wanted - wanted.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, centred, atol=1e-5)
+    assert model["average_neighbours"] == pytest.approx(3478 / 135)
+    assert model["layers"] == 4
 
 
 def test_verify_accepts_what_is_right() -> None:
