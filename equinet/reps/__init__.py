@@ -1,0 +1,1 @@
+"""Representations as values: how a group acts on the axis -2 of a feature."""

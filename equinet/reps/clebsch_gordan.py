@@ -54,8 +54,8 @@ def so3_generators(l: int) -> Float[np.ndarray, "3 {2*l+1} {2*l+1}"]:
     r"""Antisymmetric generators ``X`` of the rotations about x, y and z at degree ``l``.
 
     The rotation by the vector :math:`\omega` (axis times angle) acts as
-    :math:`\exp(\sum_a \omega_a X_a)`, and :math:`[X_x, X_y] = X_z`. By the Wigner-Eckart theorem ``X``
-    is the table (1, l, l) rescaled.
+    :math:`\exp(\sum_a \omega_a X_a)`, and :math:`[X_x, X_y] = X_z`. By the Wigner-Eckart theorem
+    ``X`` is the table (1, l, l) rescaled.
 
     Args:
         l: The degree.
@@ -77,7 +77,7 @@ def so3_generators(l: int) -> Float[np.ndarray, "3 {2*l+1} {2*l+1}"]:
 
 
 def _complex_clebsch_gordan(l1: int, l2: int, l3: int) -> Float[np.ndarray, "m1 m2 m3"]:
-    """Condon-Shortley coefficients over sqrt(2 l3 + 1), each a square root of a rounded rational."""
+    """Condon-Shortley coefficients over sqrt(2 l3 + 1), each the root of a rounded rational."""
     table = np.zeros((2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1))
     if not abs(l1 - l2) <= l3 <= l1 + l2:
         return table

@@ -1,0 +1,164 @@
+"""Motions of n-dimensional space: a linear group together with the translations."""
+
+import abc
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from equinet.groups.group import HIGHEST, MatrixLieGroup, candidates, differs, normal, read_only
+from equinet.groups.orthogonal import SO, O, check_dimension
+from equinet.typing import DTypeLike, Key, Matrix, PointCloud, Shape
+
+
+class SemidirectGroup(MatrixLieGroup, abc.ABC):
+    """Translations of R^n together with a linear group H: homogeneous matrices ``[..., n+1, n+1]``.
+
+    The element with linear part A and translation t is ``[[A, t], [0, 1]]``. It sends a point x to
+    A x + t and a direction v to A v: the representations of the group are those of H.
+    """
+
+    @property
+    @abc.abstractmethod
+    def linear_group(self) -> MatrixLieGroup:
+        """The group H of linear parts."""
+
+    @property
+    def vector_dim(self) -> int:
+        """The n of R^n."""
+        return self.linear_group.vector_dim
+
+    @property
+    def matrix_dim(self) -> int:
+        """One more than n."""
+        return self.vector_dim + 1
+
+    @property
+    def is_orthogonal(self) -> bool:
+        """Whether H is orthogonal."""
+        return self.linear_group.is_orthogonal
+
+    def linear_part(self, g: Matrix) -> Matrix:
+        """The matrices A ``[..., n, n]``."""
+        return jnp.asarray(g)[..., :-1, :-1]
+
+    def translation(self, g: Matrix) -> PointCloud:
+        """The vectors t ``[..., n]``."""
+        return jnp.asarray(g)[..., :-1, -1]
+
+    def homogeneous(self, linear: Matrix, translation: PointCloud) -> Matrix:
+        """The elements with these linear parts ``[..., n, n]`` and translations ``[..., n]``."""
+        batch = jnp.broadcast_shapes(linear.shape[:-2], translation.shape[:-1])
+        n, dtype = self.vector_dim, linear.dtype
+        linear = jnp.broadcast_to(linear, (*batch, n, n))
+        column = jnp.broadcast_to(translation.astype(dtype), (*batch, n))[..., None]
+        last = jnp.broadcast_to(jnp.eye(n + 1, dtype=dtype)[-1:], (*batch, 1, n + 1))
+        return jnp.concatenate([jnp.concatenate([linear, column], -1), last], -2)
+
+    def inverse(self, g: Matrix) -> Matrix:
+        """The motion back: linear part A^-1, translation -A^-1 t."""
+        back = self.linear_group.inverse(self.linear_part(g))
+        return self.homogeneous(back, -self._turn(back, self.translation(g)))
+
+    def sample(self, key: Key, shape: Shape = (), dtype: DTypeLike | None = None) -> Matrix:
+        """Linear parts as H samples them, translations from the standard normal distribution."""
+        linear_key, translation_key = jax.random.split(key)
+        linear = self.linear_group.sample(linear_key, shape, dtype)
+        size = (*shape, self.vector_dim)
+        return self.homogeneous(linear, normal(translation_key, size, linear.dtype))
+
+    def contains(self, g: Matrix, atol: float | None = None) -> Bool[Array, "..."]:
+        """Whether the linear part is in H and the last row is (0, ..., 0, 1)."""
+        g, atol = candidates(g, atol)
+        if g.shape[-2:] != (self.matrix_dim, self.matrix_dim):
+            return jnp.zeros(g.shape[:-2], bool)
+        projective = differs(g[..., -1, :], np.eye(self.matrix_dim)[-1], atol)
+        return self.linear_group.contains(self.linear_part(g), atol) & ~projective
+
+    def act(self, g: Matrix, points: PointCloud) -> PointCloud:
+        """Moves points: A x + t."""
+        turned = super().act(g, points)
+        shift = self.translation(g).astype(points.dtype)
+        return turned + jnp.broadcast_to(shift, turned.shape)
+
+    def lie_algebra(self) -> Float[np.ndarray, "d n+1 n+1"]:
+        """The n translations, then the basis of H."""
+        return _semidirect_basis(self)
+
+    def discrete_generators(self) -> Float[np.ndarray, "k n+1 n+1"]:
+        """Those of H, without translation."""
+        return _embed(np.asarray(self.linear_group.discrete_generators()), 1.0)
+
+    @staticmethod
+    def _turn(linear: Matrix, vectors: PointCloud) -> PointCloud:
+        return jnp.einsum("...ij,...j->...i", linear, vectors, precision=HIGHEST)
+
+
+@dataclasses.dataclass(frozen=True)
+class E(SemidirectGroup):
+    """The Euclidean group E(n): rotations, reflections and translations.
+
+    Args:
+        n: Dimension of the space.
+
+    Raises:
+        ValueError: If ``n`` is not a positive integer.
+
+    Example:
+        >>> inversion = E(3).discrete_generators()[0]
+        >>> E(3).act(inversion, jnp.asarray([1.0, 2.0, 3.0]))
+        Array([-1., -2., -3.], dtype=float32)
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check_dimension("E", self.n)
+
+    @property
+    def linear_group(self) -> O:
+        """O(n)."""
+        return O(self.n)
+
+
+@dataclasses.dataclass(frozen=True)
+class SE(SemidirectGroup):
+    """The special Euclidean group SE(n): rotations and translations.
+
+    Args:
+        n: Dimension of the space.
+
+    Raises:
+        ValueError: If ``n`` is not a positive integer.
+
+    Example:
+        >>> SE(3).lie_algebra().shape, SE(3).linear_group
+        ((6, 4, 4), SO(n=3))
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check_dimension("SE", self.n)
+
+    @property
+    def linear_group(self) -> SO:
+        """SO(n)."""
+        return SO(self.n)
+
+
+def _embed(linear: Float[np.ndarray, "k n n"], corner: float) -> Float[np.ndarray, "k n+1 n+1"]:
+    matrices = np.pad(linear, ((0, 0), (0, 1), (0, 1)))
+    matrices[:, -1, -1] = corner
+    return matrices
+
+
+@functools.cache
+def _semidirect_basis(group: SemidirectGroup) -> Float[np.ndarray, "d n+1 n+1"]:
+    n = group.vector_dim
+    translations = np.zeros((n, n + 1, n + 1))
+    translations[np.arange(n), np.arange(n), -1] = 1.0
+    return read_only(np.concatenate([translations, _embed(group.linear_group.lie_algebra(), 0.0)]))

@@ -1,0 +1,149 @@
+"""Rotations and reflections of n-dimensional space: O(n) and SO(n)."""
+
+import abc
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from equinet.groups.group import (
+    HIGHEST,
+    MatrixLieGroup,
+    at_least_float32,
+    candidates,
+    differs,
+    normal,
+    read_only,
+)
+from equinet.typing import DTypeLike, Key, Matrix, Shape
+
+
+@dataclasses.dataclass(frozen=True)
+class _Orthogonal(MatrixLieGroup, abc.ABC):
+    """What O(n) and SO(n) share: their Lie algebra and the transpose as inverse."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check_dimension(type(self).__name__, self.n)
+
+    @property
+    def matrix_dim(self) -> int:
+        """Number of rows of an element."""
+        return self.n
+
+    @property
+    def is_orthogonal(self) -> bool:
+        """Always true."""
+        return True
+
+    def lie_algebra(self) -> Float[np.ndarray, "d n n"]:
+        """Antisymmetric matrices; for n = 3 about x, y, z, so that ``hat`` is the cross product."""
+        return _antisymmetric_basis(self.n)
+
+    def inverse(self, g: Matrix) -> Matrix:
+        """The transpose."""
+        return jnp.swapaxes(g, -1, -2)
+
+
+@dataclasses.dataclass(frozen=True)
+class O(_Orthogonal):  # noqa: E742
+    """The orthogonal group O(n): rotations and reflections, elements ``[..., n, n]``.
+
+    Args:
+        n: Dimension of the space.
+
+    Raises:
+        ValueError: If ``n`` is not a positive integer.
+
+    Example:
+        >>> group = O(3)
+        >>> g = group.sample(jax.random.key(0), (8,))
+        >>> bool(group.contains(g).all()), group == O(3), group == O(2)
+        (True, True, False)
+    """
+
+    def discrete_generators(self) -> Float[np.ndarray, "1 n n"]:
+        """The inversion for odd n; for even n, where that is a rotation, the reflection of x."""
+        signs = -np.ones(self.n)
+        signs[1:] = -1 if self.n % 2 else 1
+        return np.diag(signs)[None]
+
+    def sample(self, key: Key, shape: Shape = (), dtype: DTypeLike | None = None) -> Matrix:
+        """Haar measure."""
+        dtype = jnp.result_type(float if dtype is None else dtype)
+        return _haar(key, shape, self.n, dtype).astype(dtype)
+
+    def contains(self, g: Matrix, atol: float | None = None) -> Bool[Array, "..."]:
+        """Whether the columns are orthonormal."""
+        g, atol = candidates(g, atol)
+        if g.shape[-2:] != (self.n, self.n):
+            return jnp.zeros(g.shape[:-2], bool)
+        gram = jnp.einsum("...ki,...kj->...ij", g, g, precision=HIGHEST)
+        return ~differs(gram, np.eye(self.n), atol)
+
+
+@dataclasses.dataclass(frozen=True)
+class SO(_Orthogonal):
+    """The special orthogonal group SO(n): rotations, elements ``[..., n, n]``.
+
+    Args:
+        n: Dimension of the space.
+
+    Raises:
+        ValueError: If ``n`` is not a positive integer.
+
+    Example:
+        >>> SO(3).hat(jnp.asarray([1.0, 2.0, 3.0]))
+        Array([[ 0., -3.,  2.],
+               [ 3.,  0., -1.],
+               [-2.,  1.,  0.]], dtype=float32)
+    """
+
+    def sample(self, key: Key, shape: Shape = (), dtype: DTypeLike | None = None) -> Matrix:
+        """Haar measure."""
+        dtype = jnp.result_type(float if dtype is None else dtype)
+        g = _haar(key, shape, self.n, dtype)
+        sign = jnp.where(jnp.linalg.det(g) < 0, -1, 1).astype(g.dtype)
+        return g.at[..., 0].multiply(sign[..., None]).astype(dtype)
+
+    def contains(self, g: Matrix, atol: float | None = None) -> Bool[Array, "..."]:
+        """Whether the columns are orthonormal and the determinant is positive."""
+        g, atol = candidates(g, atol)
+        orthogonal = O(self.n).contains(g, atol)
+        square = g.shape[-2:] == (self.n, self.n)
+        return orthogonal & (jnp.linalg.det(g) > 0) if square else orthogonal
+
+
+def check_dimension(name: str, n: int) -> None:
+    """Raises the ``ValueError`` of a group asked for in a dimension that does not exist."""
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"{name}(n) needs an integer n >= 1, got {n!r}; space is {name}(3)")
+
+
+@functools.cache
+def _antisymmetric_basis(n: int) -> Float[np.ndarray, "d n n"]:
+    """Planes in reverse order with alternating orientation: for n = 3 this is x, y, z."""
+    planes = [(i, j) for i in range(n) for j in range(i + 1, n)][::-1]
+    basis = np.zeros((len(planes), n, n))
+    for matrix, (i, j) in zip(basis, planes, strict=True):
+        matrix[j, i] = (-1) ** (i + j + 1)
+        matrix[i, j] = -matrix[j, i]
+    return read_only(basis)
+
+
+def _haar(key: Key, shape: Shape, n: int, dtype: DTypeLike) -> Matrix:
+    """QR of a Gaussian matrix is Haar once the diagonal of R is made positive.
+
+    References:
+        F. Mezzadri, How to generate random matrices from the classical compact groups, arXiv
+        math-ph/0609050.
+    """
+    wide = at_least_float32(dtype)  # there is no QR in half precision
+    with jax.default_matmul_precision("highest"):
+        q, r = jnp.linalg.qr(normal(key, (*shape, n, n), wide))
+    sign = jnp.where(jnp.diagonal(r, axis1=-2, axis2=-1) < 0, -1, 1).astype(wide)
+    return q * sign[..., None, :]

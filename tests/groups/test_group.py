@@ -1,0 +1,190 @@
+"""The axioms, for every group: random elements and elements near the identity, batched or not."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jaxtyping import Array, Bool, Float, Int
+
+from equinet.groups import SE, SO, E, MatrixLieGroup, O
+from equinet.groups.group import normal
+
+GROUPS = [O(2), O(3), SO(3), SO(4), E(3), SE(2)]
+SHAPES = [(), (1,), (3, 1, 2)]
+
+every_group = pytest.mark.parametrize("group", GROUPS, ids=str)
+few = settings(max_examples=12)
+
+
+def elements(
+    group: MatrixLieGroup, seed: Int[Array, ""], shape: tuple[int, ...], near: Bool[Array, ""]
+) -> Float[Array, "..."]:
+    """Random elements, or elements at a distance of 1e-7 from the identity."""
+    key = jax.random.key(seed)
+    v = 1e-7 * normal(key, (*shape, len(group.lie_algebra())), float)
+    algebra = group.hat(v)
+    one = jnp.broadcast_to(group.identity(), algebra.shape)
+    return jnp.where(near, one + algebra + algebra @ algebra / 2, group.sample(key, shape))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def axioms(
+    group: MatrixLieGroup, seed: Int[Array, ""], near: Bool[Array, ""]
+) -> tuple[dict[str, Array], Bool[Array, "..."], Bool[Array, "..."]]:
+    f, g, h = elements(group, seed, (3, 3, 1, 2), near)
+    points = normal(jax.random.key(seed), (3, 1, 2, group.vector_dim), float)
+    one = jnp.broadcast_to(group.identity(), g.shape)
+    gh, back = group.compose(g, h), group.inverse(g)
+    linear = group.linear_part(jnp.stack([g, h, gh]))
+    errors = {
+        "f(gh) - (fg)h": group.compose(f, gh) - group.compose(group.compose(f, g), h),
+        "g1 - g": group.compose(g, group.identity()) - g,
+        "1g - g": group.compose(group.identity(), g) - g,
+        "gg^-1 - 1": group.compose(g, back) - one,
+        "g^-1g - 1": group.compose(back, g) - one,
+        "(gh)x - g(hx)": group.act(gh, points) - group.act(g, group.act(h, points)),
+        "1x - x": group.act(group.identity(), points) - points,
+        "linear": linear[2] - linear[0] @ linear[1],
+    }
+    members = jnp.stack([g, gh, back, one])
+    return errors, group.contains(members), group.linear_group.contains(linear)
+
+
+@every_group
+@few
+@given(seed=st.integers(0, 2**31 - 1), near=st.booleans())
+def test_axioms(group: MatrixLieGroup, seed: int, near: bool) -> None:
+    with jax.enable_x64(True):
+        errors, contained, linear_contained = axioms(group, seed, near)
+    for name, error in errors.items():
+        np.testing.assert_allclose(error, 0, atol=1e-13, err_msg=name)
+    assert contained.all()
+    assert linear_contained.all()
+
+
+@every_group
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batch_shapes(group: MatrixLieGroup, shape: tuple[int, ...], key: jax.Array) -> None:
+    def everything() -> list[Array]:
+        g = group.sample(key, shape)
+        points = jnp.ones((*shape, group.vector_dim))
+        matrices = [g, group.inverse(g), group.compose(g, g), group.exp(g)]
+        return [*matrices, group.act(g, points), group.vee(g), group.contains(g)]
+
+    *matrices, moved, coordinates, contained = jax.eval_shape(everything)
+    size = group.matrix_dim
+    assert {matrix.shape for matrix in matrices} == {(*shape, size, size)}
+    assert moved.shape == (*shape, group.vector_dim)
+    assert coordinates.shape == (*shape, len(group.lie_algebra()))
+    assert contained.shape == shape
+
+
+@pytest.mark.parametrize("group", [O(3), SO(4), SE(2)], ids=str)
+def test_exp_and_coordinates(group: MatrixLieGroup, key: jax.Array, x64: None) -> None:
+    v = normal(key, (3, 1, 2, len(group.lie_algebra())), float)
+    algebra = group.hat(v)
+    factors = jnp.asarray([1.0, -1.0, 0.5, 0.0])[:, None, None, None, None, None]
+    g, back, half, one = jax.jit(group.exp)(factors * algebra[None])
+    np.testing.assert_allclose(group.vee(algebra), v, atol=1e-14)
+    np.testing.assert_allclose(back, group.inverse(g), atol=1e-12)
+    np.testing.assert_allclose(group.compose(half, half), g, atol=1e-12)
+    np.testing.assert_array_equal(one, np.broadcast_to(group.identity(), one.shape))
+    assert group.contains(g, atol=1e-12).all()
+
+
+@every_group
+def test_lie_algebra_closes_under_brackets(group: MatrixLieGroup) -> None:
+    basis = group.lie_algebra()
+    d = len(basis)
+    n = group.vector_dim
+    assert d == n * (n - 1) // 2 + (n if group.matrix_dim > n else 0)
+    assert basis.dtype == np.float64
+    assert not basis.flags.writeable
+    product = np.einsum("aij,bjk->abik", basis, basis)
+    flat = basis.reshape(d, group.matrix_dim**2)
+    brackets = (product - product.swapaxes(0, 1)).reshape(d * d, group.matrix_dim**2)
+    residual = brackets - brackets @ np.linalg.pinv(flat) @ flat
+    np.testing.assert_allclose(residual, 0, atol=1e-14)
+
+
+@every_group
+def test_discrete_generators_are_members_off_the_identity_component(group: MatrixLieGroup) -> None:
+    generators = group.discrete_generators()
+    assert generators.shape[1:] == (group.matrix_dim, group.matrix_dim)
+    assert np.all(group.contains(generators))
+    determinants = np.linalg.det(group.linear_part(generators))
+    np.testing.assert_allclose(determinants, -np.ones(len(generators)))
+    assert len(generators) == (0 if isinstance(group, SO | SE) else 1)
+
+
+@every_group
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_dtype_is_kept(group: MatrixLieGroup, dtype: str, key: jax.Array) -> None:
+    def everything() -> list[Array]:
+        g = group.sample(key, (4, 1), dtype)
+        points = jnp.ones((5, group.vector_dim), dtype)
+        return [g, group.compose(g, g), group.inverse(g), group.act(g, points)]
+
+    assert {str(array.dtype) for array in jax.eval_shape(everything)} == {dtype}
+    assert group.identity(dtype).dtype == dtype
+
+
+def test_default_dtype_follows_x64(key: jax.Array) -> None:
+    assert jax.eval_shape(E(3).sample, key).dtype == jnp.float32
+    with jax.enable_x64(True):
+        assert jax.eval_shape(E(3).sample, key).dtype == jnp.float64
+
+
+def test_half_precision_samples_are_members(key: jax.Array) -> None:
+    assert SE(3).contains(SE(3).sample(key, (4,), jnp.bfloat16)).all()
+
+
+@pytest.mark.parametrize("group", [O(3), SE(2)], ids=str)
+def test_jit_and_vmap_agree_with_eager(group: MatrixLieGroup, key: jax.Array) -> None:
+    keys = jax.random.split(key, 3)
+    g = jnp.stack([group.sample(k) for k in keys])
+    np.testing.assert_allclose(jax.jit(jax.vmap(group.sample))(keys), g, atol=1e-6)
+
+
+@every_group
+def test_contains_refuses_what_is_outside(group: MatrixLieGroup) -> None:
+    g = group.identity()
+    assert group.contains(g.astype(jnp.int32))
+    assert not group.contains(1.01 * g)
+    assert not group.contains(g.at[0, 0].add(0.1))
+    assert group.contains(g.at[0, 0].add(1e-3), atol=1e-2)
+    outside = group.contains(jnp.zeros((2, 7, 7)))
+    assert outside.shape == (2,)
+    assert not outside.any()
+
+
+def test_exp_has_finite_derivatives_at_zero() -> None:
+    group = SE(2)
+    hessian = jax.jit(jax.hessian(lambda v: group.exp(group.hat(v))))(jnp.zeros(3))
+    assert jnp.isfinite(hessian).all()
+
+
+def test_groups_are_values() -> None:
+    assert len(dict.fromkeys(GROUPS + GROUPS[::-1])) == len(GROUPS)
+    assert O(3) == O(3) != SO(3)
+    traces = []
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def act(group: MatrixLieGroup, x: Float[Array, "3"]) -> Float[Array, "3"]:
+        traces.append(group)
+        return group.act(group.identity(), x)
+
+    for group in (O(3), O(3), SO(3)):
+        act(group, jnp.ones(3))
+    assert traces == [O(3), SO(3)]
+
+
+@pytest.mark.parametrize("kind", [O, SO, E, SE])
+@pytest.mark.parametrize("n", [0, -1, 2.0, "3"])
+def test_bad_dimension_raises(kind: type, n: object) -> None:
+    with pytest.raises(ValueError, match=rf"{kind.__name__}\(n\) needs an integer n >= 1, got"):
+        kind(n)
