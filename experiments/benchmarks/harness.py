@@ -1,4 +1,4 @@
-"""What every benchmark shares: contenders that take turns, this machine's ceilings, arguments.
+"""What every benchmark shares: contenders that take turns, this machine's ceilings.
 
 A contender is anything that can run a number of repeats and give back seconds: a jitted function of
 this process (`Jitted`) or a worker of another environment (`Worker`, see `worker.py`). `race` lets
@@ -7,7 +7,6 @@ them take turns, so that a change in the machine's load meets all of them.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import importlib.metadata
 import json
@@ -280,23 +279,3 @@ def race(
             }
         )
     return rows + failed
-
-
-def parser(description: str, peers: Sequence[str]) -> argparse.ArgumentParser:
-    """The arguments that every benchmark takes: `--peers a,b`, `--json FILE`, `--repeats N`."""
-    words = argparse.ArgumentParser(description=description)
-    words.add_argument("--peers", type=_peers(peers), default=list(peers), metavar="a,b")
-    words.add_argument("--json", type=pathlib.Path, help="write the rows to this file")
-    words.add_argument("--repeats", type=int, default=20)
-    return words
-
-
-def _peers(known: Sequence[str]) -> Callable[[str], list[str]]:
-    def read(text: str) -> list[str]:
-        names = [name for name in text.split(",") if name]
-        unknown = sorted(set(names) - set(known))
-        if unknown:
-            raise argparse.ArgumentTypeError(f"got {unknown}, expected some of {list(known)}")
-        return names
-
-    return read

@@ -53,6 +53,9 @@ build() {
 }
 
 failed=0
+for name in "$@"; do
+  grep -q "^$name|" <<<"$peers" || { echo "$name: FAILED: not a peer this script knows"; failed=1; }
+done
 while IFS='|' read -r name version first peer; do
   [ -n "$name" ] || continue
   case " ${*:-$name} " in *" $name "*) ;; *) continue ;; esac

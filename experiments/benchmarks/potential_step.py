@@ -22,8 +22,8 @@ from flax import nnx
 from equinet.data import Frame, batches, symbols_of, to_graph
 from equinet.models.potential import Potential
 from equinet.ops.graph import GraphBatch
-from experiments.benchmarks.harness import OURS, Row, Worker, WorkerError, parser, peer_python, race
-from experiments.benchmarks.rows import report
+from experiments.benchmarks.harness import Worker, WorkerError, peer_python, race
+from experiments.benchmarks.rows import OURS, Row, parser, report, some_of
 
 MOLECULES, ATOMS, CUTOFF, EDGES, THREADS = 5, 27, 5.0, 3478, 2
 COMPOSITION = (1,) * 12 + (6,) * 12 + (7,) * 2 + (8,)
@@ -217,13 +217,14 @@ def main(arguments: list[str] | None = None) -> None:
     """The command: every chosen peer at each of its chosen sizes, against ours."""
     sizes = [size for _, _, own in PEERS.values() for size in own]
     words = parser(__doc__.splitlines()[0], list(PEERS))
-    words.add_argument("--sizes", type=lambda text: text.split(","), default=sizes, metavar="a,b")
+    words.add_argument("--sizes", type=some_of(sizes), default=sizes, metavar="a,b")
     chosen = words.parse_args(arguments)
+    pairs = [(peer, s) for peer in chosen.peers for s in PEERS[peer][2] if s in chosen.sizes]
+    if not pairs:
+        words.error(f"got --sizes {chosen.sizes}, expected a size of {chosen.peers}")
     rows: list[Row] = []
-    for library in chosen.peers:
-        for size in PEERS[library][2]:
-            if size in chosen.sizes:
-                rows += measure(size, [OURS, library], repeats=chosen.repeats)
+    for peer, size in pairs:
+        rows += measure(size, [OURS, peer], repeats=chosen.repeats)
     report(rows, chosen.json)
 
 

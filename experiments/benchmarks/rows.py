@@ -1,4 +1,4 @@
-"""Rows of benchmarks: what they hold, the table that shows them and the file that keeps them.
+"""What the command of every benchmark shares: its arguments, rows, table and file.
 
 A row has the keys `benchmark`, `case`, `library`, `version`, `direction`, `part`, `median_ms`,
 `p10_ms`, `p90_ms`, `compile_s`, `temp_mb`, `peak_mb`, `floor_ms`, `ratio_to_equinet` and
@@ -7,10 +7,11 @@ A row has the keys `benchmark`, `case`, `library`, `version`, `direction`, `part
 
 from __future__ import annotations
 
+import argparse
 import json
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 OURS = "equinet"
@@ -18,18 +19,18 @@ Row = dict[str, Any]
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as a markdown table; what all cases share stands above it."""
+    """The rows as a markdown table; what all cases share stands above, what failed below."""
     cases = [row["case"] for row in rows]
     shared = {k: v for k, v in cases[0].items() if all(k in c and c[k] == v for c in cases)}
     heads = ["case", "library", "direction", "median ms", "p10 to p90", "ratio", "compile s"]
     heads += ["temp MB", "peak MB", "of ceiling", "parameters"]
-    lines = [heads]
+    lines, failed = [heads], []
     for row in rows:
         case = case_text({k: v for k, v in row["case"].items() if k not in shared})
         direction = " ".join(filter(None, [row["direction"], row.get("part")]))
         first = [case or "all", row["library"], direction]
         if "error" in row:
-            lines.append([*first, row["error"], *[""] * (len(heads) - 4)])
+            failed.append(f"{', '.join(first)}: not measured: {row['error']}")
             continue
         share = row["floor_ms"] and f"{100 * row['floor_ms'] / row['median_ms']:.0f} %"
         numbers = [short(row[k]) for k in ("ratio_to_equinet", "compile_s", "temp_mb", "peak_mb")]
@@ -38,7 +39,7 @@ def table(rows: Sequence[Row]) -> str:
         last = [share or "-", "-" if parameters is None else f"{parameters:,}"]
         lines.append([*first, short(row["median_ms"]), spread, *numbers, *last])
     above = f"{rows[0]['benchmark']}: {case_text(shared)}".rstrip(": ")
-    return f"{above}\n\n{markdown(lines)}"
+    return "\n".join([above, "", markdown(lines), *([""] if failed else []), *failed])
 
 
 def case_text(case: Mapping[str, Any]) -> str:
@@ -82,3 +83,29 @@ def report(rows: Sequence[Row], file: pathlib.Path | None) -> None:
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def parser(description: str, peers: Sequence[str]) -> argparse.ArgumentParser:
+    """The arguments that every benchmark takes: `--peers a,b`, `--json FILE`, `--repeats N`."""
+    words = argparse.ArgumentParser(description=description)
+    words.add_argument("--peers", type=some_of(peers), default=list(peers), metavar="a,b")
+    words.add_argument("--json", type=pathlib.Path, help="write the rows to this file")
+    words.add_argument("--repeats", type=int, default=20)
+    return words
+
+
+def some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """A type for `argparse`: words of `known`, separated by commas.
+
+    >>> some_of(["nequip", "nequix"])("nequix")
+    ['nequix']
+    """
+
+    def read(text: str) -> list[str]:
+        names = [name for name in text.split(",") if name]
+        unknown = sorted(set(names) - set(known))
+        if unknown or not names:
+            raise argparse.ArgumentTypeError(f"got {unknown}, expected some of {list(known)}")
+        return names
+
+    return read

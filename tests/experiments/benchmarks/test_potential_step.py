@@ -112,6 +112,14 @@ def test_a_missing_peer_is_a_row_that_says_so(
     assert "not installed" in capsys.readouterr().out
 
 
+def test_sizes_that_no_chosen_peer_has_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--sizes", "mase"], ["--peers", "nequix", "--sizes", "mace"]):
+        with pytest.raises(SystemExit) as stop:
+            potential_step.main(arguments)
+        assert stop.value.code == 2
+        assert "expected" in capsys.readouterr().err
+
+
 def spring(parameters: dict[str, jax.Array], graph: jax.Array, positions: jax.Array) -> Any:
     def energy(positions: jax.Array) -> jax.Array:
         separations = positions[graph[0]] - positions[graph[1]]
