@@ -97,7 +97,7 @@ class SemidirectGroup(MatrixLieGroup, abc.ABC):
         return jnp.einsum("...ij,...j->...i", linear, vectors, precision=HIGHEST)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class E(SemidirectGroup):
     """The Euclidean group E(n): rotations, reflections and translations.
 
@@ -124,7 +124,7 @@ class E(SemidirectGroup):
         return O(self.n)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class SE(SemidirectGroup):
     """The special Euclidean group SE(n): rotations and translations.
 
@@ -136,7 +136,7 @@ class SE(SemidirectGroup):
 
     Example:
         >>> SE(3).lie_algebra().shape, SE(3).linear_group
-        ((6, 4, 4), SO(n=3))
+        ((6, 4, 4), SO(3))
     """
 
     n: int

@@ -1,6 +1,7 @@
 """What every group can do, and what a group of matrices can do besides."""
 
 import abc
+import dataclasses
 import functools
 import math
 
@@ -17,8 +18,8 @@ HIGHEST = jax.lax.Precision.HIGHEST
 class Group(abc.ABC):
     """A symmetry group: a value without arrays, equal and hashed by what it is.
 
-    Subclasses are frozen dataclasses. Their elements are arrays with any batch axes in front, so
-    one call handles one element or many.
+    Subclasses are dataclasses declared ``frozen=True, repr=False``. Their elements are arrays with
+    any batch axes in front, so one call handles one element or many.
     """
 
     @property
@@ -73,6 +74,10 @@ class Group(abc.ABC):
         """Moves points ``[..., n]``; their batch axes broadcast against those of ``g``."""
         matrix = self.linear_part(g).astype(points.dtype)
         return jnp.einsum("...ij,...j->...i", matrix, points, precision=HIGHEST)
+
+    def __repr__(self) -> str:
+        values = (repr(getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(values)})"
 
     def discrete_generators(self) -> Element:
         """Elements ``[k, ...]`` that, with the identity component, generate the group (numpy)."""

@@ -21,7 +21,7 @@ from equinet.groups.group import (
 from equinet.typing import DTypeLike, Key, Matrix, Shape
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class _Orthogonal(MatrixLieGroup, abc.ABC):
     """What O(n) and SO(n) share: their Lie algebra and the transpose as inverse."""
 
@@ -49,7 +49,7 @@ class _Orthogonal(MatrixLieGroup, abc.ABC):
         return jnp.swapaxes(g, -1, -2)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class O(_Orthogonal):  # noqa: E742
     """The orthogonal group O(n): rotations and reflections, elements ``[..., n, n]``.
 
@@ -86,7 +86,7 @@ class O(_Orthogonal):  # noqa: E742
         return ~differs(gram, np.eye(self.n), atol)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class SO(_Orthogonal):
     """The special orthogonal group SO(n): rotations, elements ``[..., n, n]``.
 

@@ -1,1 +1,14 @@
 """Representations as values: how a group acts on the axis -2 of a feature."""
+
+from equinet.reps.algebra import Scalar as Scalar
+from equinet.reps.algebra import Tensor as Tensor
+from equinet.reps.algebra import Vector as Vector
+from equinet.reps.clebsch_gordan import clebsch_gordan as clebsch_gordan
+from equinet.reps.clebsch_gordan import so3_generators as so3_generators
+from equinet.reps.irrep import Irrep as Irrep
+from equinet.reps.irreps import Irreps as Irreps
+from equinet.reps.irreps import from_irreps_array as from_irreps_array
+from equinet.reps.irreps import to_irreps_array as to_irreps_array
+from equinet.reps.rep import Rep as Rep
+from equinet.reps.wigner import wigner_d as wigner_d
+from equinet.reps.wigner import wigner_matrices as wigner_matrices
