@@ -57,10 +57,15 @@ class Workdir:
         if writes:
             self.path.mkdir(parents=True, exist_ok=True)
             self._take_lock()
-        self._compare()
-        if writes:
-            write_atomically(self.path / "config.json", to_json(config))
-            write_atomically(self.path / "run.json", json.dumps(self._origin(), indent=2) + "\n")
+        try:
+            self._compare()
+            if writes:
+                origin = json.dumps(self._origin(), indent=2) + "\n"
+                write_atomically(self.path / "config.json", to_json(config))
+                write_atomically(self.path / "run.json", origin)
+        except BaseException:
+            self.close()
+            raise
 
     def write_model_spec(self, spec: Mapping[str, Any]) -> None:
         """Writes model.json, from which the task rebuilds the model."""
@@ -105,6 +110,7 @@ class Workdir:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            self.close()
             raise ValueError(f"another run is under way in {self.path}") from error
         except OSError:  # a file system without locks
             pass

@@ -14,10 +14,10 @@ from equinet.training import Experiment, load_best, load_model_spec
 class Model(nnx.Module):
     """A line through 8 channels, with a variable that is not trained."""
 
-    def __init__(self, channels, *, rngs):
+    def __init__(self, channels, dropout, *, rngs):
         self.linear = nnx.Linear(8, channels, rngs=rngs)
         self.calls = nnx.BatchStat(jnp.zeros(()))
-        self.dropout = nnx.Dropout(0.1, rngs=rngs)
+        self.dropout = nnx.Dropout(dropout, rngs=rngs)
 
     def __call__(self, x):
         self.calls[...] = self.calls[...] + 1.0
@@ -73,7 +73,7 @@ class ToyTask:
             model = nnx.view(model, deterministic=True)
             return {"mse": float(jnp.mean((model(examples.x) - examples.y) ** 2))}
 
-        model = Model(4, rngs=nnx.Rngs(config.training.seed))
+        model = Model(4, config.dropout, rngs=nnx.Rngs(config.training.seed))
         return Experiment(
             model=model,
             model_spec={"channels": 4},
@@ -89,7 +89,7 @@ class ToyTask:
     def evaluate(self, config, workdir, data):
         if data is not None:
             raise FileNotFoundError(f"no data file {data}")
-        model = Model(load_model_spec(workdir)["channels"], rngs=nnx.Rngs(0))
+        model = Model(load_model_spec(workdir)["channels"], 0.0, rngs=nnx.Rngs(0))
         best = load_best(workdir, model)
         examples = Examples(config.size, -1)
         model = nnx.view(model, deterministic=True)

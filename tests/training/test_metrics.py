@@ -1,0 +1,69 @@
+"""metrics.jsonl and the progress on stderr."""
+
+import io
+
+import numpy as np
+
+from equinet.training.metrics import MetricsWriter, Progress, plain, read_metrics, write_atomically
+
+
+def test_plain_is_json():
+    value = {"a": np.float32(0.5), 2: (np.int64(3), np.inf), "c": np.arange(2), "d": None}
+    assert plain(value) == {"a": 0.5, "2": [3, None], "c": [0, 1], "d": None}
+
+
+def test_a_resumed_run_repeats_no_record(tmp_path):
+    writer = MetricsWriter(tmp_path, 0)
+    for step in (1, 2, 3):
+        writer.write(step, "train", {"loss": step / 2})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "ki')  # a kill while the line was written
+    writer = MetricsWriter(tmp_path, 2)
+    writer.write(3, "validation", {"loss": float("nan")})
+    writer.close()
+    assert [(r["step"], r["kind"], r["loss"]) for r in read_metrics(tmp_path)] == [
+        (1, "train", 0.5),
+        (2, "train", 1.0),
+        (3, "validation", None),
+    ]
+
+
+def test_only_the_first_process_writes(tmp_path):
+    MetricsWriter(tmp_path, 0, active=False).write(1, "train", {"loss": 1.0})
+    assert read_metrics(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "result.json"
+    write_atomically(path, "old")
+    write_atomically(path, "new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_plain_lines_come_now_and_then():
+    stream = io.StringIO()
+    progress = Progress(100, stream=stream)
+    progress.show(10, 0.5, 2.0)
+    progress.show(11, 0.4, 2.0)  # too soon
+    progress.note("step 11  mse 0.1")
+    progress.close()
+    assert stream.getvalue() == (
+        "step 10/100  loss 0.5  2 steps/s  left 0:00:45\nstep 11  mse 0.1\n"
+    )
+
+
+def test_the_bar_rewrites_its_line():
+    stream = io.StringIO()
+    progress = Progress(10, bar=True, stream=stream)
+    progress.show(5, 0.5, 0.0)
+    progress.note("note")
+    progress.show(10, 0.25, 1.0)
+    progress.close()
+    text = stream.getvalue()
+    assert text.count("\r") == 2
+    assert "[############............]" in text
+    assert "left ?" in text
+    assert "\nnote\n" in text
+    assert text.endswith("\n")
