@@ -1,0 +1,34 @@
+"""3BPA at 300 K, 27 atoms: 400 frames to train on, the last 50 held out; 25 minutes on 2 cores.
+
+    EQUINET_DATA=DIR equinet train --config=configs/3bpa.py --workdir=runs/3bpa
+
+DIR/3bpa/ holds train_300K.xyz and iso_atoms.xyz (https://github.com/davkovacs/BOTNet-datasets).
+The last 50 frames of the training file are never trained or selected on: held-out training frames,
+not the official test. With the official files: ``--config.data.test=3bpa/test_300K.xyz``.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config() -> ConfigDict:
+    """Train on 0 to 400, select on 400 to 450, test on 450 to 500."""
+    config = common.potential(
+        steps=40_000,
+        batch_size=5,
+        learning_rate=5e-3,
+        warmup_steps=200,
+        gradient_clip_norm=10.0,
+        ema_decay=0.995,
+        log_every=500,
+        validate_every=2000,
+        checkpoint_every=2000,
+    )
+    config.data.source = "files"
+    config.data.train = "3bpa/train_300K.xyz@:400"
+    config.data.validation = "3bpa/train_300K.xyz@400:450"
+    config.data.test = "3bpa/train_300K.xyz@450:"
+    config.data.isolated_atoms = "3bpa/iso_atoms.xyz"
+    common.accurate(config)
+    return config

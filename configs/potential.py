@@ -1,0 +1,30 @@
+"""Ethanol under GFN2-xTB, data made on the spot: a trained force field in 4 minutes on 2 cores.
+
+    equinet train --config=configs/potential.py --workdir=runs/ethanol
+
+Any molecule: ``--config.data.smiles=CC(=O)C``.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config() -> ConfigDict:
+    """The embedded default: 500 frames at 500 K to train on, 50 to select on, 100 to test on."""
+    config = common.potential(
+        steps=4000,
+        batch_size=8,
+        learning_rate=1e-2,
+        warmup_steps=100,
+        gradient_clip_norm=10.0,
+        ema_decay=0.99,
+        log_every=100,
+        validate_every=500,
+        checkpoint_every=1000,
+    )
+    config.model.channels = 32
+    config.model.correlation = 2
+    config.loss.energy = 1.0
+    config.loss.forces = 10.0
+    return config

@@ -1,0 +1,34 @@
+"""Revised MD17, ``rmd17.py:<molecule>``: 950 frames to train on, 1000 test frames of split 01.
+
+    EQUINET_DATA=DIR equinet train --config=configs/rmd17.py:aspirin --workdir=runs/aspirin
+
+DIR/rmd17/<molecule>/ holds train_01.xyz and test_01.xyz (https://github.com/divelab/AIRS, from the
+figshare record of rMD17). Molecules: aspirin, benzene, ethanol, malonaldehyde, and any other that
+lies there in the same form.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(molecule: str = "ethanol") -> ConfigDict:
+    """Train on the first 950 training frames, select on the last 50, test on the official test."""
+    config = common.potential(
+        steps=60_000,
+        batch_size=5,
+        learning_rate=5e-3,
+        warmup_steps=200,
+        gradient_clip_norm=10.0,
+        ema_decay=0.995,
+        log_every=500,
+        validate_every=2000,
+        checkpoint_every=2000,
+    )
+    config.data.source = "files"
+    config.data.train = f"rmd17/{molecule}/train_01.xyz@:950"
+    config.data.validation = f"rmd17/{molecule}/train_01.xyz@950:"
+    config.data.test = f"rmd17/{molecule}/test_01.xyz"
+    config.data.energy_key = "Energy"
+    common.accurate(config)
+    return config

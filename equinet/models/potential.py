@@ -1,0 +1,288 @@
+"""An equivariant interatomic potential of the NequIP and MACE family."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from equinet.nn.linear import Linear
+from equinet.nn.message_passing import MessagePassing
+from equinet.nn.mlp import MLP
+from equinet.nn.radial import RadialNetwork
+from equinet.ops.clebsch_gordan import blocks
+from equinet.ops.graph import GraphBatch, edge_vectors, sum_graphs
+from equinet.ops.safe import safe_norm
+from equinet.ops.spherical_harmonics import spherical_harmonics
+from equinet.reps import Irreps
+
+
+class Potential(nnx.Module):
+    r"""Energy of a molecule or crystal as a sum over its atoms.
+
+    .. math:: E = \sum_i \Big( E^0_{z_i} + s \sum_t R_t\big(h_i^{(t)}\big) \Big), \quad
+              h^{(t+1)} = \text{MessagePassing}_t(h^{(t)})
+
+    :math:`h^{(0)}` embeds the element, the readouts :math:`R_t` are linear but the last, a small
+    perceptron. ``correlation=1, gate=True`` is the NequIP family, ``correlation=2`` or 3 with
+    ``gate=False`` the MACE family. The model itself computes the part without the reference
+    energies :math:`E^0`: they are large, and are added on the host in float64.
+
+    Args:
+        elements: Chemical symbols, in the order of ``GraphBatch.species``.
+        cutoff: Radius of the neighbourhood in angstrom.
+        lmax: Highest degree of the filters, and of the hidden irreps if ``hidden`` is absent.
+        channels: Number of channels.
+        layers: Number of message-passing layers.
+        hidden: Irreps between the layers; ``0e+1o+2e+...`` to ``lmax`` if absent.
+        correlation: Highest power of the neighbourhood density in each layer.
+        gate: Whether each layer ends with a gate.
+        product: Which tensor product takes the powers.
+        convolution: Which convolution sums over neighbours.
+        radial_basis: ``"bessel"`` or ``"gaussian"``.
+        num_radial: Functions of the radial basis.
+        radial_hidden: Hidden widths of the radial network.
+        radial_degree: Number of Chebyshev polynomials of the radial functions.
+        readout_hidden: Hidden width of the last readout.
+        average_neighbours: Mean number of neighbours in the training data.
+        energy_scale: The scale s in eV, e.g. the RMS force of the training data times 1 angstrom.
+        reference_energies: :math:`E^0` of each element in eV; zeros if absent.
+        chunk_bytes: Bound on the bytes of messages in flight; None: all at once.
+        dtype: Type of the computation; that of the positions if absent.
+        param_dtype: Type of the parameters.
+        precision: Of the channel mixing.
+        rngs: Key ``params``.
+
+    Raises:
+        ValueError: If a size is out of range or a word is unknown.
+
+    References:
+        Batzner et al., arXiv:2101.03164 (2021); Batatia et al., arXiv:2206.07697 (2022).
+
+    >>> model = Potential(("H", "O"), cutoff=4.0, lmax=1, channels=4, layers=1, rngs=nnx.Rngs(0))
+    >>> model.spec()["elements"]
+    ['H', 'O']
+    """
+
+    def __init__(
+        self,
+        elements: Sequence[str],
+        *,
+        cutoff: float = 5.0,
+        lmax: int = 2,
+        channels: int = 32,
+        layers: int = 2,
+        hidden: str | None = None,
+        correlation: int = 2,
+        gate: bool = False,
+        product: str = "clebsch_gordan",
+        convolution: str = "clebsch_gordan",
+        radial_basis: str = "bessel",
+        num_radial: int = 8,
+        radial_hidden: Sequence[int] = (64, 64),
+        radial_degree: int = 16,
+        readout_hidden: int = 16,
+        average_neighbours: float = 16.0,
+        energy_scale: float = 1.0,
+        reference_energies: Sequence[float] | None = None,
+        chunk_bytes: int | None = None,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: jax.lax.Precision | str | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
+        natural = _natural(lmax)
+        rep_hidden = Irreps(hidden) if hidden is not None else natural
+        references = tuple(reference_energies or (0.0,) * len(elements))
+        _check(elements, references, layers, channels, rep_hidden)
+        self._spec = {
+            "elements": tuple(elements),
+            "cutoff": float(cutoff),
+            "lmax": lmax,
+            "channels": channels,
+            "layers": layers,
+            "hidden": str(rep_hidden),
+            "correlation": correlation,
+            "gate": gate,
+            "product": product,
+            "convolution": convolution,
+            "radial_basis": radial_basis,
+            "num_radial": num_radial,
+            "radial_hidden": tuple(radial_hidden),
+            "radial_degree": radial_degree,
+            "readout_hidden": readout_hidden,
+            "average_neighbours": float(average_neighbours),
+            "energy_scale": float(energy_scale),
+            "reference_energies": tuple(float(e) for e in references),
+            "chunk_bytes": chunk_bytes,
+        }
+        self.elements, self.cutoff, self.lmax = tuple(elements), float(cutoff), lmax
+        self.energy_scale, self.dtype = float(energy_scale), dtype
+        self.reference_energies = self._spec["reference_energies"]
+        options = {"dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs}
+        embedding = nnx.initializers.normal(1.0)(
+            rngs.params(), (len(elements), channels), param_dtype
+        )
+        self.embedding = nnx.Param(embedding)
+        self.radial = RadialNetwork(
+            cutoff,
+            layers * channels,
+            basis=radial_basis,
+            num_basis=num_radial,
+            hidden=radial_hidden,
+            degree=radial_degree,
+            **options,
+        )
+        self.interactions, self.readouts = nnx.List([]), nnx.List([])
+        rep = Irreps("0e")
+        for layer in range(layers):
+            rep_out = rep_hidden if layer < layers - 1 else _scalars(rep_hidden)
+            interaction = MessagePassing(
+                rep,
+                rep_out,
+                channels,
+                rep_edge=natural,
+                rep_density=natural if correlation > 1 else _with_gates(rep_out, gate),
+                num_types=len(elements),
+                average_neighbours=average_neighbours,
+                correlation=correlation,
+                gate=gate,
+                product=product,
+                convolution=convolution,
+                chunk_bytes=chunk_bytes,
+                **options,
+            )
+            self.interactions.append(interaction)
+            rep = interaction.rep_out
+            if layer < layers - 1:
+                self.readouts.append(Linear(rep, Irreps("0e"), channels, 1, **options))
+        width = channels * len(blocks(_scalars(rep)))
+        self.readout = MLP((width, readout_hidden, 1), **options)
+
+    def spec(self) -> dict[str, Any]:
+        """Constructor arguments that rebuild the model, as JSON takes them."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in self._spec.items()}
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any], *, rngs: nnx.Rngs | None = None) -> "Potential":
+        """A model of the same architecture, with fresh parameters."""
+        return cls(**spec, rngs=rngs or nnx.Rngs(0))
+
+    def __call__(self, graph: GraphBatch) -> Float[Array, "nodes"]:
+        """Energy of every atom in eV, without its reference energy; zero for padding."""
+        dtype = self.dtype or graph.positions.dtype
+        vectors = edge_vectors(graph, far=2 * self.cutoff)
+        filters = spherical_harmonics(self.lmax, vectors).astype(dtype)
+        distances = safe_norm(vectors)
+        types = jax.nn.one_hot(graph.species, len(self.elements), dtype=dtype)
+        x = jnp.matmul(types, self.embedding[...].astype(dtype))[:, None, :]
+        energy = jnp.zeros(graph.num_nodes, dtype)
+        radial = jnp.split(self.radial(distances), len(self.interactions), axis=-1)
+        for layer, interaction in enumerate(self.interactions):
+            x = interaction(x, types, filters, radial[layer], graph)
+            if layer < len(self.readouts):
+                energy = energy + self.readouts[layer](x)[:, 0, 0]
+        scalars = [x[:, b.start, :] for b in blocks(interaction.rep_out) if (b.l, b.p) == (0, 1)]
+        energy = energy + self.readout(jnp.concatenate(scalars, axis=-1))[:, 0]
+        energy = energy.astype(graph.positions.dtype) * self.energy_scale
+        return jnp.where(graph.node_mask, energy, 0)
+
+    def energy(self, graph: GraphBatch) -> Float[Array, "graphs"]:
+        """Energy of every graph in eV, without the reference energies."""
+        return sum_graphs(self(graph), graph)
+
+    def energy_and_forces(
+        self, graph: GraphBatch
+    ) -> tuple[Float[Array, "graphs"], Float[Array, "nodes 3"]]:
+        """Energies in eV and forces ``-dE/dx`` in eV/angstrom."""
+
+        def total(positions: Array) -> tuple[Array, Array]:
+            energy = self.energy(_moved(graph, positions))
+            return energy.sum(), energy
+
+        gradient, energy = jax.grad(total, has_aux=True)(graph.positions)
+        return energy, -gradient
+
+    def energy_forces_stress(
+        self, graph: GraphBatch
+    ) -> tuple[Float[Array, "graphs"], Float[Array, "nodes 3"], Float[Array, "graphs 3 3"]]:
+        r"""Energies, forces and stress :math:`\sigma = \frac{1}{V} \frac{dE}{d\epsilon}` in eV/A^3.
+
+        The strain acts as :math:`x \mapsto (1 + \epsilon) x` on positions and cell. The stress of
+        a graph without a cell is zero.
+        """
+
+        def total(positions: Array, strain: Array) -> tuple[Array, Array]:
+            strain = (strain + jnp.swapaxes(strain, -1, -2)) / 2
+            energy = self.energy(_strained(_moved(graph, positions), strain))
+            return energy.sum(), energy
+
+        (gradient, virial), energy = jax.grad(total, argnums=(0, 1), has_aux=True)(
+            graph.positions, jnp.zeros_like(graph.cell)
+        )
+        volume = jnp.abs(jnp.linalg.det(graph.cell))
+        volume = jnp.where(volume > 0, volume, jnp.inf)
+        return energy, -gradient, virial / volume[:, None, None]
+
+    def reference_energy(self, species: np.ndarray) -> float:
+        """Sum of the reference energies of one structure in eV, in float64 on the host."""
+        return float(np.asarray(self.reference_energies, np.float64)[species].sum())
+
+
+def _moved(graph: GraphBatch, positions: Array) -> GraphBatch:
+    fields = {name: getattr(graph, name) for name in graph.__dataclass_fields__}
+    return GraphBatch(**{**fields, "positions": positions})
+
+
+def _strained(graph: GraphBatch, strain: Array) -> GraphBatch:
+    """Positions and cell after the strain of their graph."""
+    highest = jax.lax.Precision.HIGHEST
+    positions, node_strain = graph.positions, strain[graph.graph_index]
+    moved = jnp.einsum("na,nab->nb", positions, node_strain, precision=highest)
+    cell = graph.cell + jnp.einsum("gca,gab->gcb", graph.cell, strain, precision=highest)
+    fields = {name: getattr(graph, name) for name in graph.__dataclass_fields__}
+    return GraphBatch(**{**fields, "positions": positions + moved, "cell": cell})
+
+
+def _natural(lmax: int) -> Irreps:
+    """``0e + 1o + 2e + ...``: the irreps of functions on the sphere."""
+    return Irreps([(1, (l, (-1) ** l)) for l in range(lmax + 1)])
+
+
+def _scalars(rep: Irreps) -> Irreps:
+    count = sum((b.l, b.p) == (0, 1) for b in blocks(rep))
+    return Irreps([(count, (0, 1))])
+
+
+def _with_gates(rep: Irreps, gate: bool) -> Irreps:
+    """What the density must hold for the update to be reached; gates are scalars."""
+    has_scalar = any((b.l, b.p) == (0, 1) for b in blocks(rep))
+    return rep if has_scalar or not gate else Irreps([(1, (0, 1)), *_pairs(rep)])
+
+
+def _pairs(rep: Irreps) -> list[tuple[int, tuple[int, int]]]:
+    return [(1, (b.l, b.p)) for b in blocks(rep)]
+
+
+def _check(
+    elements: Sequence[str],
+    references: Sequence[float],
+    layers: int,
+    channels: int,
+    rep_hidden: Irreps,
+) -> None:
+    if not elements or len(set(elements)) != len(elements):
+        raise ValueError(f"elements must be distinct chemical symbols, got {tuple(elements)}")
+    if len(references) != len(elements):
+        raise ValueError(
+            f"reference_energies must hold one number for each of {len(elements)} elements, "
+            f"got {len(references)}"
+        )
+    if layers < 1 or channels < 1:
+        raise ValueError(f"layers and channels must be at least 1, got {layers} and {channels}")
+    if not any((b.l, b.p) == (0, 1) for b in blocks(rep_hidden)):
+        raise ValueError(f"hidden irreps must hold 0e for the energy, got {rep_hidden}")

@@ -1,0 +1,159 @@
+"""A message-passing layer: convolution over neighbours, body-order expansion, residual."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from equinet.nn.activations import Gate
+from equinet.nn.linear import Linear
+from equinet.nn.product import BodyOrderExpansion
+from equinet.ops.clebsch_gordan import blocks
+from equinet.ops.convolution import ClebschGordanConvolution
+from equinet.ops.graph import GraphBatch
+from equinet.reps import Irreps
+
+CONVOLUTIONS: dict[str, Callable[..., ClebschGordanConvolution]] = {
+    "clebsch_gordan": ClebschGordanConvolution
+}
+
+
+class MessagePassing(nnx.Module):
+    r"""One equivariant message-passing layer.
+
+    .. math:: A_i = L_A \frac{1}{\sqrt{\bar n}} \sum_j \phi(r_{ij})\,
+              (Y(\hat r_{ij}) \otimes L_u h_j), \quad h_i' = \gamma\big( P(A_i) + L_{z_i} h_i \big)
+
+    L are equivariant linear maps, :math:`L_z` one for every node type, P the body-order expansion
+    to power ``correlation`` and :math:`\gamma` a gate (``gate=True``) or nothing. With
+    ``correlation=1`` and a gate this is NequIP's layer, with ``correlation=3`` and none MACE's.
+
+    Args:
+        rep_in: Irreps of the node features.
+        rep_out: Irreps of the new node features.
+        channels: Number of channels.
+        rep_edge: Irreps of the filters on the edges.
+        rep_density: Irreps of the density A.
+        num_types: Number of node types.
+        average_neighbours: Typical number of neighbours, which sets the scale of the sum.
+        correlation: Highest power of the density.
+        gate: Whether a gate follows.
+        product: Which tensor product takes the powers.
+        convolution: Which convolution sums over the neighbours.
+        chunk_bytes: Bound on the bytes of messages in flight; None: all at once.
+        dtype: Type of the computation; the input's if absent.
+        param_dtype: Type of the parameters.
+        precision: Of the channel mixing.
+        rngs: Key ``params``.
+
+    Raises:
+        ValueError: If the convolution is unknown, or no path exists.
+
+    References:
+        Batzner et al., arXiv:2101.03164 (2021); Batatia et al., arXiv:2206.07697 (2022).
+    """
+
+    def __init__(
+        self,
+        rep_in: Irreps,
+        rep_out: Irreps,
+        channels: int,
+        *,
+        rep_edge: Irreps,
+        rep_density: Irreps,
+        num_types: int,
+        average_neighbours: float,
+        correlation: int = 1,
+        gate: bool = True,
+        product: str = "clebsch_gordan",
+        convolution: str = "clebsch_gordan",
+        chunk_bytes: int | None = None,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: jax.lax.Precision | str | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if convolution not in CONVOLUTIONS:
+            raise ValueError(
+                f"unknown convolution {convolution!r}, expected one of {sorted(CONVOLUTIONS)}"
+            )
+        self.rep_in, self.rep_out = Irreps(rep_in), Irreps(rep_out)
+        self.scale = 1 / math.sqrt(max(average_neighbours, 1.0))
+        options = {
+            "dtype": dtype,
+            "param_dtype": param_dtype,
+            "precision": precision,
+            "rngs": rngs,
+        }
+        self.gate = Gate(self.rep_out) if gate else None
+        rep_update = self.rep_out if self.gate is None else self.gate.rep_in
+        rep_edge, rep_density = _used(self.rep_in, Irreps(rep_edge), Irreps(rep_density))
+        self.convolution = CONVOLUTIONS[convolution](
+            self.rep_in, rep_edge, rep_density, chunk_bytes=chunk_bytes
+        )
+        shape = (len(self.convolution.paths), channels)
+        self.weights = nnx.Param(jax.random.normal(rngs.params(), shape, param_dtype))
+        self.linear_up = Linear(self.rep_in, self.rep_in, channels, channels, **options)
+        self.linear_density = (
+            Linear(rep_density, rep_density, channels, channels, **options)
+            if correlation > 1
+            else None
+        )
+        self.expansion = BodyOrderExpansion(
+            rep_density,
+            rep_update,
+            channels,
+            correlation=correlation,
+            num_types=num_types,
+            product=product,
+            **options,
+        )
+        self.skip = Linear(
+            self.rep_in, rep_update, channels, channels, num_types=num_types, **options
+        )
+
+    def __call__(
+        self,
+        x: Float[Array, "nodes dim_in channels"],
+        types: Float[Array, "nodes num_types"],
+        filters: Float[Array, "edges dim_edge"],
+        radial: Float[Array, "edges channels"],
+        graph: GraphBatch,
+    ) -> Float[Array, "nodes dim_out channels"]:
+        """Update the node features.
+
+        Args:
+            x: Node features, ``[nodes, rep_in.dim, channels]``.
+            types: One-hot node types, ``[nodes, num_types]``.
+            filters: Angular filters, ``[edges, rep_edge.dim]``.
+            radial: Radial filters, ``[edges, channels]``, zero on empty slots.
+            graph: Senders and slots.
+
+        Returns:
+            ``[nodes, rep_out.dim, channels]``.
+        """
+        weights = self.weights[...].astype(x.dtype)
+        filters = filters[:, : self.convolution.rep_edge.dim]
+        density = self.convolution(self.linear_up(x), filters, radial, weights, graph)
+        density = density * self.scale
+        if self.linear_density is not None:
+            density = self.linear_density(density)
+        update = self.expansion(density, types) + self.skip(x, types)
+        return update if self.gate is None else self.gate(update)
+
+
+def _used(rep_in: Irreps, rep_edge: Irreps, rep: Irreps) -> tuple[Irreps, Irreps]:
+    """The filters up to the last in use, and the results into which some path leads."""
+    paths = [
+        (j, c)
+        for j, b in enumerate(blocks(rep_edge))
+        for c in blocks(rep)
+        if any(abs(a.l - b.l) <= c.l <= a.l + b.l and a.p * b.p == c.p for a in blocks(rep_in))
+    ]
+    last, reached = max((j for j, _ in paths), default=-1), {c for _, c in paths}
+    edge = [(1, (b.l, b.p)) for b in blocks(rep_edge)[: last + 1]]
+    return Irreps(edge), Irreps([(1, (c.l, c.p)) for c in blocks(rep) if c in reached])

@@ -1,0 +1,309 @@
+"""What a trained potential is for: an ASE calculator, and molecular dynamics through ASE."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from equinet.data.batching import Budget, ShapeCounter, collate, round_up
+from equinet.data.extras import require
+from equinet.data.frames import Frame, from_atoms, read_frames
+from equinet.data.graphs import Graph, to_graph
+from equinet.models.potential import Potential
+from equinet.ops.graph import GraphBatch
+
+ase = require("ase")
+_calculator = require("ase.calculators.calculator")
+
+
+def load_potential(workdir: str | Path) -> Potential:
+    """The best model of a training.
+
+    Args:
+        workdir: Folder of the training.
+
+    Returns:
+        The potential with its averaged parameters.
+
+    Raises:
+        FileNotFoundError: If the folder is not of a training, or has no model yet.
+        ValueError: If it was made by another task, or its checkpoint is damaged.
+    """
+    from equinet.training import load_best, load_model_spec
+
+    spec = load_model_spec(workdir)
+    if "model" not in spec:
+        raise ValueError(f"{workdir}/model.json holds no potential: keys {sorted(spec)}")
+    model = Potential.from_spec(spec["model"])
+    load_best(workdir, model)
+    return model
+
+
+@jax.jit
+def _energy_and_forces(model: Potential, graph: GraphBatch) -> tuple[jax.Array, jax.Array]:
+    return model.energy_and_forces(graph)
+
+
+@jax.jit
+def _energy_forces_stress(
+    model: Potential, graph: GraphBatch
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    return model.energy_forces_stress(graph)
+
+
+class PotentialCalculator(_calculator.Calculator):
+    """An ASE calculator of a potential: energy (eV), forces (eV/A) and stress (eV/A^3).
+
+    Padded sizes are kept from call to call and grow in steps, so that a trajectory compiles once or
+    twice; ``compilations`` counts them.
+
+    Args:
+        model: The potential.
+        dtype: Type of the computation, ``"float32"`` or ``"float64"``.
+
+    Raises:
+        ValueError: When asked for an element that the potential was not trained on, or for the
+            stress of something without a cell.
+
+    >>> from ase.build import molecule
+    >>> model = Potential(("H", "O"), cutoff=4.0, lmax=1, channels=4, rngs=nnx.Rngs(0))
+    >>> water = molecule("H2O", calculator=PotentialCalculator(model))
+    >>> water.get_forces().shape
+    (3, 3)
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+
+    def __init__(
+        self, model: Potential, *, dtype: Literal["float32", "float64"] = "float32"
+    ) -> None:
+        super().__init__()
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+        self.model, self.dtype = model, np.dtype(dtype)
+        self._shapes = ShapeCounter()
+        self._budget = Budget(nodes=1, degree=1, graphs=1)
+
+    @classmethod
+    def from_workdir(
+        cls, workdir: str | Path, *, dtype: Literal["float32", "float64"] = "float32"
+    ) -> "PotentialCalculator":
+        """The calculator of the best model of a training."""
+        return cls(load_potential(workdir), dtype=dtype)
+
+    @property
+    def compilations(self) -> int:
+        """Number of distinct padded shapes so far."""
+        return self._shapes.count
+
+    def calculate(
+        self,
+        atoms: Any = None,
+        properties: Sequence[str] = ("energy", "forces"),
+        system_changes: Sequence[str] = _calculator.all_changes,
+    ) -> None:
+        """Compute what ASE asks for; energy and forces always come together."""
+        super().calculate(atoms, list(properties), list(system_changes))
+        frame = from_atoms(self.atoms, molecule=None)
+        graph = to_graph(frame, cutoff=self.model.cutoff, elements=self.model.elements)
+        reference = self.model.reference_energy(graph.species)
+        if "stress" in properties and not all(frame.pbc):
+            raise ValueError("stress needs a cell that is periodic in three directions")
+        with jax.enable_x64(self.dtype == np.float64):
+            batch = self._pad(graph)
+            if "stress" in properties:
+                energy, forces, stress = jax.device_get(_energy_forces_stress(self.model, batch))
+                voigt = require("ase.stress").full_3x3_to_voigt_6_stress
+                self.results["stress"] = voigt(stress[0].astype(np.float64))
+            else:
+                energy, forces = jax.device_get(_energy_and_forces(self.model, batch))
+        total = float(energy[0]) + reference
+        self.results |= {
+            "energy": total,
+            "free_energy": total,
+            "forces": forces[: graph.num_nodes].astype(np.float64),
+        }
+
+    def _pad(self, graph: Graph) -> GraphBatch:
+        fits = graph.num_nodes <= self._budget.nodes and graph.degree <= self._budget.degree
+        if not fits:
+            # One neighbour to spare: a vibration at the cutoff must not compile again.
+            self._budget = round_up(
+                max(graph.num_nodes, self._budget.nodes),
+                max(min(graph.degree + 1, _most(graph)), self._budget.degree, 1),
+                1,
+            )
+        batch = collate([graph], range(1), shards=1, budget=self._budget, dtype=self.dtype)
+        self._shapes.add(batch["graph"])
+        return jax.tree.map(lambda x: jnp.asarray(x[0]), batch["graph"])
+
+
+def _most(graph: Graph) -> int:
+    """No molecule has more neighbours than other atoms; a crystal may."""
+    return graph.degree + 1 if graph.cell.any() else max(graph.num_nodes - 1, graph.degree)
+
+
+def run_md(
+    workdir: str | Path,
+    *,
+    ensemble: Literal["nve", "nvt"] = "nve",
+    temperature: float = 300.0,
+    timestep_fs: float = 0.5,
+    steps: int = 20_000,
+    friction_per_fs: float = 0.01,
+    seed: int = 0,
+    data: str | None = None,
+    trajectory: str | None = None,
+    log_every: int = 100,
+    dtype: Literal["float32", "float64"] = "float32",
+) -> dict[str, Any]:
+    """Molecular dynamics with the best model of a training, through ASE.
+
+    The start is the first held-out frame of the training or the first frame of ``data``, with
+    velocities drawn at ``temperature``.
+
+    Args:
+        workdir: Folder of the training.
+        ensemble: ``"nve"`` (velocity Verlet) or ``"nvt"`` (Langevin).
+        temperature: Temperature of the first velocities and of the thermostat in kelvin.
+        timestep_fs: Time step in femtoseconds.
+        steps: Number of steps.
+        friction_per_fs: Friction of the thermostat.
+        seed: Seed of velocities and noise.
+        data: File with the start; the training's own if absent.
+        trajectory: File for the frames, any format of ASE; ``workdir/md_<ensemble>.xyz`` if absent.
+        log_every: Steps between two frames of the trajectory.
+        dtype: Type of the potential's computation.
+
+    Returns:
+        What the command prints: ``energy_drift_mev_per_atom_per_ps`` is the slope of the linear fit
+        to the total energy.
+
+    Raises:
+        ValueError: If a number is out of range or the potential does not know an element.
+        FileNotFoundError: If the workdir has no model.
+        FloatingPointError: If the dynamics explodes.
+    """
+    _check_positive(temperature=temperature, timestep_fs=timestep_fs, steps=steps)
+    _check_positive(log_every=log_every, friction_per_fs=friction_per_fs)
+    began = time.monotonic()
+    calculator = PotentialCalculator.from_workdir(workdir, dtype=dtype)
+    atoms = _start(workdir, data)
+    atoms.calc = calculator
+    path = Path(trajectory) if trajectory else Path(workdir) / f"md_{ensemble}.xyz"
+    dynamics = _dynamics(atoms, ensemble, temperature, timestep_fs, friction_per_fs, seed)
+    first = time.monotonic()
+    energies, temperatures = _propagate(dynamics, atoms, steps, log_every, path)
+    seconds = time.monotonic() - first
+    total = np.array(energies)
+    picoseconds = np.arange(len(total)) * timestep_fs * 1e-3
+    slope = float(np.polynomial.Polynomial.fit(picoseconds, total, 1).convert().coef[1])
+    return {
+        "command": "md",
+        "workdir": str(workdir),
+        "ensemble": ensemble,
+        "atoms": len(atoms),
+        "steps": steps,
+        "timestep_fs": timestep_fs,
+        "seed": seed,
+        "dtype": dtype,
+        "metrics": {
+            "energy_drift_mev_per_atom_per_ps": 1e3 * slope / len(atoms),
+            "energy_fluctuation_mev_per_atom": 1e3 * float(total.std()) / len(atoms),
+            "mean_temperature_kelvin": float(np.mean(temperatures)),
+        },
+        "steps_per_second": round(steps / seconds, 1),
+        "compilations": calculator.compilations,
+        "trajectory": str(path),
+        "seconds": round(time.monotonic() - began, 3),
+        "device": jax.devices()[0].device_kind,
+    }
+
+
+def _propagate(
+    dynamics: Any, atoms: Any, steps: int, log_every: int, path: Path
+) -> tuple[list[float], list[float]]:
+    """Total energy and temperature at every step; frames and a line on stderr now and then."""
+    energies: list[float] = []
+    temperatures: list[float] = []
+    write = require("ase.io").write
+    report = max(steps // 10, 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+
+    def observe() -> None:
+        step = len(energies)
+        energies.append(atoms.get_total_energy())
+        temperatures.append(atoms.get_temperature())
+        if not np.isfinite(energies[-1]):
+            raise FloatingPointError(f"the energy is {energies[-1]} at step {step}: it exploded")
+        if step % log_every == 0:
+            write(path, atoms, append=True)
+        if step % report == 0:
+            text = f"step {step} of {steps}: {energies[-1]:.4f} eV, {temperatures[-1]:.0f} K"
+            print(text, file=sys.stderr, flush=True)
+
+    dynamics.attach(observe, interval=1)
+    dynamics.run(steps)
+    return energies, temperatures
+
+
+def _dynamics(
+    atoms: Any,
+    ensemble: str,
+    temperature: float,
+    timestep_fs: float,
+    friction_per_fs: float,
+    seed: int,
+) -> Any:
+    """ASE's integrator, with the atoms thermalised and their centre at rest."""
+    rng = np.random.default_rng(seed)
+    velocities = require("ase.md.velocitydistribution")
+    velocities.thermalize_momenta(atoms, temperature_K=temperature, rng=rng)
+    velocities.Stationary(atoms)
+    if not any(atoms.pbc):
+        velocities.ZeroRotation(atoms)
+    fs = require("ase.units").fs
+    if ensemble == "nve":
+        return require("ase.md.verlet").VelocityVerlet(atoms, timestep=timestep_fs * fs)
+    if ensemble == "nvt":
+        atoms.set_constraint(require("ase.constraints").FixCom())
+        return require("ase.md.langevin").Langevin(
+            atoms,
+            timestep=timestep_fs * fs,
+            temperature_K=temperature,
+            friction=friction_per_fs / fs,
+            fixcm=False,
+            rng=rng,
+        )
+    raise ValueError(f"ensemble must be 'nve' or 'nvt', got {ensemble!r}")
+
+
+def _start(workdir: str | Path, data: str | None) -> Any:
+    """The first frame of a file, or the structure that the training left."""
+    from equinet.training import load_model_spec
+
+    if data is not None:
+        frame = read_frames(data, require=())[0]
+    else:
+        spec = load_model_spec(workdir)["structure"]
+        frame = Frame(
+            numbers=np.array(spec["numbers"]),
+            positions=np.array(spec["positions"]),
+            cell=None if spec["cell"] is None else np.array(spec["cell"]),
+            pbc=tuple(spec["pbc"]),
+        )
+    cell: Float[np.ndarray, "3 3"] | None = frame.cell
+    return ase.Atoms(numbers=frame.numbers, positions=frame.positions, cell=cell, pbc=frame.pbc)
+
+
+def _check_positive(**numbers: float) -> None:
+    for name, value in numbers.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0, got {value}")

@@ -1,0 +1,1 @@
+"""Tasks: data, model, loss and metrics of one scientific question each."""

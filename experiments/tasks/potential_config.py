@@ -1,0 +1,90 @@
+"""The sections of a config of the potential task: every key, its type and its default."""
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """``config.data``: where the frames come from.
+
+    Attributes:
+        source: ``"xtb"`` makes frames with GFN2-xTB, ``"files"`` reads them.
+        train: Files: what to train on, ``"file.xyz"`` or a slice of it, ``"file.xyz@:400"``.
+        validation: Files: what the best model is chosen on.
+        test: Files: what the report is made on.
+        energy_key: Key of the energies in the files (eV).
+        forces_key: Key of the forces in the files (eV/angstrom).
+        stress_key: Key of the stresses in the files (eV/angstrom^3).
+        molecule: Files: whether the frames are molecules whose cell is dropped.
+        isolated_atoms: File with one atom a frame, whose energies are the references; else fitted.
+        smiles: Xtb: the molecule.
+        frames: Xtb: number of frames to train on, to select on and to test on.
+        temperature_K: Xtb: temperature of the sampling in kelvin.
+        spacing_fs: Xtb: time between two frames of a trajectory in femtoseconds.
+        equilibration_fs: Xtb: time before the first frame in femtoseconds.
+        num_trajectories: Xtb: number of independent trajectories.
+        seed: Xtb: of geometries, velocities and noise.
+    """
+
+    source: Literal["xtb", "files"] = "xtb"
+    train: str = ""
+    validation: str = ""
+    test: str = ""
+    energy_key: str = "energy"
+    forces_key: str = "forces"
+    stress_key: str = "stress"
+    molecule: bool = True
+    isolated_atoms: str = ""
+    smiles: str = "CCO"
+    frames: tuple[int, int, int] = (500, 50, 100)
+    temperature_K: float = 500.0
+    spacing_fs: float = 50.0
+    equilibration_fs: float = 300.0
+    num_trajectories: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.source == "files" and not (self.train and self.validation and self.test):
+            raise ValueError("data.source='files' needs data.train, data.validation and data.test")
+        if min(self.frames) < 1:
+            raise ValueError(f"data.frames: expected three numbers above 0, got {self.frames}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """``config.model``: what ``equinet.models.potential.Potential`` takes that is not measured."""
+
+    cutoff: float = 5.0
+    lmax: int = 2
+    channels: int = 32
+    layers: int = 2
+    hidden: str | None = None
+    correlation: int = 2
+    gate: bool = False
+    product: str = "clebsch_gordan"
+    convolution: str = "clebsch_gordan"
+    radial_basis: str = "bessel"
+    num_radial: int = 8
+    radial_hidden: tuple[int, ...] = (64, 64)
+    radial_degree: int = 16
+    readout_hidden: int = 16
+    chunk_bytes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """``config.loss``: weights of the three labels.
+
+    The loss is the weighted sum of mean squares: of the energy error per root of the number of
+    atoms, of the force components, and of the stress components.
+
+    Attributes:
+        energy: Weight of the energies, 1/eV^2.
+        forces: Weight of the forces, (angstrom/eV)^2.
+        stress: Weight of the stress, (angstrom^3/eV)^2; 0 where the data have none.
+    """
+
+    energy: float = 1.0
+    forces: float = 1.0
+    stress: float = 0.0
