@@ -35,7 +35,7 @@ def normalized(activation: Activation) -> Activation:
 
     Cached, so that two models of one architecture hold the same function and compile once.
 
-    >>> float(normalized(jax.nn.relu)(jnp.float32(1.0)).round(3))
+    >>> round(float(normalized(jax.nn.relu)(jnp.float32(1.0))), 3)
     1.414
     """
     scale = second_moment(activation) ** -0.5
@@ -63,8 +63,8 @@ class Gate(nnx.Module):
         Weiler et al., arXiv:1807.02547 (2018), section 4.3.
 
     >>> gate = Gate(Irreps("0e+1o"))
-    >>> gate.rep_in
-    0e+0e+1o
+    >>> print(gate.rep_in)
+    2x0e+1o
     >>> gate(jnp.ones((2, 5, 8))).shape
     (2, 4, 8)
     """

@@ -66,9 +66,9 @@ def bessel_basis(
     References:
         Gasteiger, Gross, Guennemann, arXiv:2003.03123 (2020), eq. 7.
 
-    >>> print(bessel_basis(jnp.array([0.0, 1.0]), 2.0, 2).round(4))
-    [[ 3.1416  6.2832]
-     [ 1.     -0.    ]]
+    >>> print(np.asarray(bessel_basis(jnp.array([0.0, 1.0]), 2.0, 2)).round(4) + 0.0)
+    [[1.5708 3.1416]
+     [1.     0.    ]]
     """
     _check_cutoff(cutoff)
     if num_basis < 1:
@@ -98,8 +98,8 @@ def gaussian_basis(
     Raises:
         ValueError: If ``cutoff`` is not positive or ``num_basis`` is less than 2.
 
-    >>> print(gaussian_basis(jnp.array([0.0]), 4.0, 3).round(4))
-    [[1.     0.6065 0.1353]]
+    >>> print(gaussian_basis(jnp.array([0.0]), 4.0, 3).round(2))
+    [[1.   0.61 0.14]]
     """
     _check_cutoff(cutoff)
     if num_basis < 2:
