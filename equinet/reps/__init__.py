@@ -1,5 +1,8 @@
 """Representations as values: how a group acts on the axis -2 of a feature."""
 
+from equinet.reps.actions import Points as Points
+from equinet.reps.actions import Transformable as Transformable
+from equinet.reps.actions import WithoutChannels as WithoutChannels
 from equinet.reps.algebra import Scalar as Scalar
 from equinet.reps.algebra import Tensor as Tensor
 from equinet.reps.algebra import Vector as Vector

@@ -132,7 +132,7 @@ class ProductRep(Rep):
         # One factor at a time stands on axis -2, then goes behind all the other axes.
         *batch, dim, channels = x.shape
         for rep in self.factors:
-            x = rep._apply(g, x.reshape(*batch, rep.dim, dim * channels // max(rep.dim, 1)))
+            x = rep._apply(g, x.reshape(*batch, rep.dim, dim * channels // rep.dim))
             batch = x.shape[:-2]
             x = jnp.swapaxes(x, -1, -2)
         if not self.factors:
@@ -185,7 +185,7 @@ class SumRep(Rep):
         ends = itertools.accumulate(copies * rep.dim for copies, rep in self.terms)
         parts = jnp.split(x, list(ends)[:-1], axis=-2)
         moved = [
-            apply_to_copies(functools.partial(rep._apply, g), copies, part)
+            apply_to_copies(functools.partial(rep.transform, g), copies, part)
             for (copies, rep), part in zip(self.terms, parts, strict=True)
         ]
         return jnp.concatenate(moved, axis=-2)
@@ -251,10 +251,16 @@ def direct_sum(group: Group, reps: Iterable[Rep]) -> Rep:
         2 * Vector(O(2)) + Vector(O(2))**2
     """
     terms: list[tuple[int, Rep]] = []
+    empty: list[Rep] = []
     for rep in reps:
         _check_same_group(group, rep)
+        if rep.dim == 0:
+            empty.append(rep)
+            continue
         for term in rep.terms if isinstance(rep, SumRep) else ((1, rep),):
             _append(terms, *term)
+    if not terms and empty:
+        return empty[0]
     if len(terms) == 1 and terms[0][0] == 1:
         return terms[0][1]
     return SumRep(group, tuple(terms))
@@ -282,7 +288,11 @@ def tensor_product(group: Group, reps: Iterable[Rep]) -> Rep:
     for rep in reps:
         _check_same_group(group, rep)
         factors.extend(rep.factors if isinstance(rep, ProductRep) else (rep,))
-    return factors[0] if len(factors) == 1 else ProductRep(group, tuple(factors))
+    if len(factors) == 1:
+        return factors[0]
+    if any(rep.dim == 0 for rep in factors):
+        return SumRep(group, ())
+    return ProductRep(group, tuple(factors))
 
 
 def check_group(group: Any) -> None:
