@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from equinet.training.task import Task as Task
     from equinet.training.task import load_task as load_task
     from equinet.training.workdir import load_model_spec as load_model_spec
+    from equinet.training.workdir import load_run as load_run
     from equinet.training.workdir import read_config as read_config
 
 _LAZY = {
@@ -32,6 +33,7 @@ _LAZY = {
     "Task": "task",
     "load_task": "task",
     "load_model_spec": "workdir",
+    "load_run": "workdir",
     "read_config": "workdir",
 }
 

@@ -13,8 +13,6 @@ from orbax.checkpoint import args as ocp_args
 
 from equinet.training.state import Arrays, check_arrays, checksum
 
-_META = ocp_args.Composite(meta=ocp_args.JsonRestore())
-
 
 class Checkpoints:
     """Numbered checkpoints of named arrays and a small JSON object, in one folder.
@@ -70,7 +68,8 @@ class Checkpoints:
             metadata = self._manager.item_metadata(step)["arrays"]
             if metadata is None:
                 raise ValueError("its list of arrays is missing")
-            meta = self._manager.restore(step, args=_META)["meta"]
+            only_meta = ocp_args.Composite(meta=ocp_args.JsonRestore())
+            meta = self._manager.restore(step, args=only_meta)["meta"]
             expected, layout = meta.pop("checksum"), meta.pop("layout")
         packed = {name: jax.ShapeDtypeStruct(*rest) for name, rest in layout.items()}
         check_arrays(packed, self._layout, "the model")

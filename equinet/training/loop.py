@@ -10,15 +10,13 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from equinet.training.checkpoint import Checkpoints
-from equinet.training.config import make_importable
 from equinet.training.interruption import Interruption
 from equinet.training.mesh import initialize_distributed, to_host
 from equinet.training.metrics import plain
 from equinet.training.run import Run, load_arrays
 from equinet.training.settings import training_config
 from equinet.training.state import FlatModel, named_arrays
-from equinet.training.task import load_task
-from equinet.training.workdir import Workdir, read_config, read_origin
+from equinet.training.workdir import Workdir, load_run, read_origin
 
 
 def train(
@@ -72,11 +70,11 @@ def evaluate(workdir: str | Path, data: str | None = None) -> dict[str, Any]:
     Raises:
         FileNotFoundError: The folder is not of a training, or has no model yet.
     """
-    config, origin, began = read_config(workdir), read_origin(workdir), time.monotonic()
-    if origin["config"]:
-        make_importable(Path(origin["root"]) / Path(origin["config"].partition(".py")[0] + ".py"))
-    report = load_task(str(config.task)).evaluate(config, Path(workdir), data)
-    head = {"command": "evaluate", "config": origin["config"], "workdir": str(workdir)}
+    began = time.monotonic()
+    config, task = load_run(workdir)
+    report = task.evaluate(config, Path(workdir), data)
+    name = read_origin(workdir)["config"]
+    head = {"command": "evaluate", "config": name, "workdir": str(workdir)}
     tail = {"seconds": round(time.monotonic() - began, 3), **_machine()}
     return plain({**head, "data": data, "metrics": {}, "equivariance_error": {}, **report, **tail})
 

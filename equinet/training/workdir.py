@@ -10,8 +10,9 @@ from typing import Any, TextIO
 
 from ml_collections import ConfigDict
 
-from equinet.training.config import config_root, flatten, from_json, split_source, to_json
+from equinet.training.config import flatten, from_json, make_importable, split_source, to_json
 from equinet.training.metrics import plain, write_atomically
+from equinet.training.task import Task, load_task
 
 # What may change between two commands on one workdir: it says how long, how often and where,
 # not what is trained.
@@ -131,10 +132,16 @@ class Workdir:
                 )
 
     def _origin(self) -> dict[str, Any]:
-        root = str(config_root(split_source(self.source)[0])) if self.source else ""
+        path = split_source(self.source)[0].resolve() if self.source else None
+        folder = str(path.parent) if path else "."
         packages = ("equinet", "jax", "flax", "optax", "orbax-checkpoint", "grain")
         versions = {name: _version(name) for name in packages}
-        return {"config": self.source, "root": root, "git": _git(root), "versions": versions}
+        return {
+            "config": self.source,
+            "file": str(path) if path else "",
+            "git": _git(folder),
+            "versions": versions,
+        }
 
 
 def read_config(workdir: str | Path) -> ConfigDict:
@@ -152,9 +159,23 @@ def read_config(workdir: str | Path) -> ConfigDict:
 
 
 def read_origin(workdir: str | Path) -> dict[str, Any]:
-    """The name and the root of the config of the run in a workdir, and the versions it used."""
+    """The config file of the run in a workdir, its commit and the versions the run used."""
     path = Path(workdir) / "run.json"
-    return json.loads(path.read_text()) if path.exists() else {"config": "", "root": ""}
+    return json.loads(path.read_text()) if path.exists() else {"config": "", "file": ""}
+
+
+def load_run(workdir: str | Path) -> tuple[ConfigDict, Task]:
+    """The config of the run in a workdir, and its task, imported as the training did.
+
+    Raises:
+        FileNotFoundError: The folder is not of a run.
+        ValueError: The task is not where it was.
+    """
+    config = read_config(workdir)
+    file = read_origin(workdir)["file"]
+    # A workdir that was copied here from elsewhere belongs to the project in this folder.
+    make_importable(Path(file) if Path(file).is_file() else Path.cwd() / "config.py")
+    return config, load_task(str(config.task))
 
 
 def load_model_spec(workdir: str | Path) -> dict[str, Any]:
@@ -183,8 +204,8 @@ def _version(name: str) -> str:
         return ""
 
 
-def _git(root: str) -> str:
-    command = ["git", "-C", root or ".", "rev-parse", "HEAD"]
+def _git(folder: str) -> str:
+    command = ["git", "-C", folder, "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

@@ -1,0 +1,162 @@
+"""The command: exit codes, one line an error, one JSON object as the last line of stdout."""
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import equinet
+from equinet.cli import main
+
+TOY = str(Path(__file__).parent / "training" / "toy_project" / "toy_config.py")
+
+
+@pytest.fixture
+def equinet_command(capsys):
+    """Runs the command: exit code, lines of stdout, lines of stderr."""
+
+    def run(*words):
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return code, out.splitlines(), err.splitlines()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ((), "the following arguments are required: COMMAND"),
+        (("trian",), "invalid choice: 'trian' (choose from 'train', 'evaluate', 'md', 'list')"),
+        (("train",), "the following arguments are required: --config, --workdir"),
+        (("train", "--config=x.py", "--workdir=w", "--stpes=3"), "unrecognized arguments: --stpes"),
+        (("train", "--config=no_such.py", "--workdir=w"), "no config file no_such.py"),
+        (("train", "--config=x.yaml", "--workdir=w"), "a config is a Python file"),
+        (
+            ("train", f"--config={TOY}", "--workdir=w", "--config.size"),
+            "--config.size needs a value",
+        ),
+        (
+            ("train", f"--config={TOY}", "--workdir=w", "--config.sise=3"),
+            "unknown key config.sise: did you mean size?",
+        ),
+        (
+            ("train", f"--config={TOY}", "--workdir=w", "--config.size=many"),
+            "config.size: expected an integer, got 'many'",
+        ),
+        (("train", f"--config={TOY}:many", "--workdir=w"), "invalid literal for int()"),
+        (("evaluate", "--workdir=nowhere"), "no config.json in nowhere"),
+        (("evaluate", "--workdir=w", "--config.size=3"), "evaluate takes no --config.size"),
+        (("md", "--workdir=w", "--steps=many"), "argument --steps: invalid int value: 'many'"),
+        (("md", "--workdir=w", "--ensemble=npt"), "invalid choice: 'npt'"),
+        (("list", "--folder=nowhere"), "no folder nowhere"),
+    ],
+)
+def test_errors_are_one_line_and_code_2(equinet_command, words, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = equinet_command(*words)
+    assert (code, out, len(err)) == (2, [], 1)
+    assert err[0].startswith("equinet: error: ")
+    assert line in err[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(FileNotFoundError, match="no config file"):
+        main(["train", "--config=no_such.py", "--workdir=w", "--debug"])
+
+
+def test_train_again_and_evaluate(equinet_command, tmp_path):
+    words = ("train", f"--config={TOY}:30", f"--workdir={tmp_path}")
+    few = ("--config.training.steps=3", "--config.training.learning_rate", "1e-2")
+    code, out, err = equinet_command(*words, *few, "--progress")
+    assert code == 0
+    assert len(out) == 1
+    result = json.loads(out[0])
+    assert (result["steps"], result["config"], result["workdir"]) == (3, f"{TOY}:30", str(tmp_path))
+    assert any("mse" in line for line in err)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["size"], config["training"]["learning_rate"]) == (30, 0.01)
+
+    assert equinet_command(*words, *few)[:2] == (0, out)
+    code, _, err = equinet_command(*words, few[0])
+    assert code == 2
+    assert "config.training.learning_rate is 0.01 there and 0.1 here" in err[-1]
+
+    code, out, _ = equinet_command("evaluate", f"--workdir={tmp_path}")
+    report = json.loads(out[-1])
+    assert code == 0
+    assert report["metrics"] == pytest.approx(result["metrics"], rel=1e-6)
+    code, _, err = equinet_command("evaluate", f"--workdir={tmp_path}", "--data=none.xyz")
+    assert (code, err[-1]) == (2, "equinet: error: no data file none.xyz")
+
+
+def test_a_stopped_run_says_so(equinet_command, tmp_path, monkeypatch):
+    words = ("train", f"--config={TOY}", f"--workdir={tmp_path}")
+    code, out, _ = equinet_command(*words, "--config.training.max_minutes=1e-6")
+    assert (code, json.loads(out[-1])["reason"]) == (0, "max_minutes")
+    import equinet.training.loop as loop
+
+    monkeypatch.setattr(loop, "_run_steps", lambda run, deadline: "SIGTERM")
+    assert equinet_command(*words)[0] == 143
+
+
+def test_md_hands_its_flags_on(equinet_command, monkeypatch):
+    given = {}
+
+    def run_md(**flags):
+        print("what a library prints is not the result")
+        given.update(flags)
+        return {"command": "md", "energy_drift_mev_per_atom_per_ps": float("nan")}
+
+    simulation = types.SimpleNamespace(run_md=run_md)
+    monkeypatch.setitem(sys.modules, "equinet.simulation", simulation)
+    monkeypatch.setattr(equinet, "simulation", simulation, raising=False)
+    code, out, err = equinet_command(
+        "md", "--workdir=w", "--ensemble=nvt", "--temperature=10", "--steps=5", "--dtype=float64"
+    )
+    assert code == 0
+    assert json.loads(out[0]) == {"command": "md", "energy_drift_mev_per_atom_per_ps": None}
+    assert err == ["what a library prints is not the result"]
+    assert given == {
+        "workdir": "w",
+        "ensemble": "nvt",
+        "temperature": 10.0,
+        "timestep_fs": 0.5,
+        "steps": 5,
+        "friction_per_fs": 0.01,
+        "seed": 0,
+        "data": None,
+        "trajectory": None,
+        "log_every": 100,
+        "dtype": "float64",
+    }
+
+
+def test_list_reads_the_docstrings_and_runs_nothing(equinet_command, tmp_path, monkeypatch):
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    (configs / "a.py").write_text('"""First line.\n\nMore."""\n1 / 0\ndef get_config(): pass\n')
+    (configs / "b.py").write_text("def get_config(:\n")
+    (configs / "common.py").write_text('"""Not a config."""\n')
+    monkeypatch.chdir(tmp_path)
+    code, out, err = equinet_command("list")
+    assert code == 0
+    listed = json.loads(out[-1])["configs"]
+    assert listed["configs/a.py"] == "First line."
+    assert "does not parse" in listed["configs/b.py"]
+    assert len(listed) == 2
+    assert any("First line." in line for line in err)
+
+
+def test_a_bug_is_not_hidden(monkeypatch, tmp_path):
+    import equinet.training.config as config
+
+    def fails(*_):
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(config, "split_source", fails)
+    with pytest.raises(TypeError, match="a bug"):
+        main(["train", f"--config={TOY}", f"--workdir={tmp_path}"])
