@@ -138,10 +138,11 @@ class ClebschGordanProduct:
         """
         self._check(x, y, weights)
         channels = max(x.shape[-1], y.shape[-1])
-        x = jnp.broadcast_to(x, (*x.shape[:-1], channels))
-        y = jnp.broadcast_to(y, (*y.shape[:-1], channels))
         if weights is None:
             weights = jnp.ones((len(self.paths), channels), x.dtype)
+        rows = jnp.broadcast_shapes(x.shape[:-2], y.shape[:-2], weights.shape[:-2])
+        x = jnp.broadcast_to(x, (*rows, self.rep1.dim, channels))
+        y = jnp.broadcast_to(y, (*rows, self.rep2.dim, channels))
         if self.method == "naive":
             return self._naive(x, y, weights)
         if weights.ndim == 2:
@@ -169,7 +170,8 @@ class ClebschGordanProduct:
         terms = sum(2 * results[path.result].l + 1 for path in self.paths)
         if terms <= 4 * self.rep_out.dim:
             return self._coupled(outer, weights)
-        maps = fold(self, weights).reshape(weights.shape[-1], -1, self.rep_out.dim)
+        maps = fold(self, weights.astype(outer.dtype))
+        maps = maps.reshape(weights.shape[-1], -1, self.rep_out.dim)
         return jnp.einsum("...mc,cmk->...kc", outer, maps, precision=HIGHEST)
 
     def _check(self, x: Array, y: Array, weights: Array | None) -> None:
@@ -181,17 +183,17 @@ class ClebschGordanProduct:
                 )
         if x.shape[-1] != y.shape[-1] and 1 not in (x.shape[-1], y.shape[-1]):
             raise ValueError(f"x and y have {x.shape[-1]} and {y.shape[-1]} channels")
-        if weights is not None and weights.shape[-2] != len(self.paths):
+        expected = (len(self.paths), max(x.shape[-1], y.shape[-1]))
+        if weights is not None and weights.shape[-2:] != expected:
             raise ValueError(
-                f"weights must have shape [..., {len(self.paths)}, channels], one row for each "
-                f"path, got {weights.shape}"
+                f"weights must have shape [..., {expected[0]}, {expected[1]}], a row for each path "
+                f"and a column for each channel, got {weights.shape}"
             )
 
     def _naive(self, x: Array, y: Array, weights: Array) -> Array:
         blocks1, blocks2, blocks3 = blocks(self.rep1), blocks(self.rep2), blocks(self.rep_out)
         scale = _path_scale(self.rep1, self.rep2, self.rep_out)
-        rows = jnp.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-        z = jnp.zeros((*rows, self.rep_out.dim, x.shape[-1]), jnp.result_type(x, y))
+        z = jnp.zeros((*x.shape[:-2], self.rep_out.dim, x.shape[-1]), jnp.result_type(x, y))
         for index, path in enumerate(self.paths):
             b1, b2, b3 = blocks1[path.first], blocks2[path.second], blocks3[path.result]
             table = jnp.asarray(scale[index] * clebsch_gordan(b1.l, b2.l, b3.l), z.dtype)
@@ -208,8 +210,7 @@ class ClebschGordanProduct:
 
         The outer product of the factors, ``dim1 * dim2`` numbers a row, is never formed.
         """
-        rows = jnp.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-        x, y = (jnp.broadcast_to(a, (*rows, *a.shape[-2:])) for a in (x, y))
+        rows = x.shape[:-2]
         maps = fold(self, weights.astype(x.dtype))
         if self.rep1.dim > self.rep2.dim:
             x, y, maps = y, x, jnp.swapaxes(maps, 1, 2)
