@@ -15,10 +15,10 @@ from configs import common
 def get_config() -> ConfigDict:
     """Train on 0 to 400, select on 400 to 450, test on 450 to 500."""
     config = common.potential(
-        steps=40_000,
+        steps=16_000,
         batch_size=5,
-        learning_rate=5e-3,
-        warmup_steps=200,
+        learning_rate=2e-2,
+        warmup_steps=500,
         gradient_clip_norm=10.0,
         ema_decay=0.995,
         log_every=500,

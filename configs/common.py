@@ -26,9 +26,8 @@ def potential(**training: object) -> ConfigDict:
 
 def accurate(config: ConfigDict) -> ConfigDict:
     """The model that the benchmark configs share: MACE's form at a size for 2 cores."""
-    config.model.channels = 48
-    config.model.lmax = 3
-    config.model.hidden = "0e+1o"
+    config.model.channels = 32
+    config.model.lmax = 2
     config.model.correlation = 3
     config.loss.energy = 1.0
     config.loss.forces = 10.0

@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     config = common.potential(
         steps=4000,
         batch_size=8,
-        learning_rate=1e-2,
+        learning_rate=2e-2,
         warmup_steps=100,
         gradient_clip_norm=10.0,
         ema_decay=0.99,
@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
         checkpoint_every=1000,
     )
     config.model.channels = 32
-    config.model.correlation = 2
+    config.model.correlation = 3
     config.loss.energy = 1.0
     config.loss.forces = 10.0
     return config

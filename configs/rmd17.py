@@ -15,10 +15,10 @@ from configs import common
 def get_config(molecule: str = "ethanol") -> ConfigDict:
     """Train on the first 950 training frames, select on the last 50, test on the official test."""
     config = common.potential(
-        steps=60_000,
+        steps=32_000,
         batch_size=5,
-        learning_rate=5e-3,
-        warmup_steps=200,
+        learning_rate=2e-2,
+        warmup_steps=500,
         gradient_clip_norm=10.0,
         ema_decay=0.995,
         log_every=500,

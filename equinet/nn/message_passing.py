@@ -25,8 +25,8 @@ CONVOLUTIONS: dict[str, Callable[..., ClebschGordanConvolution]] = {
 class MessagePassing(nnx.Module):
     r"""One equivariant message-passing layer.
 
-    .. math:: A_i = L_A \frac{1}{\sqrt{\bar n}} \sum_j \phi(r_{ij})\,
-              (Y(\hat r_{ij}) \otimes L_u h_j), \quad h_i' = \gamma\big( P(A_i) + L_{z_i} h_i \big)
+    .. math:: A_i = L_A \frac{1}{\bar n} \sum_j \phi(r_{ij})\,
+              (Y(\hat r_{ij}) \otimes L_u h_j), \quad h_i' = \gamma\Big( \frac{P(A_i) + L_{z_i} h_i}{\sqrt 2} \Big)
 
     L are equivariant linear maps, :math:`L_z` one for every node type, P the body-order expansion
     to power ``correlation`` and :math:`\gamma` a gate (``gate=True``) or nothing. With
@@ -39,7 +39,8 @@ class MessagePassing(nnx.Module):
         rep_edge: Irreps of the filters on the edges.
         rep_density: Irreps of the density A.
         num_types: Number of node types.
-        average_neighbours: Typical number of neighbours, which sets the scale of the sum.
+        average_neighbours: Typical number of neighbours: what they say is alike, so that their sum
+            grows with their number, not with its root.
         correlation: Highest power of the density.
         gate: Whether a gate follows.
         product: Which tensor product takes the powers.
@@ -82,7 +83,7 @@ class MessagePassing(nnx.Module):
                 f"unknown convolution {convolution!r}, expected one of {sorted(CONVOLUTIONS)}"
             )
         self.rep_in, self.rep_out = Irreps(rep_in), Irreps(rep_out)
-        self.scale = 1 / math.sqrt(max(average_neighbours, 1.0))
+        self.scale = 1 / max(average_neighbours, 1.0)
         options = {
             "dtype": dtype,
             "param_dtype": param_dtype,
@@ -142,7 +143,7 @@ class MessagePassing(nnx.Module):
         density = density * self.scale
         if self.linear_density is not None:
             density = self.linear_density(density)
-        update = self.expansion(density, types) + self.skip(x, types)
+        update = (self.expansion(density, types) + self.skip(x, types)) * math.sqrt(0.5)
         return update if self.gate is None else self.gate(update)
 
 

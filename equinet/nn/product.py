@@ -1,5 +1,7 @@
 """Tensor products with learned path weights, and body-order expansion by repeated products."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -55,7 +57,7 @@ class BodyOrderExpansion(nnx.Module):
     r"""Polynomial of a neighbourhood density: linear maps of its powers up to ``correlation``.
 
     .. math:: A^{(1)} = A, \quad A^{(\nu)} = A^{(\nu-1)} \otimes (s_z \odot A), \quad
-              y = \sum_\nu L_\nu A^{(\nu)}
+              y = \frac{1}{\sqrt n} \sum_{\nu=1}^{n} L_\nu A^{(\nu)}
 
     with a tensor product of learned path weights for each step and a scale :math:`s_z` for every
     node type, irrep and channel. A sum over neighbours to the power :math:`\nu` is a function of
@@ -115,7 +117,7 @@ class BodyOrderExpansion(nnx.Module):
                     )
                 )
                 shape = (num_types, len(blocks(self.rep)), channels)
-                self.scales.append(nnx.Param(jnp.ones(shape, param_dtype)))
+                self.scales.append(nnx.Param(jnp.full(shape, 0.5, param_dtype)))
             self.linears.append(
                 Linear(
                     source,
@@ -146,7 +148,7 @@ class BodyOrderExpansion(nnx.Module):
             ]
             power = product(power, density * jnp.concatenate(rows, axis=-2))
             total = total + linear(power)
-        return total
+        return total / math.sqrt(len(self.linears))
 
 
 def _common(rep: Irreps, rep_out: Irreps) -> Irreps:

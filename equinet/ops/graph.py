@@ -108,6 +108,12 @@ def sum_receivers(x: Float[Array, "edges *rest"], graph: GraphBatch) -> Float[Ar
     return total.astype(x.dtype)
 
 
+def sum_senders(x: Float[Array, "edges *rest"], graph: GraphBatch) -> Float[Array, "nodes *rest"]:
+    """Sum over the edges that leave every node, by way of the opposite edges; no scatter."""
+    mask = graph.edge_mask.reshape((-1,) + (1,) * (x.ndim - 1))
+    return sum_receivers(jnp.where(mask, x, 0)[graph.reverse], graph)
+
+
 def mean_receivers(
     x: Float[Array, "edges *rest"], graph: GraphBatch
 ) -> Float[Array, "nodes *rest"]:

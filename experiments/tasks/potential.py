@@ -18,8 +18,11 @@ from equinet.data.elements import symbols_of
 from equinet.data.frames import Frame
 from equinet.data.graphs import Graph, to_graphs
 from equinet.data.statistics import measure, subtract_references
+from equinet.groups import E
 from equinet.models.potential import Potential
+from equinet.reps import Points, Vector, WithoutChannels
 from equinet.simulation import load_potential
+from equinet.testing import equivariance_error
 from equinet.training import Experiment, build_section
 from experiments.tasks.potential_config import DataConfig, LossConfig, ModelConfig
 from experiments.tasks.potential_data import (
@@ -208,29 +211,24 @@ def report(model: Potential, graphs: Sequence[Graph], batch_size: int) -> dict[s
 
 
 def force_equivariance_error(model: Potential, graph: Graph, dtype: Any) -> float:
-    """Max |f(gx) - g f(x)| / RMS(f(x)) of the forces under rotations and the inversion."""
-    rng = np.random.default_rng(0)
-    with jax.enable_x64(dtype == np.float64):
-        batch = collate([graph], range(1), shards=1, dtype=np.float64)["graph"]
-        base = jax.tree.map(lambda x: x[0], batch)
+    """Equivariance error of the forces of one graph under E(3), computed in ``dtype``."""
+    batch = collate([graph], range(1), shards=1, dtype=np.float64)["graph"]
+    batch = jax.tree.map(lambda x: x[0], batch)
 
-        def forces(rotation: np.ndarray) -> np.ndarray:
-            moved = dataclasses.replace(
-                base, positions=base.positions @ rotation.T, cell=base.cell @ rotation.T
-            )
-            cast = jax.tree.map(
-                lambda x: jnp.asarray(x, dtype if x.dtype == np.float64 else x.dtype), moved
-            )
-            force = np.asarray(_predict(model, cast)[1], np.float64)
-            return force[base.node_mask]
+    def forces(positions: Array, cell: Array) -> Array:
+        shifts = jnp.asarray(batch.shifts, positions.dtype)
+        moved = dataclasses.replace(batch, positions=positions, cell=cell, shifts=shifts)
+        return _predict(model, moved)[1][: graph.num_nodes]
 
-        plain, worst = forces(np.eye(3)), 0.0
-        for sign in (1, -1) * 4:
-            q, r = np.linalg.qr(rng.normal(size=(3, 3)))
-            q = q * np.sign(np.diag(r))
-            rotation = sign * np.linalg.det(q) * q
-            worst = max(worst, float(np.abs(forces(rotation) - plain @ rotation.T).max()))
-    return worst / _rms(plain)
+    vectors = WithoutChannels(Vector(E(3)))
+    return equivariance_error(
+        forces,
+        (Points(E(3)), vectors),
+        vectors,
+        jax.random.key(0),
+        inputs=(batch.positions, batch.cell),
+        dtype=dtype,
+    )
 
 
 def _rms(x: Float[np.ndarray, "..."]) -> float:
