@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -136,7 +137,7 @@ class ClebschGordanProduct:
         Raises:
             ValueError: If a shape does not fit.
         """
-        self._check(x, y, weights)
+        check_factors(self, x, y, weights)
         channels = max(x.shape[-1], y.shape[-1])
         if weights is None:
             weights = jnp.ones((len(self.paths), channels), x.dtype)
@@ -173,22 +174,6 @@ class ClebschGordanProduct:
         maps = fold(self, weights.astype(outer.dtype))
         maps = maps.reshape(weights.shape[-1], -1, self.rep_out.dim)
         return jnp.einsum("...mc,cmk->...kc", outer, maps, precision=HIGHEST)
-
-    def _check(self, x: Array, y: Array, weights: Array | None) -> None:
-        for name, array, rep in (("x", x, self.rep1), ("y", y, self.rep2)):
-            if array.ndim < 2 or array.shape[-2] != rep.dim:
-                raise ValueError(
-                    f"{name} must have shape [..., {rep.dim}, channels] for {rep}, "
-                    f"got {array.shape}"
-                )
-        if x.shape[-1] != y.shape[-1] and 1 not in (x.shape[-1], y.shape[-1]):
-            raise ValueError(f"x and y have {x.shape[-1]} and {y.shape[-1]} channels")
-        expected = (len(self.paths), max(x.shape[-1], y.shape[-1]))
-        if weights is not None and weights.shape[-2:] != expected:
-            raise ValueError(
-                f"weights must have shape [..., {expected[0]}, {expected[1]}], a row for each path "
-                f"and a column for each channel, got {weights.shape}"
-            )
 
     def _naive(self, x: Array, y: Array, weights: Array) -> Array:
         blocks1, blocks2, blocks3 = blocks(self.rep1), blocks(self.rep2), blocks(self.rep_out)
@@ -233,6 +218,35 @@ class ClebschGordanProduct:
         coupled = coupled * spread.reshape((1,) * (coupled.ndim - spread.ndim) + spread.shape)
         table = jnp.asarray(place, outer.dtype)
         return jnp.einsum("...tc,tk->...kc", coupled, table, precision=HIGHEST)
+
+
+def check_factors(product: Any, x: Array, y: Array, weights: Array | None) -> None:
+    """Refuse what a tensor product cannot multiply.
+
+    Args:
+        product: Any tensor product: its ``rep1``, ``rep2`` and ``num_weights`` count.
+        x: First factor.
+        y: Second factor.
+        weights: Its weights, if there are any.
+
+    Raises:
+        ValueError: If a shape does not fit.
+    """
+    for name, array, rep in (("x", x, product.rep1), ("y", y, product.rep2)):
+        if array.ndim < 2 or array.shape[-2] != rep.dim:
+            raise ValueError(
+                f"{name} must have shape [..., {rep.dim}, channels] for {rep}, got {array.shape}"
+            )
+    if x.shape[-1] != y.shape[-1] and 1 not in (x.shape[-1], y.shape[-1]):
+        raise ValueError(
+            f"x and y have {x.shape[-1]} and {y.shape[-1]} channels, expected as many or one"
+        )
+    expected = (product.num_weights, max(x.shape[-1], y.shape[-1]))
+    if weights is not None and weights.shape[-2:] != expected:
+        raise ValueError(
+            f"weights must have shape [..., {expected[0]}, {expected[1]}], num_weights rows and a "
+            f"column for each channel, got {weights.shape}"
+        )
 
 
 def fold(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.ops.clebsch_gordan import HIGHEST, Path, blocks
+from equinet.ops.clebsch_gordan import HIGHEST, Path, blocks, check_factors
 from equinet.ops.s2grid import gauss_legendre_grid
 from equinet.ops.spherical_harmonics import spherical_harmonics
 from equinet.reps import Irreps
@@ -102,17 +102,9 @@ class GauntProduct:
         Raises:
             ValueError: If a shape does not fit.
         """
-        for name, array, rep in (("x", x, self.rep1), ("y", y, self.rep2)):
-            if array.ndim < 2 or array.shape[-2] != rep.dim:
-                raise ValueError(
-                    f"{name} must have shape [..., {rep.dim}, channels] for {rep}, "
-                    f"got {array.shape}"
-                )
-        if weights is not None and weights.shape[-2] != self.num_weights:
-            raise ValueError(
-                f"weights must have shape [..., {self.num_weights}, channels], one row for each "
-                f"degree of the factors and the result, got {weights.shape}"
-            )
+        check_factors(self, x, y, weights)
+        rank = max(x.ndim, y.ndim, 0 if weights is None else weights.ndim)
+        x, y = (a.reshape((1,) * (rank - a.ndim) + a.shape) for a in (x, y))
         first, second, back = (
             jnp.asarray(table, x.dtype) for table in _tables(self.rep1, self.rep2, self.rep_out)
         )
