@@ -13,18 +13,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-HARTREE_IN_EV = 27.211386245988  # CODATA 2018
-BOHR_IN_ANGSTROM = 0.529177210903  # CODATA 2018
-BOLTZMANN_IN_EV_PER_K = 8.617333262e-5  # CODATA 2018
-DALTON_IN_EV_FS2_PER_ANGSTROM2 = 103.642696562  # CODATA 2018
-
 
 class Molecule:
     """A molecule in a first geometry, from its SMILES.
 
     Attributes:
         numbers: Atomic numbers, ``[atoms]``.
-        masses: Masses in dalton, ``[atoms]``.
         positions: Positions in angstrom, ``[atoms, 3]``.
         charge: Total charge.
         unpaired: Number of unpaired electrons.
@@ -54,84 +48,64 @@ class Molecule:
         else:
             rdForceFieldHelpers.UFFOptimizeMolecule(graph)
         self.numbers = np.array([atom.GetAtomicNum() for atom in graph.GetAtoms()])
-        self.masses = np.array([atom.GetMass() for atom in graph.GetAtoms()])
         self.positions = graph.GetConformer().GetPositions()
         self.charge = Chem.GetFormalCharge(graph)
         self.unpaired = sum(atom.GetNumRadicalElectrons() for atom in graph.GetAtoms())
 
 
-class TightBinding:
-    """Energy and forces of a molecule by a tight-binding method of tblite.
+def tight_binding(method: str, molecule: Molecule, *, accuracy: float, restart: bool) -> Any:
+    """The ASE calculator of tblite for a molecule.
 
     Args:
-        molecule: The molecule.
         method: ``"GFN2-xTB"``, ``"GFN1-xTB"`` or ``"IPEA1-xTB"``.
+        molecule: Whose charge and spin are taken.
         accuracy: tblite's accuracy; smaller is tighter, 1 its default.
         restart: Start each calculation from the last wavefunction. Quicker, but the result depends
             on the calculations before, within the accuracy.
     """
+    from tblite.ase import TBLite
 
-    def __init__(self, molecule: Molecule, method: str, *, accuracy: float, restart: bool) -> None:
-        from tblite.interface import Calculator
-
-        self._calculator = Calculator(
-            method,
-            molecule.numbers,
-            molecule.positions / BOHR_IN_ANGSTROM,
-            charge=float(molecule.charge),
-            uhf=molecule.unpaired,
-        )
-        self._calculator.set("verbosity", 0)
-        self._calculator.set("accuracy", accuracy)
-        self._restart = restart
-        self._last: Any = None
-
-    def __call__(
-        self, positions: Float[np.ndarray, "atoms 3"]
-    ) -> tuple[float, Float[np.ndarray, "atoms 3"]]:
-        """Returns the energy in eV and the forces in eV/angstrom."""
-        self._calculator.update(positions / BOHR_IN_ANGSTROM)
-        self._last = self._calculator.singlepoint(self._last if self._restart else None)
-        energy = float(self._last.get("energy")) * HARTREE_IN_EV
-        forces = -self._last.get("gradient") * (HARTREE_IN_EV / BOHR_IN_ANGSTROM)
-        return energy, forces
+    return TBLite(
+        method=method,
+        accuracy=accuracy,
+        charge=float(molecule.charge),
+        multiplicity=molecule.unpaired + 1,
+        cache_api=restart,
+        verbosity=0,
+    )
 
 
 def trajectory(
     molecule: Molecule, settings: Mapping[str, Any], rng: np.random.Generator
 ) -> Iterator[Float[np.ndarray, "atoms 3"]]:
-    r"""Yields the positions after every step of Langevin dynamics, centred.
+    """Yields the positions every ``spacing_steps`` steps of ASE's Langevin dynamics, equilibrated.
 
-    The BAOAB splitting: half a kick, half a drift, the exact Ornstein-Uhlenbeck step
-
-    .. math:: v \leftarrow e^{-\gamma h} v + \sqrt{(1 - e^{-2 \gamma h})\, k T / m}\; \xi
-
-    half a drift, half a kick. Its positions follow the canonical distribution far more closely than
-    those of other schemes at the same time step.
-
-    References:
-        Leimkuhler and Matthews, arXiv:1203.5428, section 4.
+    Velocities are drawn at the temperature, and the centre of mass stays where it is.
     """
-    forces_of = TightBinding(
-        molecule, settings["method"], accuracy=settings["dynamics_accuracy"], restart=True
+    import ase
+    from ase.constraints import FixCom
+    from ase.md.langevin import Langevin
+    from ase.md.velocitydistribution import thermalize_momenta
+    from ase.units import fs
+
+    atoms = ase.Atoms(numbers=molecule.numbers, positions=molecule.positions)
+    atoms.set_constraint(FixCom())
+    atoms.calc = tight_binding(
+        settings["method"], molecule, accuracy=settings["dynamics_accuracy"], restart=True
     )
-    step = settings["timestep_fs"]
-    mass = molecule.masses[:, None] * DALTON_IN_EV_FS2_PER_ANGSTROM2
-    thermal = np.sqrt(BOLTZMANN_IN_EV_PER_K * settings["temperature_K"] / mass)
-    decay = np.exp(-settings["friction_per_fs"] * step)
-    noise = np.sqrt(1 - decay**2) * thermal
-    x = molecule.positions
-    v = thermal * rng.normal(size=x.shape)
-    forces = forces_of(x)[1]
+    thermalize_momenta(atoms, temperature_K=settings["temperature_K"], rng=rng)
+    dynamics = Langevin(
+        atoms,
+        timestep=settings["timestep_fs"] * fs,
+        temperature_K=settings["temperature_K"],
+        friction=settings["friction_per_fs"] / fs,
+        fixcm=False,
+        rng=rng,
+    )
+    dynamics.run(settings["equilibration_steps"])
     while True:
-        v = v + 0.5 * step * forces / mass
-        x = x + 0.5 * step * v
-        v = decay * v + noise * rng.normal(size=x.shape)
-        x = x + 0.5 * step * v
-        x = x - x.mean(axis=0)
-        forces = forces_of(x)[1]
-        v = v + 0.5 * step * forces / mass
-        yield x
+        dynamics.run(settings["spacing_steps"])
+        yield atoms.get_positions() - atoms.get_positions().mean(axis=0)
 
 
 def walk(settings: Mapping[str, Any], walker: int, frames: int) -> Iterator[dict[str, Any]]:
@@ -144,24 +118,21 @@ def walk(settings: Mapping[str, Any], walker: int, frames: int) -> Iterator[dict
         ValueError: If the molecule is not understood.
         RuntimeError: If a wavefunction does not converge.
     """
+    import ase
+
     rng = np.random.default_rng([settings["seed"], walker])
     molecule = Molecule(settings["molecule"], seed=int(rng.integers(2**31 - 1)))
-    label = TightBinding(
-        molecule, settings["method"], accuracy=settings["label_accuracy"], restart=False
+    label = tight_binding(
+        settings["method"], molecule, accuracy=settings["label_accuracy"], restart=False
     )
     path = trajectory(molecule, settings, rng)
-    for _ in range(settings["equilibration_steps"]):
-        next(path)
     for _ in range(frames):
-        for _ in range(settings["spacing_steps"] - 1):
-            next(path)
-        positions = next(path)
-        energy, forces = label(positions)
+        atoms = ase.Atoms(numbers=molecule.numbers, positions=next(path), calculator=label)
         yield {
             "numbers": molecule.numbers.tolist(),
-            "positions": positions.tolist(),
-            "energy": energy,
-            "forces": forces.tolist(),
+            "positions": atoms.positions.tolist(),
+            "energy": float(atoms.get_potential_energy()),
+            "forces": atoms.get_forces().tolist(),
         }
 
 

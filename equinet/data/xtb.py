@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 METHODS = ("GFN2-xTB", "GFN1-xTB", "IPEA1-xTB")
 # Part of the cache's key: raise it whenever the sampling changes.
-_RECIPE = 1
+_RECIPE = 2
 _WALKER = Path(__file__).with_name("walker.py")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -149,7 +149,9 @@ def _cache_path(
 ) -> Path:
     for package in ("tblite", "rdkit"):
         require(package)
-    versions = {name: importlib.metadata.version(name) for name in ("tblite", "rdkit", "numpy")}
+    versions = {
+        name: importlib.metadata.version(name) for name in ("ase", "tblite", "rdkit", "numpy")
+    }
     key = json.dumps([_RECIPE, settings, plan, versions], sort_keys=True)
     folder = cache_directory() if cache is None else Path(cache)
     return folder / "xtb" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.xyz"
