@@ -17,6 +17,9 @@ from equinet.data.frames import Frame, from_atoms, read_frames
 from equinet.data.graphs import Graph, to_graph
 from equinet.models.potential import Potential
 from equinet.ops.graph import GraphBatch
+from equinet.training.host_memory import keep_freed_memory
+from equinet.training.loop import load_best
+from equinet.training.workdir import load_model_spec
 
 ase = require("ase")
 _calculator = require("ase.calculators.calculator")
@@ -35,8 +38,6 @@ def load_potential(workdir: str | Path) -> Potential:
         FileNotFoundError: If the folder is not of a training, or has no model yet.
         ValueError: If it was made by another task, or its checkpoint is damaged.
     """
-    from equinet.training import load_best, load_model_spec
-
     spec = load_model_spec(workdir)
     if "model" not in spec:
         raise ValueError(f"{workdir}/model.json holds no potential: keys {sorted(spec)}")
@@ -193,6 +194,7 @@ def run_md(
     _check_positive(temperature=temperature, timestep_fs=timestep_fs, steps=steps)
     _check_positive(log_every=log_every, friction_per_fs=friction_per_fs)
     began = time.monotonic()
+    keep_freed_memory()
     calculator = PotentialCalculator.from_workdir(workdir, dtype=dtype)
     atoms = _start(workdir, data)
     atoms.calc = calculator
@@ -287,8 +289,6 @@ def _dynamics(
 
 def _start(workdir: str | Path, data: str | None) -> Any:
     """The first frame of a file, or the structure that the training left."""
-    from equinet.training import load_model_spec
-
     if data is not None:
         frame = read_frames(data, require=())[0]
     else:

@@ -103,7 +103,8 @@ def sum_receivers(x: Float[Array, "edges *rest"], graph: GraphBatch) -> Float[Ar
 
     Accumulates in float32 if ``x`` has a shorter type.
     """
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    short = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
+    wide = x.astype(jnp.float32) if short else x
     total = jnp.where(_mask_slots(x, graph), by_receiver(wide, graph), 0).sum(1)
     return total.astype(x.dtype)
 

@@ -10,6 +10,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from equinet.training.checkpoint import Checkpoints
+from equinet.training.host_memory import keep_freed_memory
 from equinet.training.interruption import Interruption
 from equinet.training.mesh import initialize_distributed, to_host
 from equinet.training.metrics import plain
@@ -40,6 +41,7 @@ def train(
         OSError: A checkpoint could not be written.
     """
     began = time.monotonic()
+    keep_freed_memory()
     settings = training_config(config)
     initialize_distributed(settings)
     folder = Workdir(workdir, config, source, writes=jax.process_index() == 0)

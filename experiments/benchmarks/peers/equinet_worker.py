@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from equinet.ops.graph import GraphBatch
+from equinet.training.host_memory import keep_freed_memory
 from experiments.benchmarks.peers.jax_step import prepare
 from experiments.benchmarks.potential_step import equinet_case
 from experiments.benchmarks.worker import Prepared
@@ -17,6 +18,7 @@ from experiments.benchmarks.worker import Prepared
 
 def setup(case: dict[str, Any]) -> Prepared:
     """The potential of the case's size, in float32, on the padded batch of a training."""
+    keep_freed_memory()  # as every training does
     model, batch, edges = equinet_case(case)
     atoms, molecules = int(batch.node_mask.sum()), int(batch.graph_mask.sum())
     graphdef, parameters, rest = nnx.split(model, nnx.Param, ...)
