@@ -14,21 +14,10 @@ from configs import common
 
 def get_config() -> ConfigDict:
     """Train on 0 to 400, select on 400 to 450, test on 450 to 500."""
-    config = common.potential(
+    return common.molecular_files(
         steps=16_000,
-        batch_size=5,
-        learning_rate=2e-2,
-        warmup_steps=500,
-        gradient_clip_norm=10.0,
-        ema_decay=0.995,
-        log_every=500,
-        validate_every=2000,
-        checkpoint_every=2000,
+        train="3bpa/train_300K.xyz@:400",
+        validation="3bpa/train_300K.xyz@400:450",
+        test="3bpa/train_300K.xyz@450:",
+        isolated_atoms="3bpa/iso_atoms.xyz",
     )
-    config.data.source = "files"
-    config.data.train = "3bpa/train_300K.xyz@:400"
-    config.data.validation = "3bpa/train_300K.xyz@400:450"
-    config.data.test = "3bpa/train_300K.xyz@450:"
-    config.data.isolated_atoms = "3bpa/iso_atoms.xyz"
-    common.accurate(config)
-    return config

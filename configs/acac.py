@@ -13,21 +13,10 @@ from configs import common
 
 def get_config() -> ConfigDict:
     """Train on the first 450 training frames, select on the last 50, test on the 300 K test."""
-    config = common.potential(
+    return common.molecular_files(
         steps=32_000,
-        batch_size=5,
-        learning_rate=2e-2,
-        warmup_steps=500,
-        gradient_clip_norm=10.0,
-        ema_decay=0.995,
-        log_every=500,
-        validate_every=2000,
-        checkpoint_every=2000,
+        train="acac/train_300K.xyz@:450",
+        validation="acac/train_300K.xyz@450:",
+        test="acac/test_MD_300K.xyz",
+        isolated_atoms="acac/isolated_atoms.xyz",
     )
-    config.data.source = "files"
-    config.data.train = "acac/train_300K.xyz@:450"
-    config.data.validation = "acac/train_300K.xyz@450:"
-    config.data.test = "acac/test_MD_300K.xyz"
-    config.data.isolated_atoms = "acac/isolated_atoms.xyz"
-    common.accurate(config)
-    return config

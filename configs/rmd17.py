@@ -14,21 +14,10 @@ from configs import common
 
 def get_config(molecule: str = "ethanol") -> ConfigDict:
     """Train on the first 950 training frames, select on the last 50, test on the official test."""
-    config = common.potential(
+    return common.molecular_files(
         steps=32_000,
-        batch_size=5,
-        learning_rate=2e-2,
-        warmup_steps=500,
-        gradient_clip_norm=10.0,
-        ema_decay=0.995,
-        log_every=500,
-        validate_every=2000,
-        checkpoint_every=2000,
+        train=f"rmd17/{molecule}/train_01.xyz@:950",
+        validation=f"rmd17/{molecule}/train_01.xyz@950:",
+        test=f"rmd17/{molecule}/test_01.xyz",
+        energy_key="Energy",
     )
-    config.data.source = "files"
-    config.data.train = f"rmd17/{molecule}/train_01.xyz@:950"
-    config.data.validation = f"rmd17/{molecule}/train_01.xyz@950:"
-    config.data.test = f"rmd17/{molecule}/test_01.xyz"
-    config.data.energy_key = "Energy"
-    common.accurate(config)
-    return config

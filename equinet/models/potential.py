@@ -1,5 +1,6 @@
 """An equivariant interatomic potential of the NequIP and MACE family."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,29 @@ from equinet.ops.graph import GraphBatch, edge_vectors, sum_graphs
 from equinet.ops.safe import safe_norm
 from equinet.ops.spherical_harmonics import spherical_harmonics
 from equinet.reps import Irreps
+
+# The arguments of ``Potential`` that are its architecture and its scale.
+_WORDS = (
+    "elements",
+    "cutoff",
+    "lmax",
+    "channels",
+    "layers",
+    "hidden",
+    "correlation",
+    "gate",
+    "product",
+    "convolution",
+    "radial_basis",
+    "num_radial",
+    "radial_hidden",
+    "radial_degree",
+    "readout_hidden",
+    "average_neighbours",
+    "energy_scale",
+    "reference_energies",
+    "chunk_bytes",
+)
 
 
 class Potential(nnx.Module):
@@ -95,39 +119,20 @@ class Potential(nnx.Module):
         precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
     ) -> None:
-        natural = _natural(lmax)
-        rep_hidden = Irreps(hidden) if hidden is not None else natural
-        references = tuple(reference_energies or (0.0,) * len(elements))
-        _check(elements, references, layers, channels, rep_hidden)
-        self._spec = {
+        words = dict(locals())
+        self._spec = {name: words[name] for name in _WORDS} | {
             "elements": tuple(elements),
-            "cutoff": float(cutoff),
-            "lmax": lmax,
-            "channels": channels,
-            "layers": layers,
-            "hidden": str(rep_hidden),
-            "correlation": correlation,
-            "gate": gate,
-            "product": product,
-            "convolution": convolution,
-            "radial_basis": radial_basis,
-            "num_radial": num_radial,
+            "hidden": str(_natural(lmax) if hidden is None else Irreps(hidden)),
             "radial_hidden": tuple(radial_hidden),
-            "radial_degree": radial_degree,
-            "readout_hidden": readout_hidden,
-            "average_neighbours": float(average_neighbours),
-            "energy_scale": float(energy_scale),
-            "reference_energies": tuple(float(e) for e in references),
-            "chunk_bytes": chunk_bytes,
+            "reference_energies": tuple(reference_energies or (0.0,) * len(elements)),
         }
-        self.elements, self.cutoff, self.lmax = tuple(elements), float(cutoff), lmax
+        _check(self._spec)
+        self.elements, self.cutoff, self.lmax = self._spec["elements"], float(cutoff), lmax
         self.energy_scale, self.dtype = float(energy_scale), dtype
         self.reference_energies = self._spec["reference_energies"]
         options = {"dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs}
-        embedding = nnx.initializers.normal(1.0)(
-            rngs.params(), (len(elements), channels), param_dtype
-        )
-        self.embedding = nnx.Param(embedding)
+        shape = (len(elements), channels)
+        self.embedding = nnx.Param(jax.random.normal(rngs.params(), shape, param_dtype))
         self.radial = RadialNetwork(
             cutoff,
             layers * channels,
@@ -137,31 +142,39 @@ class Potential(nnx.Module):
             degree=radial_degree,
             **options,
         )
-        self.interactions, self.readouts = nnx.List([]), nnx.List([])
-        rep = Irreps("0e")
-        for layer in range(layers):
-            rep_out = rep_hidden if layer < layers - 1 else _scalars(rep_hidden)
-            interaction = MessagePassing(
-                rep,
-                rep_out,
-                channels,
-                rep_edge=natural,
-                rep_density=natural if correlation > 1 else _with_gates(rep_out, gate),
-                num_types=len(elements),
-                average_neighbours=average_neighbours,
-                correlation=correlation,
-                gate=gate,
-                product=product,
-                convolution=convolution,
-                chunk_bytes=chunk_bytes,
-                **options,
-            )
-            self.interactions.append(interaction)
-            rep = interaction.rep_out
-            if layer < layers - 1:
-                self.readouts.append(Linear(rep, Irreps("0e"), channels, 1, **options))
-        width = channels * len(blocks(_scalars(rep)))
+        self.interactions = nnx.List(self._layers(options))
+        kept = [interaction.rep_out for interaction in self.interactions]
+        scalars = Irreps("0e")
+        self.readouts = nnx.List(
+            [Linear(rep, scalars, channels, 1, **options) for rep in kept[:-1]]
+        )
+        width = channels * len(blocks(_scalars(kept[-1])))
         self.readout = MLP((width, readout_hidden, 1), **options)
+
+    def _layers(self, options: dict[str, Any]) -> list[MessagePassing]:
+        """The message-passing layers; the last keeps the scalars alone."""
+        spec, natural = self._spec, _natural(self.lmax)
+        rep_hidden, rep = Irreps(spec["hidden"]), Irreps("0e")
+        words = ("average_neighbours", "correlation", "gate", "product", "convolution")
+        layers = []
+        for layer in range(spec["layers"]):
+            rep_out = rep_hidden if layer < spec["layers"] - 1 else _scalars(rep_hidden)
+            plain = spec["correlation"] == 1
+            layers.append(
+                MessagePassing(
+                    rep,
+                    rep_out,
+                    spec["channels"],
+                    rep_edge=natural,
+                    rep_density=_with_gates(rep_out, spec["gate"]) if plain else natural,
+                    num_types=len(self.elements),
+                    chunk_bytes=spec["chunk_bytes"],
+                    **{word: spec[word] for word in words},
+                    **options,
+                )
+            )
+            rep = rep_out
+        return layers
 
     def spec(self) -> dict[str, Any]:
         """Constructor arguments that rebuild the model, as JSON takes them."""
@@ -201,7 +214,7 @@ class Potential(nnx.Module):
         """Energies in eV and forces ``-dE/dx`` in eV/angstrom."""
 
         def total(positions: Array) -> tuple[Array, Array]:
-            energy = self.energy(_moved(graph, positions))
+            energy = self.energy(dataclasses.replace(graph, positions=positions))
             return energy.sum(), energy
 
         gradient, energy = jax.grad(total, has_aux=True)(graph.positions)
@@ -218,7 +231,7 @@ class Potential(nnx.Module):
 
         def total(positions: Array, strain: Array) -> tuple[Array, Array]:
             strain = (strain + jnp.swapaxes(strain, -1, -2)) / 2
-            energy = self.energy(_strained(_moved(graph, positions), strain))
+            energy = self.energy(_strained(dataclasses.replace(graph, positions=positions), strain))
             return energy.sum(), energy
 
         (gradient, virial), energy = jax.grad(total, argnums=(0, 1), has_aux=True)(
@@ -233,19 +246,13 @@ class Potential(nnx.Module):
         return float(np.asarray(self.reference_energies, np.float64)[species].sum())
 
 
-def _moved(graph: GraphBatch, positions: Array) -> GraphBatch:
-    fields = {name: getattr(graph, name) for name in graph.__dataclass_fields__}
-    return GraphBatch(**{**fields, "positions": positions})
-
-
 def _strained(graph: GraphBatch, strain: Array) -> GraphBatch:
     """Positions and cell after the strain of their graph."""
     highest = jax.lax.Precision.HIGHEST
     positions, node_strain = graph.positions, strain[graph.graph_index]
     moved = jnp.einsum("na,nab->nb", positions, node_strain, precision=highest)
     cell = graph.cell + jnp.einsum("gca,gab->gcb", graph.cell, strain, precision=highest)
-    fields = {name: getattr(graph, name) for name in graph.__dataclass_fields__}
-    return GraphBatch(**{**fields, "positions": positions + moved, "cell": cell})
+    return dataclasses.replace(graph, positions=positions + moved, cell=cell)
 
 
 def _natural(lmax: int) -> Irreps:
@@ -268,21 +275,18 @@ def _pairs(rep: Irreps) -> list[tuple[int, tuple[int, int]]]:
     return [(1, (b.l, b.p)) for b in blocks(rep)]
 
 
-def _check(
-    elements: Sequence[str],
-    references: Sequence[float],
-    layers: int,
-    channels: int,
-    rep_hidden: Irreps,
-) -> None:
+def _check(spec: Mapping[str, Any]) -> None:
+    elements, references = spec["elements"], spec["reference_energies"]
     if not elements or len(set(elements)) != len(elements):
-        raise ValueError(f"elements must be distinct chemical symbols, got {tuple(elements)}")
+        raise ValueError(f"elements must be distinct chemical symbols, got {elements}")
     if len(references) != len(elements):
         raise ValueError(
             f"reference_energies must hold one number for each of {len(elements)} elements, "
             f"got {len(references)}"
         )
-    if layers < 1 or channels < 1:
-        raise ValueError(f"layers and channels must be at least 1, got {layers} and {channels}")
-    if not any((b.l, b.p) == (0, 1) for b in blocks(rep_hidden)):
-        raise ValueError(f"hidden irreps must hold 0e for the energy, got {rep_hidden}")
+    if spec["layers"] < 1 or spec["channels"] < 1:
+        raise ValueError(
+            f"layers and channels must be at least 1, got {spec['layers']} and {spec['channels']}"
+        )
+    if not any((b.l, b.p) == (0, 1) for b in blocks(Irreps(spec["hidden"]))):
+        raise ValueError(f"hidden irreps must hold 0e for the energy, got {spec['hidden']}")

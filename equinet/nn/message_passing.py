@@ -26,7 +26,8 @@ class MessagePassing(nnx.Module):
     r"""One equivariant message-passing layer.
 
     .. math:: A_i = L_A \frac{1}{\bar n} \sum_j \phi(r_{ij})\,
-              (Y(\hat r_{ij}) \otimes L_u h_j), \quad h_i' = \gamma\Big( \frac{P(A_i) + L_{z_i} h_i}{\sqrt 2} \Big)
+              (Y(\hat r_{ij}) \otimes L_u h_j), \quad
+              h_i' = \gamma\Big( \frac{P(A_i) + L_{z_i} h_i}{\sqrt 2} \Big)
 
     L are equivariant linear maps, :math:`L_z` one for every node type, P the body-order expansion
     to power ``correlation`` and :math:`\gamma` a gate (``gate=True``) or nothing. With
