@@ -1,0 +1,105 @@
+"""Every config builds its experiment and trains three tiny steps."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from equinet.data import Frame, write_frames
+from equinet.training import load_config, train
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "model.channels": "2",
+    "model.layers": "1",
+    "model.radial_hidden": "(4,)",
+    "training.steps": "3",
+    "training.batch_size": "2",
+    "training.warmup_steps": "1",
+    "training.validate_every": "3",
+}
+FILES = {
+    "3bpa": ("3bpa/train_300K.xyz", "3bpa/train_300K.xyz", "3bpa/iso_atoms.xyz"),
+    "acac": ("acac/train_300K.xyz", "acac/test_MD_300K.xyz", "acac/isolated_atoms.xyz"),
+    "rmd17": ("rmd17/ethanol/train_01.xyz", "rmd17/ethanol/test_01.xyz", ""),
+}
+
+
+def waters(count):
+    rng = np.random.default_rng(0)
+    base = np.array([[0.0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
+    return [
+        Frame(
+            numbers=np.array([8, 1, 1]),
+            positions=base + 0.05 * rng.normal(size=(3, 3)),
+            energy=-2080.0 + 0.1 * rng.normal(),
+            forces=rng.normal(size=(3, 3)),
+        )
+        for _ in range(count)
+    ]
+
+
+def atom(number, energy):
+    return Frame(numbers=np.array([number]), positions=np.zeros((1, 3)), energy=energy)
+
+
+def write_with_key(path, frames, key):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_frames(path, frames)
+    path.write_text(path.read_text().replace("energy=", f"{key}="))
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    for name, (trained, tested, isolated) in FILES.items():
+        key = "Energy" if name == "rmd17" else "energy"
+        write_with_key(tmp_path / trained, waters(6), key)
+        if tested != trained:
+            write_with_key(tmp_path / tested, waters(6), key)
+        if isolated:
+            write_frames(tmp_path / isolated, [atom(1, -13.6), atom(8, -2041.0)])
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_configs_of_files(name, data_dir, tmp_path):
+    trained, tested, isolated = FILES[name]
+    overrides = TINY | {
+        "data_dir": str(data_dir),
+        "data.train": f"{trained}@:3",
+        "data.validation": f"{trained}@3:5",
+        "data.test": f"{tested}@5:",
+    }
+    config = load_config(str(ROOT / f"configs/{name}.py"), list(overrides.items()))
+    assert config.data.isolated_atoms == isolated
+    result = train(config, tmp_path / "run")
+    assert result["steps"] == 3
+    assert np.isfinite(result["metrics"]["force_mae_mev_per_angstrom"])
+    assert result["equivariance_error"]["float64"] < 1e-12
+    spec = json.loads((tmp_path / "run/model.json").read_text())["model"]
+    if isolated:  # the isolated atoms, and one residue for every atom alike
+        residues = np.array(spec["reference_energies"]) - [-13.6, -2041.0]
+        np.testing.assert_allclose(residues[0], residues[1], atol=1e-8)
+
+
+def test_the_embedded_default(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQUINET_CACHE", str(tmp_path / "cache"))
+    overrides = TINY | {
+        "data.smiles": "O",
+        "data.frames": "(3, 1, 1)",
+        "data.num_trajectories": "1",
+        "data.spacing_fs": "3",
+        "data.equilibration_fs": "3",
+    }
+    config = load_config(str(ROOT / "configs/potential.py"), list(overrides.items()))
+    result = train(config, tmp_path / "run")
+    assert result["frames"] == 1
+    assert result["compilations"] == 1
+    names = {"energy", "force"}
+    assert names == {key.split("_")[0] for key in result["metrics"] if "label" not in key}
+
+
+def test_every_config_is_tested():
+    configs = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__", "common"}
+    assert configs == {*FILES, "potential"}
