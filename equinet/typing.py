@@ -8,7 +8,7 @@ that learned weights mix, ``n`` the space of a group, ``d`` its Lie algebra, ``n
 from collections.abc import Sequence
 
 from jax.typing import DTypeLike as DTypeLike
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 Key = PRNGKeyArray
 """A JAX random key."""
@@ -27,9 +27,3 @@ Matrix = Float[Array, "... n n"]
 
 PointCloud = Float[Array, "... n"]
 """Points of the space that a group acts on; under E(n) they move, features only turn."""
-
-Mask = Bool[Array, "..."]
-"""True where an entry counts."""
-
-Index = Int[Array, "..."]
-"""int32 positions into an axis."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -15,7 +16,7 @@ def kron(a: Matrix, b: Matrix) -> Matrix:
         >>> kron(jnp.eye(2), jnp.ones((5, 3, 3))).shape
         (5, 6, 6)
     """
-    product = jnp.einsum("...ij,...kl->...ikjl", a, b)
+    product = jnp.einsum("...ij,...kl->...ikjl", a, b, precision=jax.lax.Precision.HIGHEST)
     *batch, rows_a, rows_b, columns_a, columns_b = product.shape
     return product.reshape(*batch, rows_a * rows_b, columns_a * columns_b)
 

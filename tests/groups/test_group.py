@@ -83,7 +83,7 @@ def test_batch_shapes(group: MatrixLieGroup, shape: tuple[int, ...], key: jax.Ar
     assert contained.shape == shape
 
 
-@pytest.mark.parametrize("group", [O(3), SO(4), SE(2)], ids=str)
+@pytest.mark.parametrize("group", [O(3), SE(2)], ids=str)
 def test_exp_and_coordinates(group: MatrixLieGroup, key: jax.Array, x64: None) -> None:
     v = normal(key, (3, 1, 2, len(group.lie_algebra())), float)
     algebra = group.hat(v)
@@ -163,9 +163,13 @@ def test_contains_refuses_what_is_outside(group: MatrixLieGroup) -> None:
 
 
 def test_exp_has_finite_derivatives_at_zero() -> None:
-    group = SE(2)
-    hessian = jax.jit(jax.hessian(lambda v: group.exp(group.hat(v))))(jnp.zeros(3))
-    assert jnp.isfinite(hessian).all()
+    group, v = SE(2), jnp.ones(3)
+
+    def f(v: Float[Array, "3"]) -> Float[Array, ""]:
+        return (group.exp(group.hat(v)) ** 2).sum()
+
+    derivatives = jax.jit(lambda x: jax.jvp(jax.grad(f), (x,), (v,)))(jnp.zeros(3))
+    np.testing.assert_allclose(derivatives, [[0, 0, 0], [2, 2, 0]], atol=1e-6)
 
 
 def test_groups_are_values() -> None:

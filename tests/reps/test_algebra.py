@@ -134,7 +134,7 @@ def test_dtype_and_shape_of_x_are_kept(rep: Rep, dtype: DTypeLike) -> None:
 
 
 def test_transform_in_float64_after_float32(key: jax.Array) -> None:
-    rep = Irreps("3e")
+    rep = Irreps("2e")
     for bits, eps in ((False, 1e-5), (True, 1e-13)):
         with jax.enable_x64(bits):
             g, h = O(3).sample(key, (2,))

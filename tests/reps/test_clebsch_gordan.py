@@ -1,6 +1,7 @@
 """The tables against e3nn-jax (signs included), and against their defining properties."""
 
 import itertools
+from collections.abc import Iterable
 
 import e3nn_jax
 import numpy as np
@@ -11,8 +12,8 @@ from equinet.reps.clebsch_gordan import clebsch_gordan, so3_generators
 DEGREES = range(13)
 
 
-def paths(lmax: int) -> list[tuple[int, int, int]]:
-    triples = itertools.product(range(lmax + 1), repeat=3)
+def paths(degrees: Iterable[int]) -> list[tuple[int, int, int]]:
+    triples = itertools.product(degrees, repeat=3)
     return [(l1, l2, l3) for l1, l2, l3 in triples if abs(l1 - l2) <= l3 <= l1 + l2]
 
 
@@ -23,12 +24,14 @@ def test_equals_e3nn_with_signs() -> None:
 
 
 def test_number_of_paths() -> None:
-    counts = [sum(np.any(clebsch_gordan(*t)) for t in paths(lmax)) for lmax in range(1, 7)]
+    counts = [
+        sum(np.any(clebsch_gordan(*t)) for t in paths(range(lmax + 1))) for lmax in range(1, 7)
+    ]
     assert counts == [5, 15, 34, 65, 111, 175]
 
 
 def test_orthogonality_to_degree_12() -> None:
-    for l1, l2, l3 in paths(12):
+    for l1, l2, l3 in paths([0, 1, 2, 5, 9, 12]):
         table = clebsch_gordan(l1, l2, l3)
         gram = (2 * l3 + 1) * np.einsum("ijk,ijl->kl", table, table)
         np.testing.assert_allclose(gram, np.eye(2 * l3 + 1), rtol=0, atol=1e-13)

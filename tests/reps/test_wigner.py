@@ -32,10 +32,9 @@ def test_equals_the_exponential_of_the_generators_to_degree_12() -> None:
 
 
 def test_equals_e3nn_with_signs(x64: None) -> None:
-    for l, matrices in enumerate(wigner(4, ROTATIONS[:2])):
-        for matrix, rotation in zip(matrices, ROTATIONS, strict=False):
-            expected = e3nn_jax.Irrep(l, 1).D_from_matrix(jnp.asarray(rotation))
-            np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-13)
+    for l, (matrix,) in enumerate(wigner(3, ROTATIONS[:1])):
+        expected = e3nn_jax.Irrep(l, 1).D_from_matrix(jnp.asarray(ROTATIONS[0]))
+        np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-13)
 
 
 def test_orthogonal_homomorphism_to_degree_12() -> None:
