@@ -14,7 +14,7 @@ from configs import common
 def get_config() -> ConfigDict:
     """Train on the first 450 training frames, select on the last 50, test on the 300 K test."""
     return common.molecular_files(
-        steps=32_000,
+        steps=20_000,
         train="acac/train_300K.xyz@:450",
         validation="acac/train_300K.xyz@450:",
         test="acac/test_MD_300K.xyz",

@@ -15,7 +15,7 @@ from configs import common
 def get_config(molecule: str = "ethanol") -> ConfigDict:
     """Train on the first 950 training frames, select on the last 50, test on the official test."""
     return common.molecular_files(
-        steps=32_000,
+        steps=20_000,
         train=f"rmd17/{molecule}/train_01.xyz@:950",
         validation=f"rmd17/{molecule}/train_01.xyz@950:",
         test=f"rmd17/{molecule}/test_01.xyz",
