@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     logging.basicConfig(format="equinet: %(levelname)s: %(message)s", level=logging.WARNING)
+    if not debug:  # futures that a failed save leaves behind; the error itself is raised
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         options = _parse(arguments)
         with contextlib.redirect_stdout(sys.stderr):

@@ -1,6 +1,7 @@
 """Checkpoints, orbax behind one class: a save is whole or absent, a restore right or an error."""
 
 import contextlib
+import errno
 import logging
 import shutil
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep: int | None = None, layout: Arrays | None = None) -> None:
-        logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells of each of its parts
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # what orbax logs is raised as well
         self.folder, self._layout = folder.resolve(), layout or {}
         with self._saving():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -53,6 +54,7 @@ class Checkpoints:
         )
         with self._saving():
             self._manager.wait_until_finished()
+            self._check_space(arrays)
             saved = self._manager.save(step, args=items, force=True)
         if not saved:
             raise OSError(f"{self.folder} already holds a checkpoint of step {step}")
@@ -125,6 +127,14 @@ class Checkpoints:
         with self._saving():
             self._manager.close()
 
+    def _check_space(self, arrays: Arrays) -> None:
+        """Half a checkpoint helps nobody: sees beforehand that the disk is full."""
+        free, needed = shutil.disk_usage(self.folder).free, 2**20
+        needed += 2 * sum(x.nbytes for x in arrays.values())
+        if free < needed and jax.process_count() == 1:  # several must fail together or not at all
+            text = f"{free >> 20} MB free, a checkpoint takes up to {needed >> 20} MB"
+            raise OSError(errno.ENOSPC, f"No space left on device ({text})")
+
     @contextlib.contextmanager
     def _reading(self, step: int) -> Iterator[None]:
         try:
@@ -153,5 +163,7 @@ class DamagedCheckpointError(ValueError):
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:300]}"
+    line = next(iter(str(error).strip().splitlines()), "")
+    if "No space left" in line and not isinstance(error, OSError):
+        return "No space left on device"  # tensorstore wraps it in six layers
+    return f"{type(error).__name__}: {line[:300]}"

@@ -32,6 +32,10 @@ def load_config(source: str, overrides: Sequence[tuple[str, str]] = ()) -> Confi
         ValueError: The file fails, or a key is unknown, or a value is of a wrong type.
     """
     path, argument = split_source(source)
+    if not path.is_file():
+        there = [p.name for p in sorted(path.parent.glob("*.py"))]
+        hint = did_you_mean(path.name, there) if there else f"no .py file in {path.parent}/ at all"
+        raise FileNotFoundError(f"no config file {path}: {hint}")
     make_importable(path)
     config = _call_get_config(path, argument)
     training = default_training()
@@ -52,18 +56,17 @@ def load_config(source: str, overrides: Sequence[tuple[str, str]] = ()) -> Confi
 def split_source(source: str) -> tuple[Path, str | None]:
     """The file and the argument of "file.py:argument".
 
-    >>> split_source("configs/qm9.py:tiny")[1]
-    'tiny'
+    Raises:
+        ValueError: It is not a Python file.
+
+    >>> path, argument = split_source("configs/qm9.py:tiny")
+    >>> str(path), argument
+    ('configs/qm9.py', 'tiny')
     """
     match = re.fullmatch(r"(.*\.py)(?::(.*))?", source)
     if match is None:
         raise ValueError(f"a config is a Python file, FILE.py or FILE.py:ARGUMENT; got {source!r}")
-    path = Path(match[1])
-    if not path.is_file():
-        there = [p.name for p in sorted(path.parent.glob("*.py"))]
-        hint = did_you_mean(path.name, there) if there else f"no .py file in {path.parent}/ at all"
-        raise FileNotFoundError(f"no config file {path}: {hint}")
-    return path, match[2]
+    return Path(match[1]), match[2]
 
 
 def config_root(path: Path) -> Path:

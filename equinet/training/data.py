@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import grain
+import jax
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Int, PyTree
@@ -78,10 +79,12 @@ def read_batches(
     `get_state` and `set_state` give and take the position in the stream.
     """
     shards, put_batch = local_shards(mesh), make_put_batch(mesh)
+    x64 = jax.config.jax_enable_x64  # threads do not inherit `jax.enable_x64`
 
     def collate(examples: list[Any]) -> tuple[PyTree, int]:
-        batch = experiment.collate(examples, shards)
-        return put_batch(batch), int(experiment.items(batch))
+        with jax.enable_x64(x64):
+            batch = experiment.collate(examples, shards)
+            return put_batch(batch), int(experiment.items(batch))
 
     batches = Batches(
         experiment.train,

@@ -32,8 +32,8 @@ def initialize_distributed(config: TrainingConfig) -> None:
         )
     except ValueError as error:
         raise ValueError(
-            f"training.distributed: {error} Set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and "
-            "JAX_PROCESS_ID, or training.distributed=false"
+            f"config.training.distributed: {error} Set JAX_COORDINATOR_ADDRESS, "
+            "JAX_NUM_PROCESSES and JAX_PROCESS_ID, or config.training.distributed=false"
         ) from error
 
 
@@ -50,7 +50,7 @@ def make_mesh(config: TrainingConfig) -> Mesh:
     wanted = math.prod(sizes)
     if not 0 < wanted <= available or (jax.process_count() > 1 and wanted != available):
         raise ValueError(
-            f"training.mesh: {config.mesh} asks for {max(wanted, fixed)} devices, found "
+            f"config.training.mesh: {config.mesh} asks for {max(wanted, fixed)} devices, found "
             f"{available} ({jax.default_backend()}): change --config.training.mesh"
         )
     devices = jax.devices()[:wanted]
@@ -85,7 +85,9 @@ def local_shards(mesh: Mesh) -> range:
     places = sharded_batch(mesh).addressable_devices_indices_map((shards,)).values()
     numbers = sorted({number for place in places if place for number in range(shards)[place[0]]})
     if numbers != list(range(numbers[0], numbers[-1] + 1)):
-        raise ValueError(f"training.mesh: shards {numbers} of this process: put 'data' first")
+        raise ValueError(
+            f"config.training.mesh: shards {numbers} of this process: put 'data' first"
+        )
     return range(numbers[0], numbers[-1] + 1)
 
 

@@ -83,8 +83,8 @@ class TrainingConfig:
         _require(lowest <= fraction <= 1, "final_fraction", f"{lowest} <= x <= 1", fraction)
         if self.optimizer == "adam" and self.weight_decay:
             raise ValueError(
-                f"training.weight_decay: got {self.weight_decay} with optimizer='adam', which "
-                "decays nothing: set training.optimizer='adamw'"
+                f"config.training.weight_decay: got {self.weight_decay} with optimizer='adam', "
+                "which decays nothing: set config.training.optimizer='adamw'"
             )
         self._check_mesh()
 
@@ -107,7 +107,7 @@ _NOT_NEGATIVE = ("seed", "warmup_steps", "weight_decay", "read_threads")
 
 def _require(condition: bool, name: str, rule: str, value: Any) -> None:
     if not condition:
-        raise ValueError(f"training.{name}: expected {rule}, got {value!r}")
+        raise ValueError(f"config.training.{name}: expected {rule}, got {value!r}")
 
 
 def default_training(**changes: Any) -> ConfigDict:
@@ -119,7 +119,7 @@ def default_training(**changes: Any) -> ConfigDict:
     config = ConfigDict(dataclasses.asdict(TrainingConfig()))
     for name, value in changes.items():
         if name not in config:
-            raise ValueError(f"unknown key training.{name}: {did_you_mean(name, config)}")
+            raise ValueError(f"unknown key config.training.{name}: {did_you_mean(name, config)}")
         with config.ignore_type():
             config[name] = value
     return config
@@ -131,4 +131,4 @@ def training_config(config: Any) -> TrainingConfig:
     Raises:
         ValueError: An unknown key, a wrong type or a value out of range.
     """
-    return build_section(TrainingConfig, config.training, "training")
+    return build_section(TrainingConfig, config.training, "config.training")

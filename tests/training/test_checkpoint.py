@@ -158,6 +158,14 @@ def test_a_full_disk_leaves_the_checkpoints_before(folder, monkeypatch):
     assert open_(folder).restore_latest(LIKE)[0] == 40
 
 
+def test_a_disk_that_would_be_full_is_seen_before(folder, monkeypatch):
+    usage = shutil.disk_usage(folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**20))
+    with pytest.raises(OSError, match=r"No space left on device .1 MB free, a checkpoint takes up"):
+        open_(folder).save(50, arrays(50), {})
+    assert not list(folder.glob("50*"))
+
+
 def test_a_save_that_fails_in_the_background_is_heard_of(folder, monkeypatch):
     def write(self, *args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")

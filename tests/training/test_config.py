@@ -111,7 +111,11 @@ def test_wrong_overrides(tmp_path, key, text, line):
         ("def get_config(a): raise ValueError('no size ' + a)", ":x", "no size x"),
         (MINE.replace('"a:B"', "None"), "", "expected config.task"),
         (MINE.replace("(8, 8)", "{1}"), "", "config.widths: a config holds numbers"),
-        (MINE.replace('"steps"', '"stps"'), "", "unknown key training.stps: did you mean steps"),
+        (
+            MINE.replace('"steps"', '"stps"'),
+            "",
+            "unknown key config.training.stps: did you",
+        ),
         (MINE.replace('"steps": 7', '"steps": "7"'), "", "training.steps: expected an integer"),
     ],
 )

@@ -70,6 +70,14 @@ def test_the_position_is_exact(threads):
     assert next(iterator)[1] == 4
 
 
+def test_the_threads_know_of_float64(x64):
+    def collate(examples, shards):
+        return np.stack(examples)[None].astype(np.float64)
+
+    config = TrainingConfig(mesh=(("data", 1),))
+    assert next(read_batches(experiment(collate), config, make_mesh(config)))[0].dtype == np.float64
+
+
 def test_an_error_of_the_task_comes_through():
     def collate(examples, shards):
         raise ValueError("frame 3 of water.xyz has no energy")
