@@ -1,5 +1,7 @@
 """Committed results as tables and figures: `python -m experiments.report <name> [--figure FILE]`.
 
+With `--add WORKDIR` a finished training becomes a row of `experiments/results/<name>.jsonl` first.
+
 Reads `experiments/results/<name>.jsonl` (trainings: the run's JSON line plus minutes, hardware and
 perhaps `curve`, pairs of minutes and a metric) and `experiments/benchmarks/results/<name>.jsonl`
 (timings), whichever are there. The tables go to stdout as markdown; the figure, where matplotlib is
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -20,7 +23,8 @@ from experiments.benchmarks.rows import case_text, markdown, short, table
 HERE = pathlib.Path(__file__).parent
 FOLDERS = (HERE / "results", HERE / "benchmarks" / "results")
 COLUMNS = ("library", "config", "seed", "steps", "parameters", "minutes")
-LAST_COLUMNS = ("atoms_per_second", "hardware")
+LAST_COLUMNS = ("atoms_per_second", "hardware", "note")
+CURVE_METRIC = "force_rmse_mev_per_angstrom"
 
 
 def read(file: pathlib.Path) -> list[dict[str, Any]]:
@@ -39,6 +43,32 @@ def read(file: pathlib.Path) -> list[dict[str, Any]]:
             raise ValueError(f"{file}, line {number}: got {line[:40]!r}, expected a JSON object")
         rows.append(row)
     return rows
+
+
+def training_row(workdir: pathlib.Path, note: str) -> dict[str, Any]:
+    """The row of a finished training: its result, minutes, hardware and learning curve.
+
+    Raises:
+        FileNotFoundError: The training has no result yet.
+    """
+    result = json.loads((workdir / "result.json").read_text())
+    records = read(workdir / "metrics.jsonl")
+    metric = CURVE_METRIC if any(CURVE_METRIC in record for record in records) else None
+    curve, seconds = [], 0.0
+    for record in records:
+        seconds = record.get("seconds", seconds)
+        if metric in record:
+            curve.append([round(seconds / 60, 2), round(record[metric], 3)])
+    kept = {name: value for name, value in result.items() if name != "workdir"}
+    return {
+        **kept,
+        "command": f"equinet train --config={result['config']}",
+        "minutes": round(result["seconds"] / 60, 1),
+        "hardware": f"{os.cpu_count()} cores" if result["device"] == "cpu" else result["device"],
+        "note": note,
+        "curve": curve,
+        "curve_metric": f"validation {metric}",
+    }
 
 
 def trainings_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -104,7 +134,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", help="a task or a benchmark, as its file of results is called")
     parser.add_argument("--figure", type=pathlib.Path, help="default: <name>.svg by the results")
+    parser.add_argument("--add", type=pathlib.Path, metavar="WORKDIR", help="a finished training")
+    parser.add_argument("--note", default="", help="what else the row should say")
     chosen = parser.parse_args(arguments)
+    if chosen.add:
+        FOLDERS[0].mkdir(exist_ok=True)
+        with (FOLDERS[0] / f"{chosen.name}.jsonl").open("a") as file:
+            file.write(json.dumps(training_row(chosen.add, chosen.note)) + "\n")
     files = [folder / f"{chosen.name}.jsonl" for folder in FOLDERS]
     found = [file for file in files if file.exists()]
     if not found:

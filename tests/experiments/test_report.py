@@ -104,3 +104,21 @@ def test_a_malformed_line_is_named(folders: list[pathlib.Path], line: str) -> No
     (folders[0] / "potential.jsonl").write_text(json.dumps(TRAINING) + "\n" + line + "\n")
     with pytest.raises(ValueError, match=r"potential\.jsonl, line 2"):
         report.main(["potential"])
+
+
+def test_a_finished_training_becomes_a_row(tmp_path):
+    result = {"config": "configs/x.py", "workdir": "/somewhere", "seconds": 90.0, "device": "cpu"}
+    (tmp_path / "result.json").write_text(json.dumps(result | {"metrics": {"a": 1.0}}))
+    records = [
+        {"step": 1, "kind": "train", "seconds": 30.0},
+        {"step": 1, "kind": "validation", report.CURVE_METRIC: 5.0},
+        {"step": 2, "kind": "train", "seconds": 60.0},
+        {"step": 2, "kind": "validation", report.CURVE_METRIC: 4.0},
+    ]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (tmp_path / "metrics.jsonl").write_text(lines)
+    row = report.training_row(tmp_path, "a note")
+    assert row["curve"] == [[0.5, 5.0], [1.0, 4.0]]
+    assert (row["minutes"], row["note"]) == (1.5, "a note")
+    assert row["command"] == "equinet train --config=configs/x.py"
+    assert "workdir" not in row
