@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -53,15 +53,13 @@ class Molecule:
         self.unpaired = sum(atom.GetNumRadicalElectrons() for atom in graph.GetAtoms())
 
 
-def tight_binding(method: str, molecule: Molecule, *, accuracy: float, restart: bool) -> Any:
-    """The ASE calculator of tblite for a molecule.
+def tight_binding(method: str, molecule: Molecule, *, accuracy: float) -> Any:
+    """The ASE calculator of tblite for a molecule, for labels that depend on the positions alone.
 
     Args:
         method: ``"GFN2-xTB"``, ``"GFN1-xTB"`` or ``"IPEA1-xTB"``.
         molecule: Whose charge and spin are taken.
         accuracy: tblite's accuracy; smaller is tighter, 1 its default.
-        restart: Start each calculation from the last wavefunction. Quicker, but the result depends
-            on the calculations before, within the accuracy.
     """
     from tblite.ase import TBLite
 
@@ -70,9 +68,46 @@ def tight_binding(method: str, molecule: Molecule, *, accuracy: float, restart: 
         accuracy=accuracy,
         charge=float(molecule.charge),
         multiplicity=molecule.unpaired + 1,
-        cache_api=restart,
+        cache_api=False,
         verbosity=0,
     )
+
+
+def restarting(method: str, molecule: Molecule, *, accuracy: float) -> Any:
+    """An ASE calculator for the dynamics, which starts from the last wavefunction.
+
+    tblite's own calculator is as exact, but its bookkeeping (all properties, all changes of the
+    atoms) takes longer than the tight binding of a small molecule.
+    """
+    from ase.calculators.calculator import Calculator
+    from ase.units import Bohr, Hartree
+    from tblite.interface import Calculator as TightBinding
+
+    class Restarting(Calculator):
+        implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
+        last: Any = None
+
+        def check_state(self, atoms: Any, tol: float = 0.0) -> list[str]:
+            same = self.atoms is not None and np.array_equal(self.atoms.positions, atoms.positions)
+            return [] if same else ["positions"]
+
+        def calculate(self, atoms: Any = None, *args: Any) -> None:
+            super().calculate(atoms, *args)
+            binding.update(atoms.positions / Bohr)
+            self.last = binding.singlepoint(self.last)
+            energy, gradient = (self.last.get(name) for name in ("energy", "gradient"))
+            self.results = {"energy": energy * Hartree, "forces": -gradient * (Hartree / Bohr)}
+
+    binding = TightBinding(
+        method,
+        molecule.numbers,
+        molecule.positions / Bohr,
+        charge=float(molecule.charge),
+        uhf=molecule.unpaired,
+    )
+    binding.set("verbosity", 0)
+    binding.set("accuracy", accuracy)
+    return Restarting()
 
 
 def trajectory(
@@ -90,9 +125,8 @@ def trajectory(
 
     atoms = ase.Atoms(numbers=molecule.numbers, positions=molecule.positions)
     atoms.set_constraint(FixCom())
-    atoms.calc = tight_binding(
-        settings["method"], molecule, accuracy=settings["dynamics_accuracy"], restart=True
-    )
+    accuracy = settings["dynamics_accuracy"]
+    atoms.calc = restarting(settings["method"], molecule, accuracy=accuracy)
     thermalize_momenta(atoms, temperature_K=settings["temperature_K"], rng=rng)
     dynamics = Langevin(
         atoms,
@@ -122,9 +156,7 @@ def walk(settings: Mapping[str, Any], walker: int, frames: int) -> Iterator[dict
 
     rng = np.random.default_rng([settings["seed"], walker])
     molecule = Molecule(settings["molecule"], seed=int(rng.integers(2**31 - 1)))
-    label = tight_binding(
-        settings["method"], molecule, accuracy=settings["label_accuracy"], restart=False
-    )
+    label = tight_binding(settings["method"], molecule, accuracy=settings["label_accuracy"])
     path = trajectory(molecule, settings, rng)
     for _ in range(frames):
         atoms = ase.Atoms(numbers=molecule.numbers, positions=next(path), calculator=label)

@@ -36,7 +36,7 @@ def test_forces_are_the_slope_of_the_energy():
     molecule = walker.Molecule("O", seed=1)
     x = molecule.positions + 0.05 * np.random.default_rng(0).normal(size=(3, 3))
     atoms = Atoms(molecule.numbers, x)
-    atoms.calc = walker.tight_binding("GFN2-xTB", molecule, accuracy=0.01, restart=False)
+    atoms.calc = walker.tight_binding("GFN2-xTB", molecule, accuracy=0.01)
     forces = atoms.get_forces()
 
     def energy(positions):
@@ -78,12 +78,20 @@ def test_a_trajectory_moves_about_a_centre_at_rest():
     assert 1e-3 < np.abs(second - first).max() < 0.5
 
 
-def test_charge_and_spin_reach_the_calculator():
+def test_charge_and_spin_reach_both_calculators_and_they_agree():
     ion = walker.Molecule("[NH4+]", seed=3)
     radical = walker.Molecule("[CH3]", seed=3)
-    options = {"accuracy": 1.0, "restart": False}
-    assert walker.tight_binding("GFN2-xTB", ion, **options).parameters["charge"] == 1
-    assert walker.tight_binding("GFN2-xTB", radical, **options).parameters["multiplicity"] == 2
+    for molecule, charge, multiplicity in ((ion, 1, 1), (radical, 0, 2)):
+        label = walker.tight_binding("GFN2-xTB", molecule, accuracy=0.01)
+        assert (label.parameters["charge"], label.parameters["multiplicity"]) == (
+            charge,
+            multiplicity,
+        )
+        atoms = [
+            Atoms(molecule.numbers, molecule.positions, calculator=c)
+            for c in (label, walker.restarting("GFN2-xTB", molecule, accuracy=0.01))
+        ]
+        np.testing.assert_allclose(*(a.get_forces() for a in atoms), atol=1e-5)
 
 
 def test_a_process_ends_when_nobody_reads_it(tmp_path):
