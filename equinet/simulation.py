@@ -203,9 +203,6 @@ def run_md(
     first = time.monotonic()
     energies, temperatures = _propagate(dynamics, atoms, steps, log_every, path)
     seconds = time.monotonic() - first
-    total = np.array(energies)
-    picoseconds = np.arange(len(total)) * timestep_fs * 1e-3
-    slope = float(np.polynomial.Polynomial.fit(picoseconds, total, 1).convert().coef[1])
     return {
         "command": "md",
         "workdir": str(workdir),
@@ -215,16 +212,26 @@ def run_md(
         "timestep_fs": timestep_fs,
         "seed": seed,
         "dtype": dtype,
-        "metrics": {
-            "energy_drift_mev_per_atom_per_ps": 1e3 * slope / len(atoms),
-            "energy_fluctuation_mev_per_atom": 1e3 * float(total.std()) / len(atoms),
-            "mean_temperature_kelvin": float(np.mean(temperatures)),
-        },
+        "metrics": _summary(energies, temperatures, timestep_fs, len(atoms)),
         "steps_per_second": round(steps / seconds, 1),
         "compilations": calculator.compilations,
         "trajectory": str(path),
         "seconds": round(time.monotonic() - began, 3),
         "device": jax.devices()[0].device_kind,
+    }
+
+
+def _summary(
+    energies: Sequence[float], temperatures: Sequence[float], timestep_fs: float, atoms: int
+) -> dict[str, float]:
+    """Drift (slope of the linear fit), spread of the total energy, and mean temperature."""
+    total = 1e3 * np.array(energies) / atoms
+    picoseconds = np.arange(len(total)) * timestep_fs * 1e-3
+    slope = np.polynomial.Polynomial.fit(picoseconds, total, 1).convert().coef[1]
+    return {
+        "energy_drift_mev_per_atom_per_ps": float(slope),
+        "energy_fluctuation_mev_per_atom": float(total.std()),
+        "mean_temperature_kelvin": float(np.mean(temperatures)),
     }
 
 
