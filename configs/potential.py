@@ -13,14 +13,14 @@ from configs import common
 def get_config() -> ConfigDict:
     """The embedded default: 500 frames at 500 K to train on, 50 to select on, 100 to test on."""
     config = common.potential(
-        steps=4000,
+        steps=7000,
         batch_size=8,
         learning_rate=2e-2,
-        warmup_steps=100,
+        warmup_steps=200,
         gradient_clip_norm=10.0,
-        ema_decay=0.99,
+        ema_decay=0.995,
         log_every=100,
-        validate_every=500,
+        validate_every=1000,
         checkpoint_every=1000,
     )
     config.model.channels = 32
