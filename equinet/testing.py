@@ -57,8 +57,7 @@ def equivariance_error(
         inputs: The input, a tuple if ``rep_in`` is one; None draws Gaussian numbers.
         batch: Batch axes of inputs that are drawn.
         channels: Channels of inputs that are drawn.
-        dtype: What ``f`` runs in: floating inputs are cast to it. None stands for the dtype of
-            ``inputs``, or the default float. float64 enables 64 bits while ``f`` runs.
+        dtype: What ``f`` runs in (for float64, 64 bits are enabled); None: that of ``inputs``.
 
     Returns:
         The error; 0 where the output is zero throughout, infinity where only ``f(x)`` is.
@@ -71,15 +70,11 @@ def equivariance_error(
         >>> from equinet.groups import O
         >>> from equinet.reps import Scalar, Vector
         >>> norm = lambda x: jnp.sum(x**2, axis=-2, keepdims=True)
-        >>> error = equivariance_error(norm, Vector(O(3)), Scalar(O(3)), jax.random.key(0))
-        >>> error < 1e-5
+        >>> equivariance_error(norm, Vector(O(3)), Scalar(O(3)), jax.random.key(0)) < 1e-5
         True
     """
     report = _measure(
-        f,
-        rep_in,
-        rep_out,
-        key,
+        *(f, rep_in, rep_out, key),
         group=group,
         num_samples=num_samples,
         inputs=inputs,
