@@ -84,7 +84,7 @@ class MessagePassing(nnx.Module):
                 f"unknown convolution {convolution!r}, expected one of {sorted(CONVOLUTIONS)}"
             )
         self.rep_in, self.rep_out = Irreps(rep_in), Irreps(rep_out)
-        self.scale = 1 / max(average_neighbours, 1.0)
+        self.scale, self.dtype = 1 / max(average_neighbours, 1.0), dtype
         options = {
             "dtype": dtype,
             "param_dtype": param_dtype,
@@ -138,7 +138,9 @@ class MessagePassing(nnx.Module):
         Returns:
             ``[nodes, rep_out.dim, channels]``.
         """
-        weights = self.weights[...].astype(x.dtype)
+        dtype = self.dtype or x.dtype
+        x, types, filters, radial = (a.astype(dtype) for a in (x, types, filters, radial))
+        weights = self.weights[...].astype(dtype)
         filters = filters[:, : self.convolution.rep_edge.dim]
         density = self.convolution(self.linear_up(x), filters, radial, weights, graph)
         density = density * self.scale

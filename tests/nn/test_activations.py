@@ -1,0 +1,60 @@
+"""Gates and norms: scale, layout, and what happens at the origin."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equinet.nn.activations import Gate, NormActivation, normalized, second_moment
+from equinet.reps import Irreps
+
+
+@pytest.mark.parametrize("activation", [jax.nn.silu, jax.nn.sigmoid, jnp.tanh, jax.nn.relu])
+def test_second_moment_is_that_of_normal_numbers(activation: jax.custom_jvp) -> None:
+    z = np.random.default_rng(0).normal(size=200_000).astype(np.float32)
+    mean = float(np.mean(np.square(activation(z))))
+    assert second_moment(activation) == pytest.approx(mean, rel=0.02)
+    assert float(np.mean(np.square(normalized(activation)(z)))) == pytest.approx(1, rel=0.02)
+
+
+def test_the_same_function_for_the_same_activation() -> None:
+    """Models compare and compile by it."""
+    assert normalized(jax.nn.silu) is normalized(jax.nn.silu)
+
+
+def test_first_use_inside_jit() -> None:
+    def quadratic(x: jax.Array) -> jax.Array:
+        return x * x
+
+    found = jax.jit(lambda x: normalized(quadratic)(x))(jnp.float32(2.0))
+    assert float(found) == pytest.approx(4 / 3**0.5, rel=1e-5)
+
+
+def test_gate_by_hand(x64: None) -> None:
+    gate = Gate("0e+0o+1o+2x0e+1e")
+    assert gate.rep_in == Irreps("2x0e+0e+0o+1o+2x0e+1e")
+    x = np.random.default_rng(0).normal(size=(5, gate.rep_in.dim, 3))
+    gates = np.asarray(normalized(jax.nn.sigmoid)(jnp.asarray(x[:, :2])))
+    x_rest = x[:, 2:]
+    found = np.asarray(gate(jnp.asarray(x)))
+    silu, tanh = (np.asarray(normalized(f)(jnp.asarray(x_rest))) for f in (jax.nn.silu, jnp.tanh))
+    np.testing.assert_allclose(found[:, 0], silu[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(found[:, 1], tanh[:, 1], rtol=1e-12)
+    np.testing.assert_allclose(found[:, 2:5], x_rest[:, 2:5] * gates[:, :1], rtol=1e-12)
+    np.testing.assert_allclose(found[:, 5:7], silu[:, 5:7], rtol=1e-12)
+    np.testing.assert_allclose(found[:, 7:], x_rest[:, 7:] * gates[:, 1:], rtol=1e-12)
+
+
+def test_gate_keeps_the_variance() -> None:
+    gate = Gate("0e+1o+2e")
+    x = jax.random.normal(jax.random.key(0), (256, gate.rep_in.dim, 64))
+    square = jnp.mean(gate(x) ** 2, axis=(0, 2))
+    np.testing.assert_allclose(square, 1, atol=0.1)
+
+
+def test_norm_activation_scales_each_irrep_by_its_length(x64: None) -> None:
+    layer = NormActivation("0e+2x1o", activation=lambda r: r**2)
+    x = np.random.default_rng(0).normal(size=(5, 7, 2))
+    squares = [np.sum(x[:, a:b] ** 2, 1, keepdims=True) for a, b in ((0, 1), (1, 4), (4, 7))]
+    expected = x * np.repeat(np.concatenate(squares, 1), [1, 3, 3], axis=1)
+    np.testing.assert_allclose(layer(jnp.asarray(x)), expected, rtol=1e-12)

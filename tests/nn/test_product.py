@@ -1,0 +1,69 @@
+"""Products with learned weights, and the body order of their powers."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from equinet.nn.product import BodyOrderExpansion, TensorProduct
+from equinet.ops.products import PRODUCTS, tensor_product
+from equinet.reps import Irreps
+
+REP = Irreps("0e+1o+2e")
+
+
+@pytest.mark.parametrize("kind", sorted(PRODUCTS))
+def test_is_the_op_with_its_weights(kind: str) -> None:
+    layer = TensorProduct(REP, REP, REP, 3, kind=kind, rngs=nnx.Rngs(0))
+    x, y = jax.random.normal(jax.random.key(0), (2, 5, 9, 3))
+    op = tensor_product(kind, REP, REP, REP)
+    assert layer.weights.shape == (op.num_weights, 3)
+    np.testing.assert_array_equal(layer(x, y), op(x, y, layer.weights[...]))
+
+
+@pytest.mark.parametrize("kind", sorted(PRODUCTS))
+def test_variance_one(kind: str) -> None:
+    layer = TensorProduct(REP, REP, REP, 512, kind=kind, rngs=nnx.Rngs(0))
+    x, y = jax.random.normal(jax.random.key(1), (2, 64, 9, 512))
+    square = jnp.mean(layer(x, y) ** 2, axis=(0, 2))
+    np.testing.assert_allclose(square, 1, atol=0.35)
+
+
+@pytest.mark.parametrize("correlation", [1, 2, 3])
+def test_a_polynomial_of_the_density_of_its_degree(correlation: int, x64: None) -> None:
+    expansion = BodyOrderExpansion(
+        REP, Irreps("0e+1o"), 2, correlation=correlation, num_types=2, rngs=nnx.Rngs(0)
+    )
+    density = jax.random.normal(jax.random.key(0), (3, 9, 2))
+    types = jnp.eye(2)[jnp.array([0, 1, 1])]
+    steps = np.arange(correlation + 2)
+    values = np.stack([np.asarray(expansion(t * density, types)) for t in steps.astype(float)])
+    np.testing.assert_allclose(values[0], 0, atol=1e-14)
+
+    def difference(order: int) -> np.ndarray:
+        signs = [(-1) ** k * math.comb(order, k) for k in range(order + 1)]
+        return np.tensordot(signs, values[: order + 1], 1)
+
+    np.testing.assert_allclose(difference(correlation + 1), 0, atol=1e-9)
+    assert np.abs(difference(correlation)).max() > 0.01
+
+
+def test_only_the_powers_depend_on_the_type() -> None:
+    expansion = BodyOrderExpansion(REP, REP, 2, correlation=2, num_types=2, rngs=nnx.Rngs(0))
+    scale = expansion.scales[0]
+    scale[...] = scale[...] * jnp.array([1.0, 0.0])[:, None, None]
+    density = jax.random.normal(jax.random.key(0), (1, 9, 2))
+    first, second = (expansion(density, jnp.eye(2)[kind : kind + 1]) for kind in (0, 1))
+    linear = expansion.linears[0](density) / math.sqrt(2)
+    np.testing.assert_allclose(second, linear, atol=1e-6)
+    assert np.abs(first - linear).max() > 0.01
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ValueError, match="correlation must be at least 1, got 0"):
+        BodyOrderExpansion(REP, REP, 2, correlation=0, num_types=2, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="unknown product 'gant'"):
+        TensorProduct(REP, REP, REP, 2, kind="gant", rngs=nnx.Rngs(0))
