@@ -107,7 +107,8 @@ def draw(trainings: Sequence[dict[str, Any]], timings: Sequence[dict[str, Any]],
         axes.legend()
         return
     timings = [row for row in timings if "error" not in row]
-    labels = [f"{case_text(row['case'])} {row['library']} {row['direction']}" for row in timings]
+    names = [row["case"].get("size") or case_text(row["case"]) for row in timings]
+    labels = [f"{name} {row['library']}" for name, row in zip(names, timings, strict=True)]
     axes.barh(labels, [row["median_ms"] for row in timings])
     axes.set(xlabel="ms, median", xscale="log")
     axes.invert_yaxis()

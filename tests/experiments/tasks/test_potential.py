@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
 
@@ -169,24 +171,68 @@ TINY = [
 ]
 
 
+def start(workdir, *overrides, **environment):
+    """The command as a process, with a cache of frames beside the workdir."""
+    words = ["train", f"--config={CONFIG}", f"--workdir={workdir}", *TINY, *overrides]
+    return subprocess.Popen(
+        [sys.executable, "-m", "equinet.cli", *words],
+        env=os.environ | {"EQUINET_CACHE": str(workdir.parent / "cache")} | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def result_of(process):
+    out = process.communicate()[0]
+    assert process.returncode == 0
+    return json.loads(out.splitlines()[-1])
+
+
 @pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_numbers(tmp_path):
-    environment = os.environ | {"EQUINET_CACHE": str(tmp_path / "cache")}
-
-    def command(workdir):
-        words = ["train", f"--config={CONFIG}", f"--workdir={tmp_path / workdir}", *TINY]
-        words = [sys.executable, "-m", "equinet.cli", *words, "--config.training.steps=400"]
-        return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
-
-    whole = json.loads(command("whole").communicate()[0].splitlines()[-1])
-    process = command("killed")
+    steps = "--config.training.steps=400"
+    whole = result_of(start(tmp_path / "whole", steps))
+    process = start(tmp_path / "killed", steps)
     checkpoints = tmp_path / "killed" / "checkpoints"
     while not list(checkpoints.glob("[0-9]*")):
         time.sleep(0.02)
         assert process.poll() is None, "ended before its first checkpoint"
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert not (tmp_path / "killed" / "result.json").exists()
-    resumed = json.loads(command("killed").communicate()[0].splitlines()[-1])
+    resumed = result_of(start(tmp_path / "killed", steps))
     assert resumed["metrics"] == whole["metrics"]
     assert resumed["equivariance_error"] == whole["equivariance_error"]
+    one, two = (parameters(tmp_path / name, 400) for name in ("whole", "killed"))
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name])
+
+
+@pytest.mark.slow
+def test_eight_devices_go_on_where_one_stopped(tmp_path):
+    overrides = [
+        "--config.training.steps=12",
+        "--config.training.checkpoint_every=9",
+        "--config.training.schedule=constant",
+        "--config.training.learning_rate=1e-3",
+    ]
+    result_of(start(tmp_path / "one", *overrides))
+    shutil.copytree(tmp_path / "one", tmp_path / "eight")
+    shutil.rmtree(tmp_path / "eight" / "checkpoints" / "12")
+    (tmp_path / "eight" / "result.json").unlink()
+    flags = "--xla_force_host_platform_device_count=8"
+    result = result_of(start(tmp_path / "eight", *overrides, XLA_FLAGS=flags))
+    assert result["device"].startswith("8 x ")
+    one, eight = (parameters(tmp_path / name, 12) for name in ("one", "eight"))
+    before = parameters(tmp_path / "one", 9)
+    assert any(np.abs(one[name] - before[name]).max() > 1e-4 for name in one if "params" in name)
+    for name in one:
+        np.testing.assert_allclose(eight[name], one[name], rtol=1e-5, atol=1e-5)
+
+
+def parameters(workdir, step):
+    """All arrays of a checkpoint."""
+    path = (workdir / "checkpoints" / str(step) / "arrays").resolve()
+    saved = ocp.StandardCheckpointer().metadata(path).item_metadata.tree
+    like = {name: np.empty(x.shape, x.dtype) for name, x in saved.items()}
+    return ocp.StandardCheckpointer().restore(path, like)
