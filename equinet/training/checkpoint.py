@@ -33,7 +33,12 @@ class Checkpoints:
         self.folder, self._layout = folder.resolve(), layout or {}
         with self._saving():
             self.folder.mkdir(parents=True, exist_ok=True)
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            cleanup_tmp_directories=True,
+            create=False,
+            multiprocessing_options=_multiprocessing(self.folder.name),
+        )
         handlers = {"arrays": ocp.StandardCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()}
         self._manager = ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
 
@@ -160,6 +165,17 @@ class DamagedCheckpointError(ValueError):
 
     def __init__(self, path: Path, error: Exception) -> None:
         super().__init__(f"the checkpoint {path} is damaged: {_first_line(error)}")
+
+
+def _multiprocessing(name: str) -> ocp.options.MultiprocessingOptions:
+    """Several processes meet by messages, apart for every folder.
+
+    By default they meet by a collective on the devices, which must not cross those of a step.
+    """
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    every = set(range(jax.process_count()))
+    return ocp.options.MultiprocessingOptions(active_processes=every, barrier_sync_key_prefix=name)
 
 
 def _first_line(error: BaseException) -> str:

@@ -133,7 +133,8 @@ class Run:
             return
         self._add_seconds()
         self.checkpoints.wait()
-        self._prune_best()  # the checkpoint that needs nothing older is whole by now
+        self.best.wait()  # a checkpoint names the best model of its time: that one is whole first
+        self._prune_best()
         meta = {
             "data": dict(self.batches.get_state()),
             "tally": dataclasses.asdict(self._tally()),
@@ -166,6 +167,7 @@ class Run:
     def finish(self) -> dict[str, Any]:
         """The task's final report on the best model, all saves being on disk."""
         self.checkpoints.wait()
+        self.best.wait()
         self._safe_best = self.best_meta.get("step", -1)
         self._prune_best()
         return self.experiment.test(self._best_model())

@@ -1,6 +1,7 @@
 """metrics.jsonl and the progress on stderr."""
 
 import io
+import sys
 
 import numpy as np
 
@@ -32,6 +33,22 @@ def test_only_the_first_process_writes(tmp_path):
     MetricsWriter(tmp_path, 0, active=False).write(1, "train", {"loss": 1.0})
     assert read_metrics(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_where_it_is_installed(tmp_path, monkeypatch):
+    (tmp_path / "tensorboardX.py").write_text(
+        "class SummaryWriter:\n"
+        "    calls = []\n"
+        "    def __init__(self, folder, purge_step): self.calls.append((folder, purge_step))\n"
+        "    def add_scalar(self, *call): self.calls.append(call)\n"
+        "    def close(self): self.calls.append('closed')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    writer = MetricsWriter(tmp_path, 4)
+    writer.write(5, "train", {"loss": 0.5, "bad": float("nan")})
+    writer.close()
+    calls = sys.modules.pop("tensorboardX").SummaryWriter.calls
+    assert calls == [(str(tmp_path / "tensorboard"), 5), ("train/loss", 0.5, 5), "closed"]
 
 
 def test_a_file_is_replaced_whole(tmp_path):

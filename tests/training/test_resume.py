@@ -119,6 +119,7 @@ def test_eight_devices_go_on_where_one_stopped(runs, name):
     assert split == (name == "split")
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_device(toy, tmp_path, run_toy, records):
     steps = {"dropout": "0.0", "training__steps": 3, "training__log_every": 1}
     with socket.socket() as free:
@@ -141,8 +142,12 @@ def test_two_processes_are_one_device(toy, tmp_path, run_toy, records):
         )
         for number in range(2)
     ]
-    run_toy("one", **steps)
-    outputs = [process.communicate(timeout=300) for process in both]
+    try:
+        run_toy("one", **steps)
+        outputs = [process.communicate(timeout=600) for process in both]
+    finally:
+        for process in both:
+            process.kill()
     assert [process.returncode for process in both] == [0, 0], outputs
     lines = [out.strip().splitlines()[-1] for out, _ in outputs]
     assert json.loads(lines[0])["steps"] == 3

@@ -86,11 +86,12 @@ def test_evaluate_elsewhere(tmp_path):
         evaluate(tmp_path)
 
 
-def test_the_last_steps_again_are_the_same(finished, workdir, toy, records):
+def test_the_last_steps_again_are_the_same(finished, workdir, toy, records, caplog):
     """From the checkpoint of step 18: the same parameters, metrics and best model, bit for bit."""
     reopen(workdir, 18)
     again = train(load_config(toy), workdir, source=toy)
     assert again["metrics"] == finished[1]["metrics"]
+    assert "damaged" not in caplog.text
     assert records(workdir) == records(finished[0])
     one, two = (
         ocp.StandardCheckpointer().restore((w / "checkpoints" / "24" / "arrays").resolve())
