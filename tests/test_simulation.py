@@ -13,6 +13,7 @@ from ase.build import bulk, molecule
 from flax import nnx
 
 from equinet.cli import main
+from equinet.data import collate, from_atoms, to_graph
 from equinet.models.potential import Potential
 from equinet.simulation import PotentialCalculator, load_potential, run_md
 from equinet.training import load_config, train
@@ -143,6 +144,40 @@ def test_bad_numbers_and_a_workdir_without_a_model(workdir, tmp_path):
         run_md(workdir, steps=0)
     with pytest.raises(FileNotFoundError, match=r"model\.json"):
         run_md(tmp_path)
+
+
+def test_an_unknown_ensemble_and_a_start_with_an_unseen_element(workdir, tmp_path):
+    with pytest.raises(ValueError, match="ensemble must be 'nve' or 'nvt', got 'npt'"):
+        run_md(workdir, ensemble="npt")
+    ase.io.write(tmp_path / "methane.xyz", molecule("CH4"))
+    with pytest.raises(ValueError, match=r"C.*H.*O"):
+        run_md(workdir, data=str(tmp_path / "methane.xyz"), steps=1)
+
+
+def test_an_explosion_is_named(workdir, monkeypatch):
+    model = load_potential(workdir)
+    nnx.update(model, jax.tree.map(lambda x: x * np.float32(np.nan), nnx.state(model)))
+    monkeypatch.setattr("equinet.simulation.load_potential", lambda workdir: model)
+    with pytest.raises(FloatingPointError, match="the energy is nan at step 0"):
+        run_md(workdir, steps=1)
+
+
+def test_the_calculator_is_the_model_and_its_references(workdir):
+    """Not moved by where the molecule lies, and taken up again after a change of the atoms."""
+    model = load_potential(workdir)
+    water = molecule("H2O", calculator=PotentialCalculator(model, dtype="float64"))
+    graph = to_graph(from_atoms(water), cutoff=model.cutoff, elements=model.elements)
+    with jax.enable_x64(True):
+        batch = collate([graph], range(1), shards=1, dtype=np.float64)["graph"]
+        shard = jax.tree.map(lambda x: x[0], batch)
+        energy, forces = jax.jit(lambda graph: model.energy_and_forces(graph))(shard)
+    expected = float(energy[0]) + model.reference_energy(graph.species)
+    assert water.get_potential_energy() == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(water.get_forces(), forces[:3], atol=1e-10)
+    water.translate(100.0)
+    assert water.get_potential_energy() == pytest.approx(expected, rel=1e-12)
+    water.positions[1] += 0.1
+    assert abs(water.get_potential_energy() - expected) > 1e-4
 
 
 def test_the_spec_rebuilds_the_model(workdir):

@@ -160,4 +160,5 @@ def _used(rep_in: Irreps, rep_edge: Irreps, rep: Irreps) -> tuple[Irreps, Irreps
     ]
     last, reached = max((j for j, _ in paths), default=-1), {c for _, c in paths}
     edge = [(1, (b.l, b.p)) for b in blocks(rep_edge)[: last + 1]]
-    return Irreps(edge), Irreps([(1, (c.l, c.p)) for c in blocks(rep) if c in reached])
+    kept = [(1, (c.l, c.p)) for c in blocks(rep) if c in reached]
+    return Irreps(edge, group=rep.group), Irreps(kept, group=rep.group)

@@ -154,4 +154,5 @@ class BodyOrderExpansion(nnx.Module):
 def _common(rep: Irreps, rep_out: Irreps) -> Irreps:
     """One copy of each irrep of ``rep`` that the output holds."""
     wanted = {(b.l, b.p) for b in blocks(rep_out)}
-    return Irreps([(1, (b.l, b.p)) for b in blocks(rep) if (b.l, b.p) in wanted])
+    kept = [(1, (b.l, b.p)) for b in blocks(rep) if (b.l, b.p) in wanted]
+    return Irreps(kept, group=rep.group)

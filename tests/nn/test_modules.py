@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from equinet.groups import SO
 from equinet.nn.activations import Gate, NormActivation
 from equinet.nn.linear import Linear
 from equinet.nn.mlp import MLP
@@ -24,6 +25,7 @@ from equinet.testing import assert_equivariant, equivariance_error
 
 REP, OUT = Irreps("2x0e+1o+2e"), Irreps("0e+0o+1o+1e+2e")
 NATURAL = Irreps("0e+1o+2e")
+ROTATIONS = Irreps("0e+2x1e", group=SO(3))
 TYPES = np.eye(2)[[0, 1, 1, 0]]
 
 
@@ -70,11 +72,20 @@ CASES = {
         OUT,
         typed=True,
     ),
+    "expansion_so3": Case(
+        lambda rngs: BodyOrderExpansion(
+            ROTATIONS, ROTATIONS, 3, correlation=2, num_types=2, rngs=rngs
+        ),
+        (ROTATIONS,),
+        ROTATIONS,
+        typed=True,
+    ),
+    "gate_so3": Case(lambda rngs: Gate(ROTATIONS), (Gate(ROTATIONS).rep_in,), ROTATIONS),
     "gate": Case(lambda rngs: Gate(GATE.rep_out), (GATE.rep_in,), GATE.rep_out),
     "norm_activation": Case(lambda rngs: NormActivation(REP), (REP,), REP),
     "layer_norm": Case(lambda rngs: LayerNorm(REP, 3), (REP,), REP),
 }
-LEARNED = sorted(set(CASES) - {"gate", "norm_activation"})
+LEARNED = sorted(set(CASES) - {"gate", "gate_so3", "norm_activation"})
 
 
 @pytest.fixture(params=sorted(CASES))
