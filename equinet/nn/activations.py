@@ -80,7 +80,7 @@ class Gate(nnx.Module):
         self.rep_out = Irreps(rep_out)
         self.num_gates = sum(block.l > 0 for block in blocks(self.rep_out))
         gates = [(1, (0, 1))] * self.num_gates
-        self.rep_in = Irreps(gates, group=self.rep_out.group) + self.rep_out
+        self.rep_in = Irreps([*gates, *self.rep_out], group=self.rep_out.group)
         self.activation, self.gate = normalized(activation), normalized(gate)
         self.odd_activation = normalized(odd_activation)
 
