@@ -8,7 +8,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float, PyTree
 
 from equinet.typing import DTypeLike, Element, Key, Matrix, PointCloud, Shape
 
@@ -64,11 +64,7 @@ class Group(abc.ABC):
 
     @abc.abstractmethod
     def linear_part(self, g: Element) -> Matrix:
-        """The matrices ``[..., n, n]`` by which ``g`` acts on directions.
-
-        For a group of matrices this map is linear in ``g``, hence its own derivative: it also takes
-        elements of the Lie algebra.
-        """
+        """The matrices ``[..., n, n]`` by which ``g`` acts on directions."""
 
     def act(self, g: Element, points: PointCloud) -> PointCloud:
         """Moves points ``[..., n]``; their batch axes broadcast against those of ``g``."""
@@ -78,6 +74,14 @@ class Group(abc.ABC):
     def __repr__(self) -> str:
         values = (repr(getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
         return f"{type(self).__name__}({', '.join(values)})"
+
+    def lie_algebra(self) -> PyTree[np.ndarray]:
+        """A basis of the Lie algebra ``[d, ...]``, read-only float64 numpy; d = 0 if discrete."""
+        return read_only(np.zeros((0, self.vector_dim, self.vector_dim)))
+
+    def lie_linear_part(self, algebra: PyTree[Array]) -> Matrix:
+        """The derivative of ``linear_part`` at the identity: matrices of Lie algebra elements."""
+        return jnp.asarray(algebra)
 
     def discrete_generators(self) -> Element:
         """Elements ``[k, ...]`` that, with the identity component, generate the group (numpy)."""
@@ -120,6 +124,10 @@ class MatrixLieGroup(Group):
     def linear_part(self, g: Matrix) -> Matrix:
         """The element itself."""
         return jnp.asarray(g)
+
+    def lie_linear_part(self, algebra: Matrix) -> Matrix:
+        """As ``linear_part``, which for a group of matrices is linear: its own derivative."""
+        return self.linear_part(algebra)
 
     def hat(self, coordinates: Float[Array, "... d"]) -> Matrix:
         """The Lie algebra element with these coordinates in the basis ``lie_algebra()``."""

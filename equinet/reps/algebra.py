@@ -54,7 +54,7 @@ class Vector(Rep):
 
     def lie_matrix(self, algebra: Matrix) -> Float[Array, "... dim dim"]:
         """The linear part of ``algebra``."""
-        return self.group.linear_part(algebra)
+        return self.group.lie_linear_part(algebra)
 
     def __repr__(self) -> str:
         return f"Vector({self.group!r})"
@@ -121,7 +121,7 @@ class ProductRep(Rep):
 
     def lie_matrix(self, algebra: Matrix) -> Float[Array, "... dim dim"]:
         """The Kronecker sum."""
-        total = jnp.zeros_like(self.group.linear_part(algebra)[..., :1, :1])
+        total = jnp.zeros_like(self.group.lie_linear_part(algebra)[..., :1, :1])
         for rep in self.factors:
             step = rep.lie_matrix(algebra)
             left, right = (jnp.eye(m.shape[-1], dtype=m.dtype) for m in (total, step))
@@ -175,7 +175,7 @@ class SumRep(Rep):
 
     def lie_matrix(self, algebra: Matrix) -> Float[Array, "... dim dim"]:
         """The blocks along the diagonal."""
-        corner = self.group.linear_part(algebra)[..., :0, :0]
+        corner = self.group.lie_linear_part(algebra)[..., :0, :0]
         blocks = [(copies, rep.lie_matrix(algebra)) for copies, rep in self.terms]
         return block_diagonal(corner, blocks)
 

@@ -194,7 +194,7 @@ class Irreps(Rep):
 
     def lie_matrix(self, algebra: Matrix) -> Float[Array, "... dim dim"]:
         """Block-diagonal generators."""
-        algebra = self.group.linear_part(algebra)
+        algebra = self.group.lie_linear_part(algebra)
         omega = O(3).vee(algebra)
         tables = {ir: jnp.asarray(so3_generators(ir.l), omega.dtype) for _, ir in self.entries}
         blocks = [
