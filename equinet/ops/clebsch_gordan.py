@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from equinet.ops.chunks import map_chunks, rows_per_chunk
+from equinet.chunks import map_chunks, rows_per_chunk
 from equinet.reps import Irreps, clebsch_gordan
 
 METHODS = ("folded", "naive")

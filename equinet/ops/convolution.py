@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from equinet.ops.chunks import map_chunks, rows_per_chunk
+from equinet.chunks import map_chunks, rows_per_chunk
 from equinet.ops.clebsch_gordan import HIGHEST, ClebschGordanProduct
 from equinet.ops.graph import GraphBatch, by_receiver, gather_senders, sum_receivers
 from equinet.reps import Irreps

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
-from equinet.ops.chunks import map_chunks, rows_per_chunk
+from equinet.chunks import map_chunks, rows_per_chunk
 
 
 @hypothesis.given(st.integers(1, 500), st.integers(1, 5000), st.integers(1, 10**6))
