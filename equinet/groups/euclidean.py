@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from equinet.groups.group import HIGHEST, MatrixLieGroup, candidates, differs, normal, read_only
 from equinet.groups.orthogonal import SO, O, check_dimension
+from equinet.groups.subgroup import check_linear
 from equinet.typing import DTypeLike, Key, Matrix, PointCloud, Shape
 
 
@@ -148,6 +149,33 @@ class SE(SemidirectGroup):
     def linear_group(self) -> SO:
         """SO(n)."""
         return SO(self.n)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Affine(SemidirectGroup):
+    """The affine group R^n semidirect H: linear maps of H and translations.
+
+    Args:
+        group: The group H of linear parts, e.g. ``GLPlus(2)``.
+
+    Raises:
+        ValueError: If ``group`` is not a group of matrices that acts linearly.
+
+    Example:
+        >>> from equinet.groups import SL
+        >>> Affine(SL(2)), Affine(SL(2)).lie_algebra().shape
+        (Affine(SL(2)), (5, 3, 3))
+    """
+
+    group: MatrixLieGroup
+
+    def __post_init__(self) -> None:
+        check_linear("Affine", self.group)
+
+    @property
+    def linear_group(self) -> MatrixLieGroup:
+        """The group H."""
+        return self.group
 
 
 def _embed(linear: Float[np.ndarray, "k n n"], corner: float) -> Float[np.ndarray, "k n+1 n+1"]:

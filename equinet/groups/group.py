@@ -75,6 +75,12 @@ class Group(abc.ABC):
         values = (repr(getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
         return f"{type(self).__name__}({', '.join(values)})"
 
+    def __mul__(self, other: "Group") -> "Group":
+        """The direct product, whose elements are tuples."""
+        from equinet.groups.product import DirectProduct  # which imports this module
+
+        return DirectProduct((self, other)) if isinstance(other, Group) else NotImplemented
+
     def lie_algebra(self) -> PyTree[np.ndarray]:
         """A basis of the Lie algebra ``[d, ...]``, read-only float64 numpy; d = 0 if discrete."""
         return read_only(np.zeros((0, self.vector_dim, self.vector_dim)))

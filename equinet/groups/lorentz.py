@@ -1,0 +1,156 @@
+"""Symmetries of space-time: the proper Lorentz group and the full one."""
+
+import abc
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from equinet.groups.forms import FormGroup
+from equinet.groups.group import HIGHEST, at_least_float32, normal, read_only
+from equinet.groups.orthogonal import SO
+from equinet.typing import DTypeLike, Key, Matrix, Shape
+
+
+class _LorentzBase(FormGroup, abc.ABC):
+    """What the two Lorentz groups share: the metric and the Lie algebra."""
+
+    @property
+    def form(self) -> Float[np.ndarray, "4 4"]:
+        """The metric diag(1, -1, -1, -1), time first."""
+        return _metric()
+
+    def lie_algebra(self) -> Float[np.ndarray, "6 4 4"]:
+        """The boosts along x, y, z, then the rotations about x, y, z."""
+        return _lorentz_basis()
+
+    def _sample_proper(self, key: Key, shape: Shape, dtype: DTypeLike, scale: float) -> Matrix:
+        boost_key, turn_key = jax.random.split(key)
+        rapidity = scale * normal(boost_key, (*shape, 3), dtype)
+        turn = SO(3).sample(turn_key, shape, dtype)
+        widths = [(0, 0)] * len(shape) + [(1, 0), (1, 0)]
+        turn = jnp.pad(turn, widths).at[..., 0, 0].set(1)
+        return jnp.matmul(boost(rapidity), turn, precision=HIGHEST)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Lorentz(_LorentzBase):
+    """The proper orthochronous Lorentz group SO+(1, 3): boosts and rotations, ``[..., 4, 4]``.
+
+    Vectors are (t, x, y, z) in units where the speed of light is 1.
+
+    Example:
+        >>> g = Lorentz().sample(jax.random.key(0))
+        >>> bool(Lorentz().contains(g)), bool(g[0, 0] >= 1)
+        (True, True)
+    """
+
+    def sample(
+        self,
+        key: Key,
+        shape: Shape = (),
+        dtype: DTypeLike | None = None,
+        *,
+        scale: float = 0.5,
+    ) -> Matrix:
+        """A boost after a Haar rotation; rapidities are normal, ``scale`` along every axis."""
+        dtype = jnp.result_type(float if dtype is None else dtype)
+        return self._sample_proper(key, shape, at_least_float32(dtype), scale).astype(dtype)
+
+    def contains(self, g: Matrix, atol: float | None = None) -> Bool[Array, "..."]:
+        """Whether g keeps the metric, the direction of time and the orientation."""
+        kept = super().contains(g, atol)
+        return kept & _proper(jnp.asarray(g)) if jnp.shape(g)[-2:] == (4, 4) else kept
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class FullLorentz(_LorentzBase):
+    """The full Lorentz group O(1, 3): with parity and time reversal, ``[..., 4, 4]``.
+
+    Example:
+        >>> parity, reversal = FullLorentz().discrete_generators()
+        >>> parity.diagonal(), reversal.diagonal()
+        (array([ 1., -1., -1., -1.]), array([-1.,  1.,  1.,  1.]))
+    """
+
+    def discrete_generators(self) -> Float[np.ndarray, "2 4 4"]:
+        """Parity and time reversal."""
+        return np.stack([_metric(), -_metric()])
+
+    def sample(
+        self,
+        key: Key,
+        shape: Shape = (),
+        dtype: DTypeLike | None = None,
+        *,
+        scale: float = 0.5,
+    ) -> Matrix:
+        """As ``Lorentz``, after parity and time reversal with probability 1/2 each."""
+        dtype = jnp.result_type(float if dtype is None else dtype)
+        key, sign_key = jax.random.split(key)
+        g = self._sample_proper(key, shape, at_least_float32(dtype), scale)
+        time, space = 2 * jax.random.bernoulli(sign_key, shape=(2, *shape)).astype(g.dtype) - 1
+        signs = jnp.stack([time, space, space, space], -1)
+        return (g * signs[..., None, :]).astype(dtype)
+
+
+def boost(rapidity: Float[Array, "... 3"]) -> Matrix:
+    """The boosts with these rapidity vectors: exp of the sum of the boost generators.
+
+    For rapidity r u with a unit vector u it is [[cosh r, sinh r u^T], [sinh r u, 1 + (cosh r - 1)
+    u u^T]]; smooth at zero.
+
+    Args:
+        rapidity: Vectors ``[..., 3]``.
+
+    Returns:
+        Matrices ``[..., 4, 4]``.
+
+    Example:
+        >>> print(boost(jnp.asarray([1.0, 0.0, 0.0]))[0])
+        [1.5430807 1.1752012 0.        0.       ]
+    """
+    square = (rapidity * rapidity).sum(-1)[..., None]
+    small = square < 1e-2
+    safe = jnp.where(small, 1.0, square)
+    r = jnp.sqrt(safe)
+    # sinh r / r and (cosh r - 1) / r^2 with their series at zero.
+    ratio = jnp.where(small, _series(square, 3), jnp.sinh(r) / r)
+    curve = jnp.where(small, _series(square, 4) / 2, 2 * jnp.sinh(r / 2) ** 2 / safe)
+    corner = 1 + square * curve
+    first = jnp.concatenate([corner, ratio * rapidity], -1)[..., None, :]
+    outer = rapidity[..., :, None] * rapidity[..., None, :]
+    one = jnp.broadcast_to(jnp.eye(3, dtype=rapidity.dtype), outer.shape)
+    rest = jnp.concatenate([(ratio * rapidity)[..., None], one + curve[..., None] * outer], -1)
+    return jnp.concatenate([first, rest], -2)
+
+
+def _series(x: Float[Array, "..."], first: int, terms: int = 6) -> Float[Array, "..."]:
+    """1 + x / (first - 1) first + ...: each term divides by the next two integers."""
+    total = jnp.ones_like(x)
+    for k in reversed(range(terms)):
+        a = first - 1 + 2 * k
+        total = 1 + total * x / (a * (a + 1))
+    return total
+
+
+def _proper(g: Matrix) -> Bool[Array, "..."]:
+    g = g.astype(at_least_float32(g.dtype))
+    return (g[..., 0, 0] > 0) & (jnp.linalg.det(g) > 0)
+
+
+@functools.cache
+def _metric() -> Float[np.ndarray, "4 4"]:
+    return read_only(np.diag([1.0, -1.0, -1.0, -1.0]))
+
+
+@functools.cache
+def _lorentz_basis() -> Float[np.ndarray, "6 4 4"]:
+    basis = np.zeros((6, 4, 4))
+    axes = np.arange(3)
+    basis[axes, 0, 1 + axes] = basis[axes, 1 + axes, 0] = 1
+    basis[3:, 1:, 1:] = SO(3).lie_algebra()
+    return read_only(basis)

@@ -1,0 +1,123 @@
+"""Subgroups that move some axes of a space and leave the others alone."""
+
+import dataclasses
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from equinet.groups.group import MatrixLieGroup, candidates, differs, read_only
+from equinet.typing import DTypeLike, Key, Matrix, Shape
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class OnAxes(MatrixLieGroup):
+    """A matrix group H that acts on some axes of R^n and as the identity on the others.
+
+    ``OnAxes(O(2), 3, (0, 1))`` is the subgroup of O(3) that keeps the z axis pointwise.
+
+    Args:
+        group: The group H of k by k matrices.
+        n: Dimension of the whole space.
+        axes: The k axes, in the order in which H counts them.
+
+    Raises:
+        ValueError: If ``group`` is not a group of matrices, or the axes are not k different ones.
+
+    Example:
+        >>> from equinet.groups import O
+        >>> OnAxes(O(2), 3, (0, 1)).lie_algebra()[0]
+        array([[ 0., -1.,  0.],
+               [ 1.,  0.,  0.],
+               [ 0.,  0.,  0.]])
+    """
+
+    group: MatrixLieGroup
+    n: int
+    axes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_linear("OnAxes", self.group)
+        object.__setattr__(self, "axes", tuple(int(axis) for axis in self.axes))
+        k = self.group.matrix_dim
+        if (
+            len(self.axes) != k
+            or len(set(self.axes)) != k
+            or not set(self.axes) <= set(range(self.n))
+        ):
+            raise ValueError(
+                f"got axes {self.axes} of {self.n}; {self.group} needs {k} different "
+                f"ones from 0 to {self.n - 1}"
+            )
+
+    @property
+    def matrix_dim(self) -> int:
+        """The n."""
+        return self.n
+
+    @property
+    def is_orthogonal(self) -> bool:
+        """Whether H is."""
+        return self.group.is_orthogonal
+
+    def embed(self, h: Matrix) -> Matrix:
+        """The elements ``[..., n, n]`` that H's elements ``[..., k, k]`` are."""
+        h = jnp.asarray(h)
+        one = jnp.broadcast_to(jnp.eye(self.n, dtype=h.dtype), (*h.shape[:-2], self.n, self.n))
+        return one.at[self._block].set(h)
+
+    def restrict(self, g: Matrix) -> Matrix:
+        """The block ``[..., k, k]`` on the axes: undoes ``embed``."""
+        return jnp.asarray(g)[self._block]
+
+    def inverse(self, g: Matrix) -> Matrix:
+        """The inverse in H."""
+        return self.embed(self.group.inverse(self.restrict(g)))
+
+    def sample(self, key: Key, shape: Shape = (), dtype: DTypeLike | None = None) -> Matrix:
+        """As H samples."""
+        return self.embed(self.group.sample(key, shape, dtype))
+
+    def contains(self, g: Matrix, atol: float | None = None) -> Bool[Array, "..."]:
+        """Whether the block on the axes lies in H and the rest is the identity."""
+        g, atol = candidates(g, atol)
+        if g.shape[-2:] != (self.n, self.n):
+            return jnp.zeros(g.shape[:-2], bool)
+        block = self.restrict(g)
+        one = jnp.broadcast_to(jnp.eye(len(self.axes), dtype=g.dtype), block.shape)
+        rest = g.at[self._block].set(one)
+        return self.group.contains(block, atol) & ~differs(rest, np.eye(self.n), atol)
+
+    def lie_algebra(self) -> Float[np.ndarray, "d n n"]:
+        """The basis of H on the axes, zero elsewhere."""
+        return _embedded_basis(self)
+
+    def discrete_generators(self) -> Float[np.ndarray, "k n n"]:
+        """Those of H."""
+        return _fill(self, np.eye(self.n), np.asarray(self.group.discrete_generators()))
+
+    @property
+    def _block(self) -> tuple[object, ...]:
+        rows, columns = np.ix_(self.axes, self.axes)
+        return (..., rows, columns)
+
+
+def check_linear(name: str, group: object) -> None:
+    """Raises the ``ValueError`` of a construction that needs a group of linear maps."""
+    if not isinstance(group, MatrixLieGroup) or group.matrix_dim != group.vector_dim:
+        raise ValueError(
+            f"{name} needs a group of matrices that acts linearly, got {group!r}; "
+            "O(n), SO(n), GLPlus(n), SL(n), Sp(n) and Lorentz() are"
+        )
+
+
+def _fill(group: OnAxes, background: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    filled = np.broadcast_to(background, (len(blocks), group.n, group.n)).copy()
+    filled[:, np.array(group.axes)[:, None], np.array(group.axes)] = blocks
+    return filled
+
+
+@functools.cache
+def _embedded_basis(group: OnAxes) -> Float[np.ndarray, "d n n"]:
+    return read_only(_fill(group, np.zeros((group.n, group.n)), group.group.lie_algebra()))
