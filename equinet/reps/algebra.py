@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from equinet.groups import Group
+from equinet.groups import Group, S
 from equinet.reps.blocks import apply_to_copies, block_diagonal, kron
 from equinet.reps.rep import Rep
 from equinet.typing import Element, Feature, Matrix
@@ -47,6 +47,11 @@ class Vector(Rep):
     def is_orthogonal(self) -> bool:
         """Whether the group is."""
         return self.group.is_orthogonal
+
+    @property
+    def is_permutation(self) -> bool:
+        """Whether the group is one of permutations."""
+        return isinstance(self.group.linear_group, S)
 
     def matrix(self, g: Element) -> Float[Array, "... dim dim"]:
         """The linear part of ``g``."""
@@ -110,6 +115,11 @@ class ProductRep(Rep):
         return all(rep.is_orthogonal for rep in self.factors)
 
     @property
+    def is_permutation(self) -> bool:
+        """Whether every factor is."""
+        return all(rep.is_permutation for rep in self.factors)
+
+    @property
     def dual(self) -> Rep:
         """The product of the duals."""
         return tensor_product(self.group, (rep.dual for rep in self.factors))
@@ -162,6 +172,11 @@ class SumRep(Rep):
     def is_orthogonal(self) -> bool:
         """Whether every term is."""
         return all(rep.is_orthogonal for _, rep in self.terms)
+
+    @property
+    def is_permutation(self) -> bool:
+        """Whether every term is."""
+        return all(rep.is_permutation for _, rep in self.terms)
 
     @property
     def dual(self) -> Rep:

@@ -42,6 +42,11 @@ class Rep(abc.ABC):
         """Whether every ``matrix(g)`` is orthogonal."""
         return False
 
+    @property
+    def is_permutation(self) -> bool:
+        """Whether every ``matrix(g)`` permutes: then any function may act entry by entry."""
+        return False
+
     @abc.abstractmethod
     def matrix(self, g: Element) -> Float[Array, "... dim dim"]:
         """The matrices of group elements, with the batch axes of ``g``."""

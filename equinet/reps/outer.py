@@ -1,0 +1,131 @@
+"""Outer products: representations of a direct product of groups, one factor from each."""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from equinet.groups import DirectProduct, Group
+from equinet.reps.algebra import Scalar, Vector, direct_sum
+from equinet.reps.blocks import kron
+from equinet.reps.rep import Rep
+from equinet.typing import Element, Feature
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OuterRep(Rep):
+    """A rep of ``G * H * ...``: each group acts on its own factor; made by ``outer_product``."""
+
+    group: Group = dataclasses.field(init=False)
+    factors: tuple[Rep, ...]
+
+    def __post_init__(self) -> None:
+        groups = tuple(rep.group for rep in self.factors)
+        object.__setattr__(self, "group", DirectProduct(groups))
+
+    @property
+    def dim(self) -> int:
+        """The product of the dimensions."""
+        return math.prod(rep.dim for rep in self.factors)
+
+    @property
+    def is_orthogonal(self) -> bool:
+        """Whether every factor is."""
+        return all(rep.is_orthogonal for rep in self.factors)
+
+    @property
+    def is_permutation(self) -> bool:
+        """Whether every factor is."""
+        return all(rep.is_permutation for rep in self.factors)
+
+    @property
+    def dual(self) -> Rep:
+        """The outer product of the duals."""
+        return self if self.is_orthogonal else OuterRep(tuple(rep.dual for rep in self.factors))
+
+    def matrix(self, g: Element) -> Float[Array, "... dim dim"]:
+        """The Kronecker product of the factors' matrices."""
+        parts = zip(self.factors, g, strict=True)
+        return functools.reduce(kron, _one_type([rep.matrix(part) for rep, part in parts]))
+
+    def lie_matrix(self, algebra: PyTree[Array]) -> Float[Array, "... dim dim"]:
+        """The Kronecker sum of the factors' matrices."""
+        parts = zip(self.factors, algebra, strict=True)
+        steps = _one_type([rep.lie_matrix(part) for rep, part in parts])
+        total = steps[0]
+        for step in steps[1:]:
+            left, right = (jnp.eye(m.shape[-1], dtype=m.dtype) for m in (total, step))
+            total = kron(total, right) + kron(left, step)
+        return total
+
+    def _apply(self, g: Element, x: Feature) -> Feature:
+        # One factor at a time stands on axis -2, then goes behind all the other axes.
+        *batch, dim, channels = x.shape
+        for rep, part in zip(self.factors, g, strict=True):
+            x = rep._apply(part, x.reshape(*batch, rep.dim, dim * channels // rep.dim))
+            batch = x.shape[:-2]
+            x = jnp.swapaxes(x, -1, -2)
+        return jnp.swapaxes(x.reshape(*batch, channels, dim), -1, -2)
+
+    def __repr__(self) -> str:
+        return f"outer_product({', '.join(map(repr, self.factors))})"
+
+
+def outer_product(*reps: Rep) -> Rep:
+    """The rep of ``G * H`` on the tensor product of a rep of G and a rep of H.
+
+    The index of the first factor runs slowest. Outer products of outer products are flattened, and
+    the factor of a group may be a sum.
+
+    Args:
+        reps: One rep of every group, two or more.
+
+    Raises:
+        ValueError: If there are fewer than two, or one is a rep of a direct product that is no
+            outer product itself.
+
+    Example:
+        >>> from equinet.groups import S, SO
+        >>> from equinet.reps import Vector
+        >>> points = outer_product(Vector(S(5)), Vector(SO(3)))  # five points in space
+        >>> points.group, points.dim
+        (S(5) * SO(3), 15)
+    """
+    factors: list[Rep] = []
+    for rep in reps:
+        if isinstance(rep, OuterRep):
+            factors.extend(rep.factors)
+        elif isinstance(rep.group, DirectProduct):
+            raise ValueError(
+                f"{rep} is a rep of the product {rep.group}, but no outer product: take the outer "
+                "products of the reps of its factors first, then their sum or product"
+            )
+        else:
+            factors.append(rep)
+    if len(factors) < 2:
+        raise ValueError(f"an outer product needs reps of two groups or more, got {reps}")
+    return OuterRep(tuple(factors))
+
+
+def factor_vectors(group: DirectProduct) -> Rep:
+    """The defining rep of a product as a sum: each factor's vector, which the others leave alone.
+
+    Example:
+        >>> from equinet.groups import S, SO
+        >>> factor_vectors(S(5) * SO(3)).dim
+        8
+    """
+    scalars: list[Any] = [Scalar(factor) for factor in group.factors]
+    terms = []
+    for i, factor in enumerate(group.factors):
+        terms.append(OuterRep((*scalars[:i], Vector(factor), *scalars[i + 1 :])))
+    return direct_sum(group, terms)
+
+
+def _one_type(matrices: list[Array]) -> list[Array]:
+    """Permutation matrices have the default type; those of Lie groups that of the element."""
+    dtype = max((matrix.dtype for matrix in matrices), key=lambda dtype: dtype.itemsize)
+    return [matrix.astype(dtype) for matrix in matrices]
