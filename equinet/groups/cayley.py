@@ -1,0 +1,201 @@
+"""Growth of Cayley graphs: the exact number of states at every distance, by breadth-first search."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, UInt16, UInt32
+
+from equinet.groups.cayley_cosets import SHIFT_BITS, Cosets
+from equinet.groups.cayley_families import CayleyGraph
+
+Words = UInt32[Array, "rows columns"]
+"""Sets of states, one bit each, laid out as `Cosets` says."""
+
+_MAX_BYTES = 16 * 2**30
+# Generators of one kernel: each more costs time to compile, each kernel one pass over the words.
+_GENERATORS_AT_ONCE = 12
+_SHIFT_MASK = 2**SHIFT_BITS - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """Layer sizes of a Cayley graph.
+
+    Attributes:
+        layers: ``layers[d]`` is the number of states at distance d from the identity.
+        complete: Whether no state is missing.
+    """
+
+    layers: tuple[int, ...]
+    complete: bool
+
+    @property
+    def order(self) -> int:
+        """Number of states that were reached."""
+        return sum(self.layers)
+
+    @property
+    def diameter(self) -> int | None:
+        """The largest distance; None where the search was stopped before the end."""
+        return len(self.layers) - 1 if self.complete else None
+
+
+def cayley_growth(
+    graph: CayleyGraph, *, max_layers: int | None = None, max_bytes: int = _MAX_BYTES
+) -> Growth:
+    r"""Layer sizes by breadth-first search over all states, one bit each: exact, without hashing.
+
+    .. math:: L_{d+1} = \bigcup_p L_d p \setminus (L_d \cup L_{d-1}),
+
+    with all earlier layers in place of the last two if the generators are not closed under
+    inversion. The sum is over whole words: the states of a word ``H r`` differ by a cyclic group H
+    that acts on values, which generators do not see, so that ``H r p`` is again a word, turned. A
+    layer costs one gathered word per generator and ``|H|`` states (30 from n = 10 on), and the
+    search holds two or three arrays of ``n! / |H|`` words and no temporaries.
+
+    Args:
+        graph: The graph, from `cayley_graph` or from generators.
+        max_layers: Stop after this many layers, that of the identity included.
+        max_bytes: Refuse a search that needs more memory than this.
+
+    Raises:
+        ValueError: If ``max_layers`` is not positive, or more memory than ``max_bytes`` is needed.
+        RuntimeError: If the layers do not add up to the order of the group (an internal error).
+
+    Example:
+        >>> from equinet.groups.cayley_families import cayley_graph
+        >>> growth = cayley_growth(cayley_graph("lrx", 4))
+        >>> growth.layers, growth.order, growth.diameter
+        ((1, 3, 5, 6, 5, 3, 1), 24, 6)
+    """
+    if max_layers is not None and max_layers < 1:
+        raise ValueError(f"got max_layers={max_layers}, expected at least 1")
+    cosets = Cosets(graph.n, graph.modulus, graph.zero_sum)
+    _check_size(graph, cosets, max_bytes)
+    search = _Search(graph, cosets)
+    layers, total, complete = [1], 1, False
+    while not complete and (max_layers is None or len(layers) < max_layers):
+        size = search.advance()
+        total += size
+        complete = size == 0 or total == graph.capacity
+        if size:
+            layers.append(size)
+    _check_order(graph, total, complete)
+    return Growth(tuple(layers), complete or total == graph.order)
+
+
+class _Search:
+    """The last layer, what the next one must not contain, and the tables of the generators."""
+
+    def __init__(self, graph: CayleyGraph, cosets: Cosets) -> None:
+        self._closed = graph.inverse_closed
+        self._bits = cosets.bits
+        self._columns = jax.device_put(cosets.tail_actions())
+        tables = [jax.device_put(cosets.predecessors(p, twist)) for p, twist in graph.generators]
+        groups = -(-len(tables) // _GENERATORS_AT_ONCE)
+        self._groups = [tables[first::groups] for first in range(groups)]
+        row, column, bit = cosets.identity()
+        start = np.zeros((cosets.rows, cosets.columns), np.uint32)
+        self._seen = jax.device_put(start)
+        start[row, column] = 1 << bit
+        self._frontier = jax.device_put(start)
+
+    def advance(self) -> int:
+        """Replaces the last layer by the next one; its size."""
+        reached = None
+        for group in self._groups[:-1]:
+            reached = _reach(reached, self._frontier, group, self._columns, self._bits)
+        step = _next_layer_over_seen if self._closed else _next_layer
+        if not self._closed:
+            self._seen = _union(self._seen, self._frontier)
+        layer = step(
+            self._seen, reached, self._frontier, self._groups[-1], self._columns, self._bits
+        )
+        self._seen, self._frontier = (self._frontier if self._closed else self._seen), layer
+        return int(np.asarray(_count(layer)).sum(dtype=np.int64))
+
+
+@functools.partial(jax.jit, static_argnames="bits", donate_argnames="reached")
+def _reach(
+    reached: Words | None,
+    frontier: Words,
+    tables: list[tuple[Any, Any]],
+    columns: UInt16[Array, "permutations columns"],
+    bits: int,
+) -> Words:
+    """Adds to ``reached`` the states that these generators lead to from the last layer."""
+    for rows, actions in tables:
+        action = _take(columns, actions >> jnp.uint32(SHIFT_BITS)).astype(jnp.uint32)
+        mask, size = jnp.uint32(_SHIFT_MASK), jnp.uint32(bits)
+        turn = (actions & mask)[:, None] + (action & mask)
+        turn = jnp.where(turn >= size, turn - size, turn)
+        column = (action >> jnp.uint32(SHIFT_BITS)).astype(jnp.int32)
+        words = jnp.take_along_axis(_take(frontier, rows), column, axis=1, mode="promise_in_bounds")
+        words = (words >> turn) | (words << (size - turn))
+        reached = words if reached is None else reached | words
+    return reached
+
+
+def _advance(
+    seen: Words,
+    reached: Words | None,
+    frontier: Words,
+    tables: list[tuple[Any, Any]],
+    columns: UInt16[Array, "permutations columns"],
+    bits: int,
+) -> Words:
+    reached = _reach(reached, frontier, tables, columns, bits)
+    return reached & jnp.uint32(2**bits - 1) & ~frontier & ~seen
+
+
+_next_layer = jax.jit(_advance, static_argnames="bits")
+# The new layer takes the place of the one before the last, which is not needed any more. It is the
+# only output: a count beside it would make XLA hold what was reached a second time.
+_next_layer_over_seen = jax.jit(_advance, static_argnames="bits", donate_argnames="seen")
+
+
+@functools.partial(jax.jit, donate_argnames="seen")
+def _union(seen: Words, frontier: Words) -> Words:
+    return seen | frontier
+
+
+@jax.jit
+def _count(words: Words) -> UInt32[Array, " rows"]:
+    return jnp.sum(jax.lax.population_count(words), axis=1, dtype=jnp.uint32)
+
+
+def _take(table: UInt32[Array, "..."], index: UInt32[Array, " rows"]) -> UInt32[Array, "..."]:
+    return table.at[index].get(mode="promise_in_bounds")
+
+
+def _check_size(graph: CayleyGraph, cosets: Cosets, max_bytes: int) -> None:
+    words = cosets.rows * cosets.columns
+    tables = 8 * cosets.rows * len(graph.generators)
+    arrays = 2 + (not graph.inverse_closed) + (len(graph.generators) > _GENERATORS_AT_ONCE)
+    need = 4 * words * arrays + tables
+    if need > max_bytes or cosets.n > 255:
+        raise ValueError(
+            f"{graph.name}: a search over {words * cosets.bits:,} states needs {need / 1e9:.3g} GB, "
+            f"more than max_bytes={max_bytes:,}: take a smaller n, or a closed form where there is one"
+        )
+    if words >= 2**31:
+        raise ValueError(
+            f"{graph.name}: got {words:,} words of states, expected fewer than 2**31: "
+            "take a smaller n"
+        )
+
+
+def _check_order(graph: CayleyGraph, total: int, complete: bool) -> None:
+    if not complete:
+        return
+    if graph.order is not None and total != graph.order:
+        raise RuntimeError(f"{graph.name}: reached {total} states of {graph.order}: please report")
+    if graph.capacity % total:
+        raise RuntimeError(
+            f"{graph.name}: reached {total} states, which does not divide {graph.capacity}: "
+            "please report"
+        )
