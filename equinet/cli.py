@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -140,6 +141,66 @@ def _md(options: argparse.Namespace) -> dict[str, Any]:
     return simulation.run_md(**{key: value for key, value in words.items() if key not in drop})
 
 
+def _cayley_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--family", metavar="NAME", help="lrx, pancake, cube222_htm, ...")
+    parser.add_argument("--n", type=int, metavar="NUMBER", help="how many things are permuted")
+    parser.add_argument(
+        "--generators", metavar="JSON", help="instead of a family: [[1, 2, 0], [1, 0, 2]]"
+    )
+    parser.add_argument("--method", choices=("search", "closed"), default="search")
+    parser.add_argument("--max_layers", type=int, metavar="NUMBER", help="stop after so many")
+    parser.add_argument(
+        "--max_bytes", type=int, default=16 * 2**30, metavar="NUMBER", help="refuse to need more"
+    )
+
+
+def _cayley(options: argparse.Namespace) -> dict[str, Any]:
+    if (options.family is None) == (options.generators is None):
+        raise ValueError("cayley takes either --family or --generators")
+    if options.method == "closed" and (options.family is None or options.max_layers is not None):
+        raise ValueError("--method closed takes a --family, and no --max_layers")
+    from equinet.groups import cayley, cayley_families
+    from equinet.training.machine import machine
+
+    begin = time.perf_counter()
+    if options.method == "closed":
+        layers = cayley_families.closed_form(options.family, options.n)
+        growth = cayley.Growth(tuple(layers), complete=True)
+    else:
+        if options.family is None:
+            graph = cayley_families.CayleyGraph(_permutations(options.generators))
+        else:
+            graph = cayley_families.cayley_graph(options.family, options.n)
+        growth = cayley.cayley_growth(
+            graph, max_layers=options.max_layers, max_bytes=options.max_bytes
+        )
+    seconds = time.perf_counter() - begin
+    width = len(str(max(growth.layers)))
+    for distance, size in enumerate(growth.layers):
+        print(f"{distance:>8}  {size:>{width}}")
+    return {
+        "command": "cayley",
+        "family": options.family,
+        "n": options.n,
+        "order": growth.order,
+        "diameter": growth.diameter,
+        "layers": growth.layers,
+        "seconds": round(seconds, 3),
+        **machine(),
+    }
+
+
+def _permutations(text: str) -> list[list[int]]:
+    try:
+        given = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"--generators: got {text!r}, expected JSON ({error})") from None
+    lists = isinstance(given, list) and all(isinstance(one, list) for one in given)
+    if not lists or not all(isinstance(i, int) for one in given for i in one):
+        raise ValueError(f"--generators: got {given}, expected lists of integers")
+    return given
+
+
 def _list_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", default="configs", help="where the configs are (./configs)")
 
@@ -194,6 +255,7 @@ COMMANDS = (
     Command("train", "train a config, or resume it", _train_flags, _train),
     Command("evaluate", "report on a trained model", _evaluate_flags, _evaluate),
     Command("md", "molecular dynamics with a trained potential", _md_flags, _md),
+    Command("cayley", "layer sizes of a Cayley graph", _cayley_flags, _cayley),
     Command("list", "the configs of this project", _list_flags, _list),
 )
 

@@ -1,6 +1,7 @@
 """The command: exit codes, one line an error, one JSON object as the last line of stdout."""
 
 import json
+import math
 import sys
 import types
 from pathlib import Path
@@ -29,7 +30,7 @@ def equinet_command(capsys):
     ("words", "line"),
     [
         ((), "the following arguments are required: COMMAND"),
-        (("trian",), "invalid choice: 'trian' (choose from 'train', 'evaluate', 'md', 'list')"),
+        (("trian",), "(choose from 'train', 'evaluate', 'md', 'cayley', 'list')"),
         (("train",), "the following arguments are required: --config, --workdir"),
         (("train", "--config=x.py", "--workdir=w", "--stpes=3"), "unrecognized arguments: --stpes"),
         (("train", "--config=no_such.py", "--workdir=w"), "no config file no_such.py"),
@@ -51,6 +52,15 @@ def equinet_command(capsys):
         (("evaluate", "--workdir=w", "--config.size=3"), "evaluate takes no --config.size"),
         (("md", "--workdir=w", "--steps=many"), "argument --steps: invalid int value: 'many'"),
         (("md", "--workdir=w", "--ensemble=npt"), "invalid choice: 'npt'"),
+        (("cayley",), "cayley takes either --family or --generators"),
+        (("cayley", "--family=lrz", "--n=5"), "no family 'lrz': did you mean lrx or lx?"),
+        (("cayley", "--family=lrx", "--n=2"), "family lrx: got n=2, expected n >= 3"),
+        (("cayley", "--family=lrx", "--n=30"), "take a smaller n"),
+        (("cayley", "--family=lrx", "--n=5", "--method=closed"), "lrx has no closed form"),
+        (("cayley", "--generators=[[1,2"), "--generators: got '[[1,2', expected JSON"),
+        (("cayley", "--generators=[[1,2]]"), "expected a permutation of 0..1"),
+        (("cayley", "--generators=[1,2]"), "--generators: got [1, 2], expected lists of integers"),
+        (("cayley", "--generators=[[1,0]]", "--method=closed"), "takes a --family"),
         (("list", "--folder=nowhere"), "no folder nowhere"),
     ],
 )
@@ -133,6 +143,29 @@ def test_md_hands_its_flags_on(equinet_command, monkeypatch):
         "log_every": 100,
         "dtype": "float64",
     }
+
+
+def test_cayley_prints_the_layers(equinet_command):
+    code, out, err = equinet_command("cayley", "--family=lrx", "--n=5")
+    assert (code, len(out)) == (0, 1)
+    result = json.loads(out[0])
+    assert result.pop("seconds") > 0
+    assert result.pop("peak_memory_mb") > 0
+    assert result.pop("device")
+    layers = [1, 3, 6, 10, 16, 24, 29, 21, 6, 3, 1]
+    head = {"command": "cayley", "family": "lrx", "n": 5, "order": 120, "diameter": 10}
+    assert result == {**head, "layers": layers}
+    assert [line.split() for line in err] == [[str(d), str(k)] for d, k in enumerate(layers)]
+
+
+def test_cayley_by_other_ways(equinet_command):
+    code, out, _ = equinet_command("cayley", "--family=coxeter", "--n=30", "--method=closed")
+    result = json.loads(out[0])
+    assert (code, result["diameter"], result["order"]) == (0, 435, math.factorial(30))
+    code, out, _ = equinet_command("cayley", "--generators=[[1,2,0],[1,0,2]]", "--max_layers=2")
+    result = json.loads(out[0])
+    assert (code, result["family"], result["diameter"]) == (0, None, None)
+    assert (result["layers"], result["order"]) == ([1, 2], 3)
 
 
 def test_list_reads_the_docstrings_and_runs_nothing(equinet_command, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Growth of Cayley graphs: the exact number of states at every distance, by breadth-first search."""
+"""Growth of Cayley graphs: exact numbers of states at every distance, by breadth-first search."""
 
 import dataclasses
 import functools
@@ -99,10 +99,7 @@ class _Search:
         groups = -(-len(tables) // _GENERATORS_AT_ONCE)
         self._groups = [tables[first::groups] for first in range(groups)]
         row, column, bit = cosets.identity()
-        start = np.zeros((cosets.rows, cosets.columns), np.uint32)
-        self._seen = jax.device_put(start)
-        start[row, column] = 1 << bit
-        self._frontier = jax.device_put(start)
+        self._seen, self._frontier = _start((cosets.rows, cosets.columns), row, column, 1 << bit)
 
     def advance(self) -> int:
         """Replaces the last layer by the next one; its size."""
@@ -117,6 +114,13 @@ class _Search:
         )
         self._seen, self._frontier = (self._frontier if self._closed else self._seen), layer
         return int(np.asarray(_count(layer)).sum(dtype=np.int64))
+
+
+@functools.partial(jax.jit, static_argnames="shape")
+def _start(shape: tuple[int, int], row: int, column: int, word: int) -> tuple[Words, Words]:
+    """No states, and a single one."""
+    empty = jnp.zeros(shape, jnp.uint32)
+    return empty, empty.at[row, column].set(jnp.asarray(word, jnp.uint32))
 
 
 @functools.partial(jax.jit, static_argnames="bits", donate_argnames="reached")
@@ -177,10 +181,10 @@ def _check_size(graph: CayleyGraph, cosets: Cosets, max_bytes: int) -> None:
     tables = 8 * cosets.rows * len(graph.generators)
     arrays = 2 + (not graph.inverse_closed) + (len(graph.generators) > _GENERATORS_AT_ONCE)
     need = 4 * words * arrays + tables
-    if need > max_bytes or cosets.n > 255:
+    if need > max_bytes:
         raise ValueError(
-            f"{graph.name}: a search over {words * cosets.bits:,} states needs {need / 1e9:.3g} GB, "
-            f"more than max_bytes={max_bytes:,}: take a smaller n, or a closed form where there is one"
+            f"{graph.name}: {words * cosets.bits:,} states need {need / 1e9:.3g} GB, more than "
+            f"max_bytes={max_bytes:,}: take a smaller n, or a closed form where there is one"
         )
     if words >= 2**31:
         raise ValueError(

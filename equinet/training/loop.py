@@ -1,6 +1,5 @@
 """Train a config in a workdir from wherever it stands; evaluate what came out."""
 
-import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from ml_collections import ConfigDict
 from equinet.training.checkpoint import Checkpoints
 from equinet.training.host_memory import keep_freed_memory
 from equinet.training.interruption import Interruption
+from equinet.training.machine import machine
 from equinet.training.mesh import initialize_distributed, to_host
 from equinet.training.metrics import plain
 from equinet.training.run import Run, load_arrays
@@ -77,7 +77,7 @@ def evaluate(workdir: str | Path, data: str | None = None) -> dict[str, Any]:
     report = task.evaluate(config, Path(workdir), data)
     name = read_origin(workdir)["config"]
     head = {"command": "evaluate", "config": name, "workdir": str(workdir)}
-    tail = {"seconds": round(time.monotonic() - began, 3), **_machine()}
+    tail = {"seconds": round(time.monotonic() - began, 3), **machine()}
     return plain({**head, "data": data, "metrics": {}, "equivariance_error": {}, **report, **tail})
 
 
@@ -128,17 +128,5 @@ def _result(run: Run, source: str, reason: str, report: dict[str, Any]) -> dict[
         "equivariance_error": {},
         **run.summary(),
         **report,
-        **_machine(),
-    }
-
-
-def _machine() -> dict[str, Any]:
-    stats = jax.local_devices()[0].memory_stats() or {}
-    peak = stats.get("peak_bytes_in_use")
-    if peak is None:  # the CPU: all of the process, which Linux counts in kilobytes
-        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    kind = jax.devices()[0].device_kind
-    return {
-        "peak_memory_mb": round(peak / 1e6, 1),
-        "device": kind if jax.device_count() == 1 else f"{jax.device_count()} x {kind}",
+        **machine(),
     }
