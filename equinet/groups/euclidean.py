@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from equinet.groups.group import HIGHEST, MatrixLieGroup, candidates, differs, normal, read_only
+from equinet.groups import small
+from equinet.groups.group import MatrixLieGroup, candidates, differs, normal, read_only
 from equinet.groups.orthogonal import SO, O, check_dimension
+from equinet.groups.rotation_maps import MOTIONS, ClosedForm, se3_adjoint
 from equinet.groups.subgroup import check_linear
 from equinet.typing import DTypeLike, Key, Matrix, PointCloud, Shape
 
@@ -93,9 +95,16 @@ class SemidirectGroup(MatrixLieGroup, abc.ABC):
         """Those of H, without translation."""
         return _embed(np.asarray(self.linear_group.discrete_generators()), 1.0)
 
+    def _logarithm(self, g: Matrix) -> Matrix:
+        """[[A, r], [0, 0]]: A the logarithm of the linear part, phi1(A) r the translation."""
+        linear = self.linear_group._logarithm(self.linear_part(g))
+        bend = small.inverse(small.phi1(linear))
+        algebra = self.homogeneous(linear, small.apply(bend, self.translation(g)))
+        return algebra.at[..., -1, -1].set(0)
+
     @staticmethod
     def _turn(linear: Matrix, vectors: PointCloud) -> PointCloud:
-        return jnp.einsum("...ij,...j->...i", linear, vectors, precision=HIGHEST)
+        return small.apply(linear, vectors)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -124,6 +133,16 @@ class E(SemidirectGroup):
         """O(n)."""
         return O(self.n)
 
+    @property
+    def closed_form(self) -> ClosedForm | None:
+        """Formulas for n = 2 and 3."""
+        return MOTIONS.get(self.n)
+
+    def _log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
+        v = super()._log_coordinates(g)
+        proper = (small.determinant(self.linear_part(g)) > 0)[..., None]
+        return jnp.where(proper, v, jnp.full_like(v, jnp.nan))
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class SE(SemidirectGroup):
@@ -149,6 +168,15 @@ class SE(SemidirectGroup):
     def linear_group(self) -> SO:
         """SO(n)."""
         return SO(self.n)
+
+    @property
+    def closed_form(self) -> ClosedForm | None:
+        """Formulas for n = 2 and 3."""
+        return MOTIONS.get(self.n)
+
+    def adjoint(self, g: Matrix) -> Float[Array, "... d d"]:
+        """For n = 3 [[R, [t]x R], [0, R]], where t is the translation."""
+        return se3_adjoint(jnp.asarray(g)) if self.n == 3 else super().adjoint(g)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

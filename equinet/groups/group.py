@@ -2,14 +2,16 @@
 
 import abc
 import dataclasses
-import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, PyTree
 
+from equinet.groups import lie, small
+from equinet.groups.rotation_maps import ClosedForm
 from equinet.typing import DTypeLike, Element, Key, Matrix, PointCloud, Shape
 
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -121,7 +123,7 @@ class MatrixLieGroup(Group):
 
     def compose(self, g: Matrix, h: Matrix) -> Matrix:
         """The matrix product ``g h``."""
-        return jnp.matmul(g, h, precision=HIGHEST)
+        return small.matmul(jnp.asarray(g), jnp.asarray(h))
 
     def inverse(self, g: Matrix) -> Matrix:
         """The inverse matrix."""
@@ -144,7 +146,7 @@ class MatrixLieGroup(Group):
     def vee(self, algebra: Matrix) -> Float[Array, "... d"]:
         """The coordinates of a Lie algebra element: undoes ``hat``, projects what is outside."""
         algebra = jnp.asarray(algebra)
-        dual = jnp.asarray(_dual_basis(self), algebra.dtype)
+        dual = jnp.asarray(lie.dual_basis(self), algebra.dtype)
         return jnp.einsum("...ij,dij->...d", algebra, dual, precision=HIGHEST)
 
     def exp(self, algebra: Matrix) -> Matrix:
@@ -156,15 +158,92 @@ class MatrixLieGroup(Group):
             >>> (SO(3).exp(SO(3).hat(quarter)) @ jnp.asarray([1.0, 0.0, 0.0])).round(3) + 0.0
             Array([0., 1., 0.], dtype=float32)
         """
-        with jax.default_matmul_precision("highest"):
-            return jax.scipy.linalg.expm(algebra)
+        if self.closed_form is not None:
+            return self.exp_coordinates(self.vee(algebra))
+        return _widely(small.expm, floating(algebra))
+
+    def exp_coordinates(self, v: Float[Array, "... d"]) -> Matrix:
+        """The element with these exponential coordinates: ``exp(hat(v))``, the Exp of micro Lie."""
+        v = floating(v)
+        if self.closed_form is not None:
+            return _widely(self.closed_form.exp, v)
+        return self.exp(self.hat(v))
+
+    def log(self, g: Matrix) -> Matrix:
+        """The principal logarithm: ``hat(log_coordinates(g))``, with its errors."""
+        return self.hat(self.log_coordinates(g))
+
+    def log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
+        """Coordinates of the principal logarithm, the Log of micro Lie theory.
+
+        Principal: the eigenvalues of the logarithm have imaginary parts between -pi and pi. At a
+        rotation by pi one of the two logarithms is returned.
+
+        Args:
+            g: Elements ``[..., n, n]``.
+
+        Returns:
+            Coordinates ``[..., d]``; under jit NaN where the group has no such logarithm.
+
+        Raises:
+            ValueError: If an element is not in the group, or has no real principal logarithm
+                (GL+(n): a negative eigenvalue; O(n): a reflection). Not under jit.
+
+        Example:
+            >>> from equinet.groups import SE
+            >>> SE(2).log_coordinates(SE(2).exp_coordinates(jnp.asarray([1.0, 2.0, 0.5])))
+            Array([1. , 2. , 0.5], dtype=float32)
+        """
+        g = floating(g)
+        lie.check_member(self, g)
+        v = _widely(self._log_coordinates, g)
+        lie.check_log(self, v)
+        return v
+
+    def adjoint(self, g: Matrix) -> Float[Array, "... d d"]:
+        """The matrix of v -> vee(g hat(v) g^-1)."""
+        return _widely(lambda x: lie.adjoint(self, x), floating(g))
+
+    def left_jacobian(self, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:
+        """Jl with exp(v + dv) = exp(Jl dv) exp(v), to first order, in coordinates."""
+        v = floating(v)
+        if self.closed_form is not None:
+            return _widely(self.closed_form.left_jacobian, v)
+        return _widely(lambda x: lie.left_jacobian(self, x), v)
+
+    def right_jacobian(self, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:
+        """Jr with exp(v + dv) = exp(v) exp(Jr dv), to first order: Jl(-v)."""
+        return self.left_jacobian(-jnp.asarray(v))
+
+    def left_jacobian_inverse(self, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:
+        """The inverse of ``left_jacobian``; singular where a rotation angle is 2 pi."""
+        v = floating(v)
+        if self.closed_form is not None:
+            return _widely(self.closed_form.left_jacobian_inverse, v)
+        return _widely(lambda x: small.inverse(lie.left_jacobian(self, x)), v)
+
+    def right_jacobian_inverse(self, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:
+        """The inverse of ``right_jacobian``: the derivative of ``log_coordinates``."""
+        return self.left_jacobian_inverse(-jnp.asarray(v))
+
+    @property
+    def closed_form(self) -> ClosedForm | None:
+        """Formulas for the identity component, where there are any that are fast."""
+        return None
+
+    def _log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
+        if self.closed_form is not None:
+            return self.closed_form.log(g)
+        return lie.log_coordinates(self, g)
+
+    def _logarithm(self, g: Matrix) -> Matrix:
+        """The matrix whose coordinates the logarithm has; its derivatives are never asked for."""
+        return small.logm(g)
 
 
-@functools.cache
-def _dual_basis(group: MatrixLieGroup) -> Float[np.ndarray, "d n n"]:
-    basis = group.lie_algebra()
-    flat = basis.reshape(len(basis), group.matrix_dim**2)
-    return read_only(np.linalg.pinv(flat).T.reshape(basis.shape))
+def _widely(f: Callable[[Array], Array], x: Array) -> Array:
+    """Applies f in at least float32."""
+    return f(x.astype(at_least_float32(x.dtype))).astype(x.dtype)
 
 
 def read_only(table: np.ndarray) -> np.ndarray:
@@ -180,10 +259,15 @@ def normal(key: Key, shape: Shape, dtype: DTypeLike) -> Array:
 
 def candidates(g: ArrayLike, atol: float | None) -> tuple[Matrix, float]:
     """What ``contains`` works on: matrices in at least float32, and the tolerance to use."""
-    g = jnp.asarray(g)
-    dtype = g.dtype if jnp.issubdtype(g.dtype, jnp.floating) else jnp.result_type(float)
-    atol = 1000 * float(jnp.finfo(dtype).eps) if atol is None else atol
-    return g.astype(at_least_float32(dtype)), atol
+    g = floating(g)
+    atol = 1000 * float(jnp.finfo(g.dtype).eps) if atol is None else atol
+    return g.astype(at_least_float32(g.dtype)), atol
+
+
+def floating(x: ArrayLike) -> Array:
+    """An array, of JAX's default float type if it is not one of floats."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
 
 
 def at_least_float32(dtype: DTypeLike) -> np.dtype:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from equinet.groups import small, spectral
 from equinet.groups.group import (
     HIGHEST,
     MatrixLieGroup,
@@ -18,6 +19,7 @@ from equinet.groups.group import (
     normal,
     read_only,
 )
+from equinet.groups.rotation_maps import TURNS, ClosedForm
 from equinet.typing import DTypeLike, Key, Matrix, Shape
 
 
@@ -44,9 +46,22 @@ class _Orthogonal(MatrixLieGroup, abc.ABC):
         """Antisymmetric matrices; for n = 3 about x, y, z, so that ``hat`` is the cross product."""
         return _antisymmetric_basis(self.n)
 
+    @property
+    def closed_form(self) -> ClosedForm | None:
+        """Rodrigues' formula and its kin, in two and three dimensions."""
+        return TURNS.get(self.n)
+
     def inverse(self, g: Matrix) -> Matrix:
         """The transpose."""
         return jnp.swapaxes(g, -1, -2)
+
+    def _log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
+        v = super()._log_coordinates(g)
+        proper = (small.determinant(g) > 0)[..., None]
+        return jnp.where(proper, v, jnp.full_like(v, jnp.nan))
+
+    def _logarithm(self, g: Matrix) -> Matrix:
+        return spectral.rotation_logarithm(g)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -97,6 +97,29 @@ class OnAxes(MatrixLieGroup):
         """Those of H."""
         return _fill(self, np.eye(self.n), np.asarray(self.group.discrete_generators()))
 
+    def exp_coordinates(self, v: Float[Array, "... d"]) -> Matrix:
+        """The exponential in H."""
+        return self.embed(self.group.exp_coordinates(v))
+
+    def exp(self, algebra: Matrix) -> Matrix:
+        """The exponential in H."""
+        return self.embed(self.group.exp(self.restrict(algebra)))
+
+    def left_jacobian(self, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:
+        """That of H."""
+        return self.group.left_jacobian(v)
+
+    def left_jacobian_inverse(self, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:
+        """That of H."""
+        return self.group.left_jacobian_inverse(v)
+
+    def adjoint(self, g: Matrix) -> Float[Array, "... d d"]:
+        """That of H."""
+        return self.group.adjoint(self.restrict(g))
+
+    def _log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
+        return self.group._log_coordinates(self.restrict(g))
+
     @property
     def _block(self) -> tuple[object, ...]:
         rows, columns = np.ix_(self.axes, self.axes)
