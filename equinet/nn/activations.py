@@ -1,4 +1,4 @@
-"""Nonlinearities that commute with rotations: gate and norm."""
+"""Nonlinearities that commute with a group: gate and norm."""
 
 import functools
 from collections.abc import Callable
@@ -9,9 +9,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from equinet.ops.clebsch_gordan import blocks
 from equinet.ops.safe import safe_norm
-from equinet.reps import Irreps
+from equinet.ops.terms import as_rep, is_invariant, terms
+from equinet.reps import Irreps, Rep, Scalar
 
 Activation = Callable[[Array], Array]
 
@@ -43,24 +43,26 @@ def normalized(activation: Activation) -> Activation:
 
 
 class Gate(nnx.Module):
-    r"""Scalars through an activation, every other irrep times an activated scalar.
+    r"""Scalars through an activation, entries that are permuted too, all else times a gate.
 
-    The input holds ``rep_out`` preceded by one gate scalar (0e) for each block of ``rep_out`` that
-    is not a scalar:
+    The input holds ``rep_out`` preceded by one gate, an invariant, for each term of ``rep_out`` that
+    neither is an invariant nor permutes its entries:
 
     .. math:: y^{0e} = \sigma(x^{0e}), \quad y^{0o} = \tau(x^{0o}), \quad
-              y^{l} = \gamma(g)\, x^{l}
+              y^{perm}_i = \sigma(x^{perm}_i), \quad y^{r} = \gamma(g)\, x^{r}
 
-    :math:`\tau` must be odd for 0o to change sign under inversion: tanh.
+    :math:`\tau` must be odd for 0o to change sign under inversion: tanh. Copies of a term and
+    irreps count as terms of their own.
 
     Args:
-        rep_out: Irreps of the output.
-        activation: For even scalars.
+        rep_out: Rep of the output; a string is read as irreps of O(3).
+        activation: For invariants and for entries that are permuted.
         gate: For the gates.
-        odd_activation: For odd scalars; an odd function.
+        odd_activation: For irreps 0o; an odd function.
 
     References:
-        Weiler et al., arXiv:1807.02547 (2018), section 4.3.
+        Weiler et al., arXiv:1807.02547 (2018), section 4.3; for any group: Finzi et al.,
+        arXiv:2104.09459 (2021), section 7.
 
     >>> gate = Gate(Irreps("0e+1o"))
     >>> print(gate.rep_in)
@@ -71,16 +73,17 @@ class Gate(nnx.Module):
 
     def __init__(
         self,
-        rep_out: Irreps,
+        rep_out: Rep | str,
         *,
         activation: Activation = jax.nn.silu,
         gate: Activation = jax.nn.sigmoid,
         odd_activation: Activation = jnp.tanh,
     ) -> None:
-        self.rep_out = Irreps(rep_out)
-        self.num_gates = sum(block.l > 0 for block in blocks(self.rep_out))
-        gates = [(1, (0, 1))] * self.num_gates
-        self.rep_in = Irreps([*gates, *self.rep_out], group=self.rep_out.group)
+        self.rep_out = as_rep(rep_out)
+        group = self.rep_out.group
+        self.num_gates = sum(_kind(term.rep) == "gated" for term in terms(self.rep_out))
+        scalar = Irreps("0e", group=group) if isinstance(self.rep_out, Irreps) else Scalar(group)
+        self.rep_in = self.num_gates * scalar + self.rep_out
         self.activation, self.gate = normalized(activation), normalized(gate)
         self.odd_activation = normalized(odd_activation)
 
@@ -88,36 +91,50 @@ class Gate(nnx.Module):
         """Apply the gates; ``x`` is ``[..., rep_in.dim, channels]``."""
         gates, x = self.gate(x[..., : self.num_gates, :]), x[..., self.num_gates :, :]
         rows, gated = [], 0
-        for block in blocks(self.rep_out):
-            value = x[..., block.slice, :]
-            if block.l > 0:
+        for term in terms(self.rep_out):
+            value = x[..., term.slice, :]
+            kind = _kind(term.rep)
+            if kind == "gated":
                 value = value * gates[..., gated : gated + 1, :]
                 gated += 1
             else:
-                value = (self.activation if block.p == 1 else self.odd_activation)(value)
+                value = (self.activation if kind == "pointwise" else self.odd_activation)(value)
             rows.append(value)
         return jnp.concatenate(rows, axis=-2)
 
 
+@functools.cache
+def _kind(rep: Rep) -> str:
+    """Which nonlinearity a term takes: "pointwise", "odd" or "gated"."""
+    if rep.is_permutation or is_invariant(rep):
+        return "pointwise"
+    return "odd" if rep.dim == 1 and isinstance(rep, Irreps) else "gated"
+
+
 class NormActivation(nnx.Module):
-    r"""Every irrep scaled by an activation of its own length, :math:`y = \sigma(|x|)\, x`.
+    r"""Every term scaled by an activation of its own length, :math:`y = \sigma(|x|)\, x`.
 
     Args:
-        rep: Irreps of input and output.
+        rep: Rep of input and output, of orthogonal matrices; a string is read as irreps of O(3).
         activation: Of the length; the default keeps the direction and saturates smoothly.
+
+    Raises:
+        ValueError: If the rep is not orthogonal: lengths would not be invariant.
 
     >>> NormActivation(Irreps("0e+1o"))(jnp.zeros((4, 2))).tolist()[0]
     [0.0, 0.0]
     """
 
-    def __init__(self, rep: Irreps, *, activation: Activation = jax.nn.sigmoid) -> None:
-        self.rep, self.activation = Irreps(rep), activation
+    def __init__(self, rep: Rep | str, *, activation: Activation = jax.nn.sigmoid) -> None:
+        self.rep, self.activation = as_rep(rep), activation
+        if not self.rep.is_orthogonal:
+            raise ValueError(f"lengths are not invariant under {self.rep.group}: use a Gate")
 
     def __call__(self, x: Float[Array, "... dim channels"]) -> Float[Array, "... dim channels"]:
-        """Scale each block of ``x``, ``[..., rep.dim, channels]``."""
+        """Scale each term of ``x``, ``[..., rep.dim, channels]``."""
         rows = []
-        for block in blocks(self.rep):
-            value = x[..., block.slice, :]
+        for term in terms(self.rep):
+            value = x[..., term.slice, :]
             length = safe_norm(value, axis=-2, keepdims=True)
             rows.append(value * self.activation(length))
         return jnp.concatenate(rows, axis=-2)

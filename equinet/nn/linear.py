@@ -1,39 +1,41 @@
-"""Equivariant linear maps between irreps, by Schur's lemma."""
+"""Equivariant linear maps between features of any group."""
 
-import functools
 import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from equinet.ops.clebsch_gordan import Block, blocks
-from equinet.reps import Irreps
+from equinet.ops.terms import as_rep
+from equinet.reps import Irreps, Rep, Scalar
+from equinet.reps.basis import EquivariantBasis, equivariant_basis
 
 Initializer = Callable[..., Array]
 _NORMAL: Initializer = nnx.initializers.normal(1.0)
 
 
 class Linear(nnx.Module):
-    r"""The most general equivariant linear map between two irreps features.
+    r"""The most general equivariant linear map between two features of one group.
 
-    By Schur's lemma the copies of one irrep mix freely and different irreps do not mix:
+    .. math:: y_{o d} = \frac{1}{\sqrt{C}} \sum_{b i c} s_b\, B^b_{o i}\, W_{b c d}\, x_{i c}
+              \;(+ \text{ what symmetry allows})
 
-    .. math:: y^{(l p)}_{v m d} = \frac{1}{\sqrt{U C}} \sum_{u c} W^{(l p)}_{u c, v d}\,
-              x^{(l p)}_{u m c} \;(+\, b_{v d} \text{ for } 0e)
-
-    with copies u, v and channels c, d. Weights start normal with variance one, so that the output
-    has the variance of the input. With ``num_types`` every node type has weights of its own.
+    over the basis ``equivariant_basis(rep_in, rep_out)``, with channels c and d. Weights start
+    normal with variance one and the scales :math:`s_b` are such that the output then has the
+    variance of the input. Between irreps that is Schur's lemma: the copies of one irrep mix freely
+    and different irreps do not mix. The bias is any feature that the group leaves alone. With
+    ``num_types`` every node type has weights of its own.
 
     Args:
-        rep_in: Irreps of the input.
-        rep_out: Irreps of the output; an irrep that the input lacks stays zero.
+        rep_in: Rep of the input; a string is read as irreps of O(3).
+        rep_out: Rep of the output; a term that no map reaches stays zero.
         channels_in: Channels of the input.
         channels_out: Channels of the output.
-        use_bias: Whether invariant (0e) outputs get a bias.
+        use_bias: Whether the invariant part of the output gets a bias.
         num_types: Number of node types with weights of their own; then a one-hot type is given.
         dtype: Type of the computation; the input's if absent.
         param_dtype: Type of the parameters.
@@ -42,17 +44,24 @@ class Linear(nnx.Module):
         rngs: Key ``params``.
 
     Raises:
-        ValueError: If no irrep is common to input and output.
+        ValueError: If no equivariant map but zero exists, or the reps are of two groups.
+
+    References:
+        Finzi et al., arXiv:2104.09459 (2021); Pearce-Crump, arXiv:2212.08648 (2022).
 
     >>> layer = Linear(Irreps("0e+1o"), Irreps("2x0e+1o"), 8, 4, rngs=nnx.Rngs(0))
     >>> layer(jnp.ones((5, 4, 8))).shape
     (5, 5, 4)
+    >>> from equinet.groups import S
+    >>> from equinet.reps import Vector
+    >>> Linear(Vector(S(5)), Vector(S(5)), 8, 4, rngs=nnx.Rngs(0)).kernel.shape  # Deep Sets
+    (2, 8, 4)
     """
 
     def __init__(
         self,
-        rep_in: Irreps,
-        rep_out: Irreps,
+        rep_in: Rep | str,
+        rep_out: Rep | str,
         channels_in: int,
         channels_out: int,
         *,
@@ -64,28 +73,18 @@ class Linear(nnx.Module):
         kernel_init: Initializer = _NORMAL,
         rngs: nnx.Rngs,
     ) -> None:
-        self.rep_in, self.rep_out = Irreps(rep_in), Irreps(rep_out)
+        self.rep_in, self.rep_out = as_rep(rep_in), as_rep(rep_out)
         self.channels_in, self.channels_out = channels_in, channels_out
         self.num_types, self.dtype, self.precision = num_types, dtype, precision
-        self.kernels = nnx.Dict()
-        for (l, p), inputs, outputs in _schur(self.rep_in, self.rep_out):
-            if inputs and outputs:
-                shape = (len(inputs) * channels_in, len(outputs) * channels_out)
-                shape = shape if num_types is None else (num_types * shape[0], shape[1])
-                self.kernels[_name(l, p)] = nnx.Param(
-                    kernel_init(rngs.params(), shape, param_dtype)
-                )
-        if not self.kernels:
+        dim = equivariant_basis(self.rep_in, self.rep_out).dim
+        if dim == 0:
             raise ValueError(
-                f"no equivariant linear map but zero exists from {self.rep_in} to {self.rep_out}: "
-                "they share no irrep"
+                f"no equivariant map exists but zero from {self.rep_in} to {self.rep_out}"
             )
-        scalars = sum(b.l == 0 and b.p == 1 for b in blocks(self.rep_out))
-        self.bias = (
-            nnx.Param(jnp.zeros((scalars, channels_out), param_dtype))
-            if use_bias and scalars
-            else None
-        )
+        shape = (dim, (num_types or 1) * channels_in, channels_out)
+        self.kernel = nnx.Param(kernel_init(rngs.params(), shape, param_dtype))
+        biases = invariants(self.rep_out).dim if use_bias else 0
+        self.bias = nnx.Param(jnp.zeros((biases, channels_out), param_dtype)) if biases else None
 
     def __call__(
         self,
@@ -112,57 +111,37 @@ class Linear(nnx.Module):
         if (types is None) != (self.num_types is None):
             raise ValueError(f"the layer has num_types={self.num_types}; types given: {types}")
         x = x.astype(self.dtype or x.dtype)
-        rows: list[Array | None] = [None] * len(blocks(self.rep_out))
-        for (l, p), inputs, outputs in _schur(self.rep_in, self.rep_out):
-            if not outputs:
-                continue
-            if not inputs:
-                mixed = jnp.zeros(
-                    (*x.shape[:-2], 2 * l + 1, len(outputs), self.channels_out), x.dtype
-                )
-            else:
-                mixed = self._mix(x, types, l, self.kernels[_name(l, p)], inputs, len(outputs))
-            if self.bias is not None and (l, p) == (0, 1):
-                bias = self.bias[...].astype(x.dtype)
-                mixed = mixed + bias.reshape((1,) * (mixed.ndim - 2) + bias.shape)
-            for position, (index, _) in enumerate(outputs):
-                rows[index] = mixed[..., position, :]
-        return jnp.concatenate([row for row in rows if row is not None], axis=-2)
-
-    def _mix(
-        self,
-        x: Array,
-        types: Array | None,
-        l: int,
-        kernel: nnx.Param,
-        inputs: list[tuple[int, Block]],
-        num_outputs: int,
-    ) -> Array:
-        """All copies of one irrep through one matrix: ``[..., m, copies_out, channels_out]``."""
-        features = jnp.concatenate([x[..., block.slice, :] for _, block in inputs], axis=-1)
-        weights = kernel[...].astype(x.dtype) / math.sqrt(len(inputs) * self.channels_in)
         if types is not None:
-            spread = types.astype(x.dtype)[..., None, :, None] * features[..., None, :]
-            features = spread.reshape(*spread.shape[:-2], -1)
-        mixed = jnp.matmul(features, weights, precision=self.precision)
-        return mixed.reshape(*mixed.shape[:-1], num_outputs, self.channels_out)
+            x = types.astype(x.dtype)[..., None, :, None] * x[..., None, :]
+            x = x.reshape(*x.shape[:-2], -1)
+        basis = equivariant_basis(self.rep_in, self.rep_out)
+        scale = jnp.asarray(basis.scales / math.sqrt(self.channels_in), x.dtype)
+        weights = self.kernel[...].astype(x.dtype) * scale[:, None, None]
+        with jax.default_matmul_precision(_word(self.precision)):
+            y = basis.apply(x, weights)
+        if self.bias is None:
+            return y
+        bias = constant(invariants(self.rep_out), self.bias[...].astype(x.dtype))
+        return y + bias.reshape((1,) * (y.ndim - 2) + bias.shape)
 
 
-def _name(l: int, p: int) -> str:
-    return f"{l}{'e' if p == 1 else 'o'}"
+def invariants(rep: Rep) -> EquivariantBasis:
+    """The basis of what the group leaves alone: the maps from the scalars."""
+    scalar = Irreps("0e", group=rep.group) if isinstance(rep, Irreps) else Scalar(rep.group)
+    return equivariant_basis(scalar, rep)
 
 
-@functools.cache
-def _schur(
-    rep_in: Irreps, rep_out: Irreps
-) -> list[tuple[tuple[int, int], list[tuple[int, Block]], list[tuple[int, Block]]]]:
-    """For every irrep of the output: its blocks in the input and in the output."""
-    kinds = dict.fromkeys((block.l, block.p) for block in blocks(rep_out))
-    return [
-        (
-            kind,
-            [(i, b) for i, b in enumerate(blocks(rep_in)) if (b.l, b.p) == kind],
-            [(i, b) for i, b in enumerate(blocks(rep_out)) if (b.l, b.p) == kind],
-        )
-        for kind in kinds
-    ]
+def constant(
+    basis: EquivariantBasis, weights: Float[Array, "maps channels"]
+) -> Float[Array, "dim channels"]:
+    """The invariant feature of these weights, of variance one where they are standard normal."""
+    scale = np.asarray(basis.scales)[:, None]
+    weights = weights * jnp.asarray(scale, weights.dtype)
+    return basis.apply(jnp.ones((1, 1), weights.dtype), weights[:, None, :])
+
+
+def _word(precision: jax.lax.Precision | str | None) -> str | None:
+    """The precision as ``jax.default_matmul_precision`` takes it: a word, or None for no change."""
+    if isinstance(precision, jax.lax.Precision):
+        return precision.name.lower()
+    return precision

@@ -92,7 +92,7 @@ class MessagePassing(nnx.Module):
             "rngs": rngs,
         }
         self.gate = Gate(self.rep_out) if gate else None
-        rep_update = self.rep_out if self.gate is None else self.gate.rep_in
+        rep_update = self.rep_out if self.gate is None else Irreps(self.gate.rep_in)
         rep_edge, rep_density = _used(self.rep_in, Irreps(rep_edge), Irreps(rep_density))
         self.convolution = CONVOLUTIONS[convolution](
             self.rep_in, rep_edge, rep_density, chunk_bytes=chunk_bytes

@@ -1,0 +1,105 @@
+"""Linear layers on sets and graphs of any size that commute with permutations."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float
+
+from equinet.nn.linear import Initializer
+from equinet.ops.permutation import PermutationMaps
+
+
+class PermutationLinear(nnx.Module):
+    r"""The most general linear layer between order-k and order-l tensors of a set.
+
+    .. math:: y = \frac{1}{\sqrt{M C}} \sum_\pi M_\pi(x)\, W_\pi \;(+\, \sum_\tau b_\tau\, \delta_\tau)
+
+    over the maps of ``equinet.ops.permutation.PermutationMaps``, of which M reach an entry whose
+    indices differ; its bias is any tensor that permutations leave alone. Sums over the set are
+    means: the weights do not know its size, and constant features of variance one keep it. Order 1
+    are features of elements or nodes, order 2 those of pairs, such as an adjacency matrix.
+
+    Padding: where ``mask`` is False the input is ignored and the output zero, so that a padded set
+    gives what the set alone gives.
+
+    Args:
+        order_in: k, the number of set axes of the input.
+        order_out: l, that of the output.
+        channels_in: Channels of the input.
+        channels_out: Channels of the output.
+        use_bias: Whether there is a bias.
+        dtype: Type of the computation; the input's if absent.
+        param_dtype: Type of the parameters.
+        precision: Of the channel mixing.
+        kernel_init: Initialiser of the weights.
+        rngs: Key ``params``.
+
+    Raises:
+        ValueError: If an order is negative.
+
+    References:
+        Zaheer et al., arXiv:1703.06114 (2017); Maron et al., arXiv:1812.09902 (2019).
+
+    >>> layer = PermutationLinear(2, 1, 8, 4, rngs=nnx.Rngs(0))
+    >>> layer.kernel.shape, layer(jnp.ones((7, 7, 8))).shape, layer(jnp.ones((3, 3, 8))).shape
+    ((5, 8, 4), (7, 4), (3, 4))
+    """
+
+    def __init__(
+        self,
+        order_in: int,
+        order_out: int,
+        channels_in: int,
+        channels_out: int,
+        *,
+        use_bias: bool = False,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: jax.lax.Precision | str | None = None,
+        kernel_init: Initializer = nnx.initializers.normal(1.0),
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.maps = PermutationMaps(order_in, order_out)
+        self.channels_in, self.channels_out = channels_in, channels_out
+        self.dtype, self.precision = dtype, precision
+        shape = (self.maps.num_maps, channels_in, channels_out)
+        self.kernel = nnx.Param(kernel_init(rngs.params(), shape, param_dtype))
+        self.bias_maps = PermutationMaps(0, order_out)
+        shape = (self.bias_maps.num_maps, channels_out)
+        self.bias = nnx.Param(jnp.zeros(shape, param_dtype)) if use_bias else None
+
+    def __call__(
+        self,
+        x: Float[Array, "... channels_in"],
+        mask: Bool[Array, "... n"] | None = None,
+        *,
+        n: int | None = None,
+    ) -> Float[Array, "... channels_out"]:
+        """Apply the layer.
+
+        Args:
+            x: ``[..., n, ..., n, channels_in]`` with ``order_in`` axes n.
+            mask: ``[..., n]``, which elements there are; None: all.
+            n: Size of the set, needed where neither input nor mask show it.
+
+        Returns:
+            ``[..., n, ..., n, channels_out]`` with ``order_out`` axes n.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
+        if x.shape[-1] != self.channels_in:
+            raise ValueError(f"expected {self.channels_in} channels, got {x.shape}")
+        x = x.astype(self.dtype or x.dtype)
+        scale = 1 / math.sqrt(self.maps.num_generic * self.channels_in)
+        kernel = self.kernel[...].astype(x.dtype) * scale
+        y = self.maps(x, kernel, mask, n=n, precision=self.precision)
+        if self.bias is None:
+            return y
+        size = y.shape[-2] if self.maps.order_out else None
+        one = jnp.ones((1,) * (y.ndim - self.maps.order_out), x.dtype)
+        bias = self.bias[...].astype(x.dtype)[:, None, :]
+        return y + self.bias_maps(one, bias, mask, n=size)
