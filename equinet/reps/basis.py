@@ -273,7 +273,7 @@ def _diagram_maps(rep_in: Rep, rep_out: Rep) -> Maps | None:
     maps = DiagramMaps(
         n, len(duals_out), len(duals_in), make(len(duals_out) + len(duals_in), n), form
     )
-    if not any(duals_in) and not any(duals_out):
+    if form is None or not (any(duals_in) or any(duals_out)):
         return maps
     # A dual vector becomes a vector by the form, an isometry.
     return SignedPermutedMaps(

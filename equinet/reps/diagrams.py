@@ -145,7 +145,8 @@ def independent(gram: Float[np.ndarray, "d d"]) -> Int[np.ndarray, "rank"]:
     scale = 1 / np.sqrt(np.diagonal(gram))
     normalized = gram * scale[:, None] * scale
     tolerance = 1e-9
-    _, pivots, rank, _ = scipy.linalg.lapack.dpstrf(normalized, tol=tolerance)
+    (factorise,) = scipy.linalg.get_lapack_funcs(("pstrf",), (normalized,))
+    _, pivots, rank, _ = factorise(normalized, tol=tolerance)
     return np.sort(pivots[:rank] - 1).astype(np.int32)
 
 

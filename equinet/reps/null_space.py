@@ -15,6 +15,7 @@ References:
 import functools
 import itertools
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -26,7 +27,7 @@ from equinet.reps.algebra import DualRep, ProductRep, SumRep
 from equinet.reps.outer import OuterRep
 from equinet.reps.rep import Rep
 
-Sparse = scipy.sparse.csr_array
+Sparse = Any  # a scipy.sparse.csr_array, which has no type information
 LARGEST_DENSE = 1500
 _ZERO = 1e-10  # of the largest eigenvalue
 _SMALLEST_GAP = 1e-6
@@ -49,9 +50,9 @@ def null_space_maps(rep_in: Rep, rep_out: Rep) -> Float[np.ndarray, "dim rows co
         >>> from equinet.groups import SL
         >>> from equinet.reps import Vector
         >>> V = Vector(SL(2))
-        >>> null_space_maps(V, V).round(3) ** 2  # the identity, normalised
-        array([[[0.5, 0. ],
-                [0. , 0.5]]])
+        >>> abs(null_space_maps(V, V)).round(3)  # the identity, normalised
+        array([[[0.707, 0.   ],
+                [0.   , 0.707]]])
     """
     squares = _squared_constraints(rep_in, rep_out)
     size = squares.shape[0]
