@@ -18,6 +18,7 @@ from equinet.typing import Matrix
 HIGHEST = jax.lax.Precision.HIGHEST
 
 LARGEST_UNROLLED = 16
+FEW = 256  # matrices, below which compiling the elementwise products costs more than they save
 LARGEST_SQUARINGS = 12
 _NORM = 0.75  # up to which the Taylor polynomials below are exact to rounding
 
@@ -29,7 +30,8 @@ def matmul(a: Float[Array, "... i k"], b: Float[Array, "... k j"]) -> Float[Arra
         >>> matmul(jnp.eye(2), jnp.ones((3, 2, 1))).shape
         (3, 2, 1)
     """
-    if a.shape[-1] > LARGEST_UNROLLED or a.dtype.itemsize < 4 or a.shape[-1] == 0:
+    many = math.prod(jnp.broadcast_shapes(a.shape[:-2], b.shape[:-2])) >= FEW
+    if not many or not 0 < a.shape[-1] <= LARGEST_UNROLLED or a.dtype.itemsize < 4:
         return jnp.matmul(a, b, precision=HIGHEST)
     rank = max(a.ndim, b.ndim)
     a = a.reshape((1,) * (rank - a.ndim) + a.shape)
@@ -53,7 +55,7 @@ def eye_like(a: Matrix) -> Matrix:
 def inverse(a: Matrix) -> Matrix:
     """The inverse: by cofactors up to three rows and by 2 by 2 blocks of minors for four."""
     n = a.shape[-1]
-    if n not in (2, 3, 4):
+    if n not in (2, 3, 4) or math.prod(a.shape[:-2]) < FEW:
         return jnp.linalg.inv(a)
     m = [[a[..., i, j] for j in range(n)] for i in range(n)]
     if n == 2:
@@ -79,7 +81,7 @@ def inverse(a: Matrix) -> Matrix:
 def determinant(a: Matrix) -> Float[Array, "..."]:
     """The determinant: by cofactors up to four rows."""
     n = a.shape[-1]
-    if n not in (1, 2, 3, 4):
+    if n not in (1, 2, 3, 4) or math.prod(a.shape[:-2]) < FEW:
         return jnp.linalg.det(a)
     m = [[a[..., i, j] for j in range(n)] for i in range(n)]
     if n == 1:
@@ -141,10 +143,7 @@ def expm(a: Matrix) -> Matrix:
          [0. 1.]]
     """
     scaled, steps = _scale(a)
-    result = _taylor(scaled, shift=0)
-    for k in range(LARGEST_SQUARINGS):
-        result = _while_needed(lambda x: matmul(x, x), result, steps > k)
-    return _valid(result, steps)
+    return _repeat(lambda x: matmul(x, x), _taylor(scaled, shift=0), steps)
 
 
 @jax.jit
@@ -169,9 +168,7 @@ def phi1(a: Matrix) -> Matrix:
         twice = matmul(less_one[None], pair)
         return jnp.stack([phi + twice[0] / 2, 2 * less_one + twice[1]])
 
-    for k in range(LARGEST_SQUARINGS):
-        both = _while_needed(double, both, jnp.broadcast_to(steps > k, (2, *steps.shape)))
-    return _valid(both[0], steps)
+    return _repeat(double, both, jnp.stack([steps, steps]))[0]
 
 
 def _scale(a: Matrix) -> tuple[Matrix, Float[Array, "..."]]:
@@ -180,18 +177,18 @@ def _scale(a: Matrix) -> tuple[Matrix, Float[Array, "..."]]:
     return a * jnp.exp2(-steps)[..., None, None], steps
 
 
-def _while_needed(f: Callable[[Array], Array], x: Array, needed: Bool[Array, "..."]) -> Array:
-    """Applies f where needed, and not at all where no element needs it."""
+def _repeat(f: Callable[[Array], Array], x: Array, steps: Float[Array, "..."]) -> Array:
+    """Applies f as often as each element needs; NaN where that is more than the largest number."""
 
-    def some(x: Array) -> Array:
-        return jnp.where(needed[..., None, None], f(x), x)
+    def step(x: Array, k: Array) -> tuple[Array, None]:
+        needed = steps > k
+        # A loop of fixed length can be differentiated backwards; a step that none needs is skipped.
+        some = lambda x: jnp.where(needed[..., None, None], f(x), x)  # noqa: E731
+        return jax.lax.cond(needed.any(), some, lambda x: x, x), None
 
-    return jax.lax.cond(needed.any(), some, lambda x: x, x)
-
-
-def _valid(result: Matrix, steps: Float[Array, "..."]) -> Matrix:
+    x, _ = jax.lax.scan(step, x, jnp.arange(LARGEST_SQUARINGS, dtype=steps.dtype))
     inside = (steps <= LARGEST_SQUARINGS)[..., None, None]
-    return jnp.where(inside, result, jnp.full_like(result, jnp.nan))
+    return jnp.where(inside, x, jnp.full_like(x, jnp.nan))
 
 
 def _taylor(a: Matrix, shift: int) -> Matrix:
