@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +14,12 @@ from equinet.groups.cayley_families import CayleyGraph
 Words = UInt32[Array, "rows columns"]
 """Sets of states, one bit each, laid out as `Cosets` says."""
 
+Table = tuple[UInt32[Array, " rows"], UInt32[Array, " rows"]]
+"""What `Cosets.predecessors` says about one generator."""
+
 _MAX_BYTES = 16 * 2**30
 # Generators of one kernel: each more costs time to compile, each kernel one pass over the words.
 _GENERATORS_AT_ONCE = 12
-_SHIFT_MASK = 2**SHIFT_BITS - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,33 +128,42 @@ def _start(shape: tuple[int, int], row: int, column: int, word: int) -> tuple[Wo
 def _reach(
     reached: Words | None,
     frontier: Words,
-    tables: list[tuple[Any, Any]],
+    tables: list[Table],
     columns: UInt16[Array, "permutations columns"],
     bits: int,
 ) -> Words:
     """Adds to ``reached`` the states that these generators lead to from the last layer."""
-    for rows, actions in tables:
-        action = _take(columns, actions >> jnp.uint32(SHIFT_BITS)).astype(jnp.uint32)
-        mask, size = jnp.uint32(_SHIFT_MASK), jnp.uint32(bits)
-        turn = (actions & mask)[:, None] + (action & mask)
-        turn = jnp.where(turn >= size, turn - size, turn)
-        column = (action >> jnp.uint32(SHIFT_BITS)).astype(jnp.int32)
-        words = jnp.take_along_axis(_take(frontier, rows), column, axis=1, mode="promise_in_bounds")
-        words = (words >> turn) | (words << (size - turn))
-        reached = words if reached is None else reached | words
-    return reached
+    found = [_turned(frontier, *table, columns, bits) for table in tables]
+    return functools.reduce(jnp.bitwise_or, found if reached is None else [reached, *found])
+
+
+def _turned(
+    frontier: Words,
+    rows: UInt32[Array, " rows"],
+    actions: UInt32[Array, " rows"],
+    columns: UInt16[Array, "permutations columns"],
+    bits: int,
+) -> Words:
+    """The words that a generator leads to, with anything above their last bit."""
+    mask, size = jnp.uint32(2**SHIFT_BITS - 1), jnp.uint32(bits)
+    action = _take(columns, actions >> jnp.uint32(SHIFT_BITS)).astype(jnp.uint32)
+    turn = (actions & mask)[:, None] + (action & mask)
+    turn = jnp.where(turn >= size, turn - size, turn)
+    column = (action >> jnp.uint32(SHIFT_BITS)).astype(jnp.int32)
+    words = jnp.take_along_axis(_take(frontier, rows), column, axis=1, mode="promise_in_bounds")
+    return (words >> turn) | (words << (size - turn))
 
 
 def _advance(
     seen: Words,
     reached: Words | None,
     frontier: Words,
-    tables: list[tuple[Any, Any]],
+    tables: list[Table],
     columns: UInt16[Array, "permutations columns"],
     bits: int,
 ) -> Words:
-    reached = _reach(reached, frontier, tables, columns, bits)
-    return reached & jnp.uint32(2**bits - 1) & ~frontier & ~seen
+    found = _reach(reached, frontier, tables, columns, bits)
+    return found & jnp.uint32(2**bits - 1) & ~frontier & ~seen
 
 
 _next_layer = jax.jit(_advance, static_argnames="bits")
@@ -182,9 +192,10 @@ def _check_size(graph: CayleyGraph, cosets: Cosets, max_bytes: int) -> None:
     arrays = 2 + (not graph.inverse_closed) + (len(graph.generators) > _GENERATORS_AT_ONCE)
     need = 4 * words * arrays + tables
     if need > max_bytes:
+        size = f"{need / 1e9:.3g} GB" if need < 10**15 else "more than a million GB"
         raise ValueError(
-            f"{graph.name}: {words * cosets.bits:,} states need {need / 1e9:.3g} GB, more than "
-            f"max_bytes={max_bytes:,}: take a smaller n, or a closed form where there is one"
+            f"{graph.name}: a search needs {size}, over max_bytes={max_bytes:,}: "
+            "take a smaller n, or a closed form where there is one"
         )
     if words >= 2**31:
         raise ValueError(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 Word = tuple[int, ...]
 """One number for every place."""
 
+_LARGEST_N = 64  # far above what a search can hold; generators of all families stay few
+
 
 @dataclasses.dataclass(frozen=True)
 class CayleyGraph:
@@ -99,17 +101,19 @@ class Family:
     Attributes:
         help: What the generators are.
         smallest: The least n; None where the family has no n.
-        generators: Permutations, or pairs of a permutation and its twist, for n.
+        permutations: The generators for n.
         order: Number of states for n.
         modulus: What twists are counted modulo.
+        twists: The twists of the generators for n; none where it is left out.
         closed_form: Layer sizes for n, where a formula is known.
     """
 
     help: str
     smallest: int | None
-    generators: Callable[[int], list[Word] | list[tuple[Word, Word]]]
+    permutations: Callable[[int], list[Word]]
     order: Callable[[int], int] = math.factorial
     modulus: int = 1
+    twists: Callable[[int], list[Word]] = lambda n: []
     closed_form: Callable[[int], list[int]] | None = None
 
 
@@ -128,12 +132,15 @@ def cayley_graph(family: str, n: int | None = None) -> CayleyGraph:
         ((1, 2, 3, 0), (3, 0, 1, 2), (1, 0, 2, 3))
     """
     found, n = _find(family, n)
-    generators = found.generators(n)
-    name = family if found.smallest is None else f"{family}-{n}"
-    if found.modulus == 1:
-        return CayleyGraph(generators, order=found.order(n), name=name)
-    permutations, twists = zip(*generators, strict=True)
-    return CayleyGraph(permutations, twists, found.modulus, order=found.order(n), name=name)
+    if n > _LARGEST_N:
+        raise ValueError(f"family {family}: got n={n}, expected at most {_LARGEST_N}")
+    return CayleyGraph(
+        found.permutations(n),
+        found.twists(n),
+        found.modulus,
+        order=found.order(n),
+        name=family if found.smallest is None else f"{family}-{n}",
+    )
 
 
 def closed_form(family: str, n: int | None = None) -> list[int]:
@@ -205,11 +212,7 @@ def _turns(n: int) -> list[Word]:
     return [(*range(1, n), 0), (n - 1, *range(n - 1))]
 
 
-def _burnt_pancakes(n: int) -> list[tuple[Word, Word]]:
-    return [(_reversal(n, 0, size), (1,) * size + (0,) * (n - size)) for size in range(1, n + 1)]
-
-
-def _quarter_turns(_: int = 0) -> list[tuple[Word, Word]]:
+def _quarter_turns() -> list[tuple[Word, Word]]:
     """The faces U, R and F and their inverses; the corner DBL stays.
 
     Corners: URF, UFL, ULB, UBR, DFR, DLF, DRB.
@@ -222,7 +225,7 @@ def _quarter_turns(_: int = 0) -> list[tuple[Word, Word]]:
     return [turn for face in faces for turn in (face, inverse(face, 3))]
 
 
-def _half_turns(_: int = 0) -> list[tuple[Word, Word]]:
+def _half_turns() -> list[tuple[Word, Word]]:
     quarters = _quarter_turns()
     return quarters + [compose(face, face, 3) for face in quarters[::2]]
 
@@ -261,9 +264,10 @@ FAMILIES: dict[str, Family] = {
     "burnt_pancake": Family(
         "reverse a prefix and the signs in it",
         1,
-        _burnt_pancakes,
+        lambda n: [_reversal(n, 0, size) for size in range(1, n + 1)],
         lambda n: 2**n * math.factorial(n),
         modulus=2,
+        twists=lambda n: [(1,) * size + (0,) * (n - size) for size in range(1, n + 1)],
     ),
     "coxeter": Family(
         "swap neighbours",
@@ -294,15 +298,17 @@ FAMILIES: dict[str, Family] = {
     "cube222_htm": Family(
         "the 2x2x2 cube with a corner held, quarter and half turns",
         None,
-        _half_turns,
-        lambda _: 3_674_160,
+        lambda n: [p for p, _ in _half_turns()],
+        lambda n: 3_674_160,
         modulus=3,
+        twists=lambda n: [d for _, d in _half_turns()],
     ),
     "cube222_qtm": Family(
         "the 2x2x2 cube with a corner held, quarter turns",
         None,
-        _quarter_turns,
-        lambda _: 3_674_160,
+        lambda n: [p for p, _ in _quarter_turns()],
+        lambda n: 3_674_160,
         modulus=3,
+        twists=lambda n: [d for _, d in _quarter_turns()],
     ),
 }
