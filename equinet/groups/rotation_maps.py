@@ -36,31 +36,31 @@ Matrices = Float[Array, "... 3 3"]
 def so2_exp(v: Float[Array, "... 1"]) -> Float[Array, "... 2 2"]:
     """The rotations by these angles."""
     c, s = jnp.cos(v[..., 0]), jnp.sin(v[..., 0])
-    return _matrix([[c, -s], [s, c]])
+    return from_rows([[c, -s], [s, c]])
 
 
 @jax.jit
 def so2_log(g: Float[Array, "... 2 2"]) -> Float[Array, "... 1"]:
     """The angles, above -pi and up to pi."""
-    return _plane_angle(_entries(g))[..., None]
+    return _plane_angle(entries(g))[..., None]
 
 
 @jax.jit
 def se2_exp(v: Float[Array, "... 3"]) -> Matrices:
     """Motions of the plane; coordinates are the translation (x, y), then the angle."""
-    x, y, t = _components(v)
+    x, y, t = components(v)
     s, c = half_angle(t * t)
     sine, less = 2 * s * c, 2 * s * s * t  # sin t / t and (1 - cos t) / t
     zero, one = jnp.zeros_like(t), jnp.ones_like(t)
     cos, sin = 1 - less * t, sine * t
     shift = [sine * x - less * y, less * x + sine * y]
-    return _matrix([[cos, -sin, shift[0]], [sin, cos, shift[1]], [zero, zero, one]])
+    return from_rows([[cos, -sin, shift[0]], [sin, cos, shift[1]], [zero, zero, one]])
 
 
 @jax.jit
 def se2_log(g: Matrices) -> Float[Array, "... 3"]:
     """Translations come first; the angle lies above -pi and up to pi."""
-    m = _entries(g)
+    m = entries(g)
     t = _plane_angle(m)
     diagonal = 1 - t * t * inverse_curvature(t * t)[0]  # (t / 2) cot(t / 2)
     x, y = m[0][2], m[1][2]
@@ -70,69 +70,69 @@ def se2_log(g: Matrices) -> Float[Array, "... 3"]:
 @jax.jit
 def se2_left_jacobian(v: Float[Array, "... 3"]) -> Matrices:
     """The left Jacobian of exp."""
-    x, y, t = _components(v)
+    x, y, t = components(v)
     a, b, d = curvatures(t * t)
     zero, one = jnp.zeros_like(t), jnp.ones_like(t)
     corner = [b * y + d * t * x, d * t * y - b * x]
-    return _matrix([[a, -b * t, corner[0]], [b * t, a, corner[1]], [zero, zero, one]])
+    return from_rows([[a, -b * t, corner[0]], [b * t, a, corner[1]], [zero, zero, one]])
 
 
 @jax.jit
 def se2_left_jacobian_inverse(v: Float[Array, "... 3"]) -> Matrices:
     """The inverse of the left Jacobian; singular where the angle is 2 pi."""
-    x, y, t = _components(v)
+    x, y, t = components(v)
     e = inverse_curvature(t * t)[0]
     diagonal, half = 1 - t * t * e, t / 2
     zero, one = jnp.zeros_like(t), jnp.ones_like(t)
     corner = [e * t * x - y / 2, e * t * y + x / 2]
-    return _matrix([[diagonal, half, corner[0]], [-half, diagonal, corner[1]], [zero, zero, one]])
+    return from_rows([[diagonal, half, corner[0]], [-half, diagonal, corner[1]], [zero, zero, one]])
 
 
 @jax.jit
 def so3_exp(v: Vectors) -> Matrices:
     """Rodrigues' formula 1 + a W + b W^2 with a = sin t / t, b = (1 - cos t) / t^2."""
-    x, y, z = _components(v)
+    x, y, z = components(v)
     s, c = half_angle(x * x + y * y + z * z)
-    return _matrix(_rotation(s * x, s * y, s * z, c))
+    return from_rows(rotation_rows(s * x, s * y, s * z, c))
 
 
 @jax.jit
 def so3_log(g: Matrices) -> Vectors:
     """Rotation vectors no longer than pi; at pi one of the two."""
-    factor, _, vector = _log_parts(_entries(g))
+    factor, _, vector = _log_parts(entries(g))
     return jnp.stack([factor * x for x in vector], -1)
 
 
 @jax.jit
 def so3_left_jacobian(v: Vectors) -> Matrices:
     """1 + b W + d W^2 with d = (t - sin t) / t^3."""
-    x, y, z = _components(v)
+    x, y, z = components(v)
     _, b, d = curvatures(x * x + y * y + z * z)
-    return _matrix(_quadratic(x, y, z, b, d))
+    return from_rows(_quadratic(x, y, z, b, d))
 
 
 @jax.jit
 def so3_left_jacobian_inverse(v: Vectors) -> Matrices:
     """1 - W / 2 + e W^2 with e = (1 - (t / 2) cot(t / 2)) / t^2; singular where t = 2 pi."""
-    x, y, z = _components(v)
+    x, y, z = components(v)
     e = inverse_curvature(x * x + y * y + z * z)[0]
-    return _matrix(_quadratic(x, y, z, -0.5, e))
+    return from_rows(_quadratic(x, y, z, -0.5, e))
 
 
 @jax.jit
 def se3_exp(v: Float[Array, "... 6"]) -> Float[Array, "... 4 4"]:
     """Motions of space; coordinates are rho, then w: the translation is Jl(w) rho."""
-    *rho, x, y, z = _components(v)
+    *rho, x, y, z = components(v)
     square = x * x + y * y + z * z
     (s, c), (_, b, d) = half_angle_and_curvatures(square)
     shift = _bent(rho, (x, y, z), b, d)
-    return _homogeneous(_rotation(s * x, s * y, s * z, c), shift)
+    return _homogeneous(rotation_rows(s * x, s * y, s * z, c), shift)
 
 
 @jax.jit
 def se3_log(g: Float[Array, "... 4 4"]) -> Float[Array, "... 6"]:
     """The rotation vector w is that of ``so3_log``; rho is Jl(w)^-1 times the translation."""
-    m = _entries(g)
+    m = entries(g)
     factor, cotangent, vector = _log_parts(m)
     w = [factor * x for x in vector]
     square = w[0] * w[0] + w[1] * w[1] + w[2] * w[2]
@@ -144,7 +144,7 @@ def se3_log(g: Float[Array, "... 4 4"]) -> Float[Array, "... 6"]:
 @jax.jit
 def se3_left_jacobian(v: Float[Array, "... 6"]) -> Float[Array, "... 6 6"]:
     """[[Jl(w), Q], [0, Jl(w)]] with Q the derivative of Jl at w in the direction rho."""
-    *rho, x, y, z = _components(v)
+    *rho, x, y, z = components(v)
     square = x * x + y * y + z * z
     _, b, d = curvatures(square)
     slope_b, slope_d = curvature_slopes(square)
@@ -155,7 +155,7 @@ def se3_left_jacobian(v: Float[Array, "... 6"]) -> Float[Array, "... 6 6"]:
 @jax.jit
 def se3_left_jacobian_inverse(v: Float[Array, "... 6"]) -> Float[Array, "... 6 6"]:
     """The inverse of the left Jacobian, again over dual numbers; singular where |w| = 2 pi."""
-    *rho, x, y, z = _components(v)
+    *rho, x, y, z = components(v)
     e, slope = inverse_curvature(x * x + y * y + z * z)
     diagonal = _quadratic(x, y, z, -0.5, e)
     return _triangular(diagonal, _derivative(rho, (x, y, z), (-0.5, 0.0), (e, slope)))
@@ -164,7 +164,7 @@ def se3_left_jacobian_inverse(v: Float[Array, "... 6"]) -> Float[Array, "... 6 6
 @jax.jit
 def se3_adjoint(g: Float[Array, "... 4 4"]) -> Float[Array, "... 6 6"]:
     """[[R, [t]x R], [0, R]]."""
-    r = _entries(g)[:3]
+    r = entries(g)[:3]
     x, y, z = (row.pop() for row in r)
     crossed = [
         [y * r[2][j] - z * r[1][j] for j in range(3)],
@@ -203,19 +203,22 @@ MOTIONS = {
 """By n, for the identity component of E(n)."""
 
 
-def _components(v: Float[Array, "... d"]) -> list[Scalars]:
+def components(v: Float[Array, "... d"]) -> list[Scalars]:
+    """The d entries of the last axis."""
     # The transpose of a split is one concatenation, that of d slices is d padded sums.
     pieces = jax.lax.split(v, (1,) * v.shape[-1], axis=v.ndim - 1)
     return list(jax.lax.optimization_barrier([piece[..., 0] for piece in pieces]))
 
 
-def _entries(g: Float[Array, "... n n"]) -> Rows:
+def entries(g: Float[Array, "... n n"]) -> Rows:
+    """The entries of matrices, row by row."""
     n = g.shape[-1]
-    flat = _components(g.reshape(*g.shape[:-2], n * n))
+    flat = components(g.reshape(*g.shape[:-2], n * n))
     return [flat[n * i : n * i + n] for i in range(n)]
 
 
-def _matrix(rows: Sequence[Sequence[Scalars]]) -> Float[Array, "... n n"]:
+def from_rows(rows: Sequence[Sequence[Scalars]]) -> Float[Array, "... n n"]:
+    """Matrices with these entries."""
     flat = jnp.stack([entry for row in rows for entry in row], -1)
     flat = jax.lax.optimization_barrier(flat)
     return flat.reshape(*flat.shape[:-1], len(rows), len(rows[0]))
@@ -224,16 +227,16 @@ def _matrix(rows: Sequence[Sequence[Scalars]]) -> Float[Array, "... n n"]:
 def _homogeneous(rotation: Rows, shift: Sequence[Scalars]) -> Float[Array, "... 4 4"]:
     zero, one = jnp.zeros_like(shift[0]), jnp.ones_like(shift[0])
     rows = [[*row, entry] for row, entry in zip(rotation, shift, strict=True)]
-    return _matrix([*rows, [zero, zero, zero, one]])
+    return from_rows([*rows, [zero, zero, zero, one]])
 
 
 def _triangular(diagonal: Rows, corner: Rows) -> Float[Array, "... 6 6"]:
     zero = jnp.zeros_like(diagonal[0][0])
     upper = [[*d, *c] for d, c in zip(diagonal, corner, strict=True)]
-    return _matrix([*upper, *([zero, zero, zero, *d] for d in diagonal)])
+    return from_rows([*upper, *([zero, zero, zero, *d] for d in diagonal)])
 
 
-def _rotation(x: Scalars, y: Scalars, z: Scalars, w: Scalars) -> Rows:
+def rotation_rows(x: Scalars, y: Scalars, z: Scalars, w: Scalars) -> Rows:
     """The rotation of a unit quaternion x i + y j + z k + w."""
     x2, y2, z2 = 2 * x, 2 * y, 2 * z
     xx, yy, zz, xy, xz, yz = x2 * x, y2 * y, z2 * z, x2 * y, x2 * z, y2 * z
@@ -309,7 +312,7 @@ def _log_parts(m: Rows) -> tuple[Scalars, Scalars, list[Scalars]]:
     The columns of 4 q q^T are linear in the entries of the matrix; the one with the largest
     diagonal entry is a multiple of the quaternion without cancellation, at pi as anywhere.
     """
-    w, vector = _long_quaternion(m)
+    w, vector = long_quaternion(m)
     sign = jnp.where(w < 0, -1.0, 1.0).astype(w.dtype)
     w, vector = sign * w, [sign * x for x in vector]
     square = vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2]
@@ -317,7 +320,7 @@ def _log_parts(m: Rows) -> tuple[Scalars, Scalars, list[Scalars]]:
     return factor, factor * w / 2, vector
 
 
-def _long_quaternion(m: Rows) -> tuple[Scalars, list[Scalars]]:
+def long_quaternion(m: Rows) -> tuple[Scalars, list[Scalars]]:
     """A quaternion of the rotation, not normalised: real part and vector."""
     xx, yy, zz = m[0][0], m[1][1], m[2][2]
     x, y, z = m[2][1] - m[1][2], m[0][2] - m[2][0], m[1][0] - m[0][1]

@@ -1,0 +1,215 @@
+"""Polar, Cartan (KAK) and Iwasawa (KAN) decompositions of matrices with positive determinant.
+
+exp reaches neither all of GL+(n) nor all of SL(n); these decompositions do. Each has its inverse.
+Elements of SL(n) have factors in SL(n).
+
+References:
+    M. Mironenco, P. Forré, Lie group decompositions for equivariant neural networks, arXiv
+    2310.11366.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from equinet.groups import small
+from equinet.groups.orthogonal import SO
+from equinet.typing import Matrix
+
+Diagonal = Float[Array, "... n"]
+
+
+def polar(g: Matrix) -> tuple[Matrix, Matrix]:
+    """G = P R with P symmetric positive definite and R a rotation; smooth everywhere on GL+(n).
+
+    Args:
+        g: Matrices ``[..., n, n]`` with positive determinant.
+
+    Returns:
+        P and R, both ``[..., n, n]``.
+
+    Raises:
+        ValueError: If a determinant is not positive (not under jit).
+
+    Example:
+        >>> stretch, turn = polar(jnp.asarray([[0.0, -2.0], [3.0, 0.0]]))
+        >>> print(stretch, turn)
+        [[2. 0.]
+         [0. 3.]] [[ 0. -1.]
+         [ 1.  0.]]
+    """
+    turn = _polar_turn(_positive(g))
+    stretch = small.matmul(g, turn.mT)
+    return (stretch + stretch.mT) / 2, turn
+
+
+def from_polar(stretch: Matrix, turn: Matrix) -> Matrix:
+    """P R: undoes ``polar``."""
+    return small.matmul(stretch, turn)
+
+
+def cartan(g: Matrix) -> tuple[Matrix, Diagonal, Matrix]:
+    """G = K diag(a) L with rotations K and L, and a positive and ascending.
+
+    Where two entries of a are equal, K and L are not unique; their derivatives are then finite, and
+    zero in the directions that are not determined.
+
+    Args:
+        g: Matrices ``[..., n, n]`` with positive determinant.
+
+    Returns:
+        K ``[..., n, n]``, a ``[..., n]`` and L ``[..., n, n]``.
+
+    Raises:
+        ValueError: If a determinant is not positive (not under jit).
+    """
+    stretch, turn = polar(g)
+    a, k = _eigh(stretch)
+    sign = jnp.sign(small.determinant(jax.lax.stop_gradient(k)))
+    k = jnp.concatenate([k[..., :1] * sign[..., None, None], k[..., 1:]], -1)
+    return k, a, small.matmul(k.mT, turn)
+
+
+def from_cartan(k: Matrix, a: Diagonal, other: Matrix) -> Matrix:
+    """K diag(a) L: undoes ``cartan``."""
+    return small.matmul(k * a[..., None, :], other)
+
+
+def iwasawa(g: Matrix) -> tuple[Matrix, Diagonal, Matrix]:
+    """G = K diag(a) N: a rotation, positive scales, an upper triangular matrix with ones.
+
+    Args:
+        g: Matrices ``[..., n, n]`` with positive determinant.
+
+    Returns:
+        K ``[..., n, n]``, a ``[..., n]`` and N ``[..., n, n]``, smooth in g.
+
+    Raises:
+        ValueError: If a determinant is not positive (not under jit).
+    """
+    with jax.default_matmul_precision("highest"):
+        k, upper = jnp.linalg.qr(_positive(g))
+    diagonal = jnp.diagonal(upper, axis1=-2, axis2=-1)
+    sign = jnp.sign(jax.lax.stop_gradient(diagonal))
+    a = diagonal * sign
+    return k * sign[..., None, :], a, upper * (sign / a)[..., None]
+
+
+def from_iwasawa(k: Matrix, a: Diagonal, upper: Matrix) -> Matrix:
+    """K diag(a) N: undoes ``iwasawa``."""
+    return small.matmul(k * a[..., None, :], upper)
+
+
+def spd_log_density(s: Matrix) -> Float[Array, "..."]:
+    """Log density of the measure on positive definite matrices that S -> A S A^T leaves invariant.
+
+    It is det(S)^(-(n + 1) / 2) with respect to the product of dS_ij over i <= j. With S = g g^T,
+    this and the Haar measure of the rotation in g = P R make the Haar measure of GL+(n).
+
+    Args:
+        s: Symmetric positive definite matrices ``[..., n, n]``.
+
+    Example:
+        >>> float(spd_log_density(jnp.eye(3)))
+        0.0
+    """
+    n = s.shape[-1]
+    return -(n + 1) / 2 * jnp.linalg.slogdet(s)[1]
+
+
+def polar_log_density(log_stretch: Matrix) -> Float[Array, "..."]:
+    """Log density of Haar measure with respect to dX dR, for g = exp(X) R with symmetric X.
+
+    It is the sum of log(sinh(x_i - x_j) / (x_i - x_j)) over pairs of eigenvalues of X, computed as
+    half the log determinant of sinh(ad X) / ad X without eigenvalues: smooth at zero. dX is the
+    Lebesgue measure in an orthonormal basis, dR the Haar measure of total mass one. On GL+(n) it is
+    ``spd_log_density`` of exp(2 X) in these coordinates, up to a constant.
+
+    Args:
+        log_stretch: Symmetric matrices X ``[..., n, n]``; traceless for SL(n).
+    """
+    x = log_stretch
+    n, one = x.shape[-1], small.eye_like(x)
+    left = x[..., :, None, :, None] * one[..., None, :, None, :]
+    right = one[..., :, None, :, None] * x[..., None, :, None, :]
+    bracket = (left - right).reshape(*x.shape[:-2], n * n, n * n)
+    return jnp.linalg.slogdet(small.phi1(2 * bracket))[1] / 2
+
+
+def _positive(g: Matrix) -> Matrix:
+    if g.ndim < 2 or g.shape[-1] != g.shape[-2]:
+        raise ValueError(f"got shape {g.shape}, expected square matrices [..., n, n]")
+    if not isinstance(g, jax.core.Tracer) and not bool((jnp.linalg.det(g) > 0).all()):
+        raise ValueError(
+            "got a matrix whose determinant is not positive, expected one in GL+(n) or SL(n); "
+            "negate a column first"
+        )
+    return g
+
+
+@jax.custom_jvp
+def _polar_turn(g: Matrix) -> Matrix:
+    """The orthogonal factor by Newton's iteration X -> (X + X^-T) / 2, scaled by determinants."""
+
+    def step(state: tuple[Matrix, Matrix, Array]) -> tuple[Matrix, Matrix, Array]:
+        x, _, count = state
+        scale = jnp.abs(small.determinant(x)) ** (-1 / g.shape[-1])
+        x = x * jnp.where(count < 4, scale, 1.0)[..., None, None]
+        return (x + small.inverse(x).mT) / 2, x, count + 1
+
+    def unfinished(state: tuple[Matrix, Matrix, Array]) -> Bool[Array, ""]:
+        x, before, count = state
+        moved = jnp.abs(x - before).max(initial=0) > 10 * jnp.finfo(g.dtype).eps
+        return (moved | (count < 5)) & (count < 30)
+
+    return jax.lax.while_loop(unfinished, step, (g, jnp.zeros_like(g), jnp.int32(0)))[0]
+
+
+@_polar_turn.defjvp
+def _polar_turn_jvp(primals: tuple[Matrix], tangents: tuple[Matrix]) -> tuple[Matrix, Matrix]:
+    turn = _polar_turn(*primals)
+    return turn, turn_derivative(turn, *primals, *tangents)
+
+
+def turn_derivative(turn: Matrix, g: Matrix, dg: Matrix) -> Matrix:
+    """The derivative of a rotation R for which R^T g is symmetric, along dg.
+
+    It is R W with the antisymmetric W that solves W H + H W = R^T dg - dg^T R, where H = R^T g. It
+    is zero where W is not determined.
+    """
+    group = SO(g.shape[-1])
+    if not len(group.lie_algebra()):
+        return jnp.zeros_like(dg)
+    basis = jnp.asarray(group.lie_algebra(), g.dtype)
+    stretch = small.matmul(turn.mT, g)
+    stretch = (stretch + stretch.mT) / 2
+    # The matrix of W -> W H + H W in coordinates is symmetric.
+    moved = small.matmul(basis, stretch[..., None, :, :])
+    system = jnp.einsum("...bij,aij->...ab", moved - moved.mT, basis, precision=small.HIGHEST)
+    regular = (small.determinant(jax.lax.stop_gradient(system)) != 0)[..., None, None]
+    solution = small.inverse(jnp.where(regular, system, small.eye_like(system)))
+    rate = small.matmul(turn.mT, dg)
+    right = jnp.einsum("...ij,aij->...a", rate - rate.mT, basis, precision=small.HIGHEST)
+    return small.matmul(turn, group.hat(small.apply(jnp.where(regular, solution, 0.0), right)))
+
+
+@jax.custom_jvp
+def _eigh(a: Matrix) -> tuple[Diagonal, Matrix]:
+    values, vectors = jnp.linalg.eigh(a)
+    return values, vectors
+
+
+@_eigh.defjvp
+def _eigh_jvp(
+    primals: tuple[Matrix], tangents: tuple[Matrix]
+) -> tuple[tuple[Diagonal, Matrix], tuple[Diagonal, Matrix]]:
+    """As in any textbook, but zero instead of infinite between equal eigenvalues."""
+    (a,), (da,) = primals, tangents
+    values, vectors = _eigh(a)
+    rate = small.matmul(vectors.mT, small.matmul((da + da.mT) / 2, vectors))
+    gap = values[..., None, :] - values[..., :, None]
+    size = jnp.abs(values).max(-1, initial=0)[..., None, None]
+    distinct = jnp.abs(gap) > 100 * float(jnp.finfo(a.dtype).eps) * size
+    weights = jnp.where(distinct, 1 / jnp.where(distinct, gap, 1.0), 0.0)
+    slopes = jnp.diagonal(rate, axis1=-2, axis2=-1)
+    return (values, vectors), (slopes, small.matmul(vectors, weights * rate))
