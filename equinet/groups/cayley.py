@@ -18,6 +18,8 @@ Table = tuple[UInt32[Array, " rows"], UInt32[Array, " rows"]]
 """What `Cosets.predecessors` says about one generator."""
 
 _MAX_BYTES = 16 * 2**30
+# XLA writes down the bit counts of words before it adds them up: those of one block at a time.
+_BLOCK_BYTES = 2**23
 # Generators of one kernel: each more costs time to compile, each kernel one pass over the words.
 _GENERATORS_AT_ONCE = 12
 
@@ -56,7 +58,7 @@ def cayley_growth(
     inversion. The sum is over whole words: the states of a word ``H r`` differ by a cyclic group H
     that acts on values, which generators do not see, so that ``H r p`` is again a word, turned. A
     layer costs one gathered word per generator and ``|H|`` states (30 from n = 10 on), and the
-    search holds two or three arrays of ``n! / |H|`` words and no temporaries.
+    search holds two to four arrays of ``n! / |H|`` words, and nothing else of their size.
 
     Args:
         graph: The graph, from `cayley_graph` or from generators.
@@ -178,8 +180,18 @@ def _union(seen: Words, frontier: Words) -> Words:
 
 
 @jax.jit
-def _count(words: Words) -> UInt32[Array, " rows"]:
-    return jnp.sum(jax.lax.population_count(words), axis=1, dtype=jnp.uint32)
+def _count(words: Words) -> UInt32[Array, "..."]:
+    """Numbers of states that add up to that of all: one for each block of rows."""
+
+    def count(some: Words) -> UInt32[Array, ""]:
+        return jnp.sum(jax.lax.population_count(some), dtype=jnp.uint32)
+
+    rows, columns = words.shape
+    most = max(1, _BLOCK_BYTES // (4 * columns))
+    if rows <= most:
+        return count(words)
+    block = max(size for size in range(1, most + 1) if rows % size == 0)
+    return jax.lax.map(count, words.reshape(rows // block, block, columns))
 
 
 def _take(table: UInt32[Array, "..."], index: UInt32[Array, " rows"]) -> UInt32[Array, "..."]:

@@ -7,9 +7,11 @@ import math
 import os
 import pathlib
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from equinet.groups import cayley
 from equinet.groups.cayley import Growth, cayley_growth
 from equinet.groups.cayley_cosets import SHIFT_BITS, Cosets, _arrangements, _rank
 from equinet.groups.cayley_families import (
@@ -148,6 +150,19 @@ def test_a_search_can_stop_early() -> None:
     assert (growth.layers, growth.complete, growth.diameter) == ((1, 3, 6, 12), False, None)
     assert cayley_growth(graph, max_layers=1).layers == (1,)
     assert cayley_growth(graph, max_layers=22) == cayley_growth(graph)
+
+
+def test_words_are_counted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = np.random.default_rng(0).integers(0, 2**32, (30, 24), np.uint32)
+    monkeypatch.setattr(cayley, "_BLOCK_BYTES", 1000)
+    counts = cayley._count.__wrapped__(jnp.asarray(words))
+    assert counts.shape == (3,)
+    assert int(counts.sum()) == np.bitwise_count(words).sum()
+
+
+def test_a_search_does_not_depend_on_x64(x64: None) -> None:
+    assert list(search("lx", 5).layers) == PUBLISHED["lx", 5]
+    assert list(search("all_transpositions", 6).layers) == closed_form("all_transpositions", 6)
 
 
 def test_a_wrong_order_is_found() -> None:
