@@ -61,6 +61,14 @@ class Vector(Rep):
         """The linear part of ``algebra``."""
         return self.group.lie_linear_part(algebra)
 
+    def _apply(self, g: Element, x: Feature) -> Feature:
+        if not isinstance(self.group, S):
+            return super()._apply(g, x)
+        sources = self.group.inverse(g)[..., None]
+        batch = jnp.broadcast_shapes(sources.shape[:-2], x.shape[:-2])
+        x = jnp.broadcast_to(x, (*batch, *x.shape[-2:]))
+        return jnp.take_along_axis(x, jnp.broadcast_to(sources, x.shape), axis=-2)
+
     def __repr__(self) -> str:
         return f"Vector({self.group!r})"
 

@@ -182,7 +182,7 @@ class DiagramMaps(Maps):
                 for bottom, order in sources
             ]
             stacked = reduced[0] if len(reduced) == 1 else jnp.concatenate(reduced, -1)
-            mixed = jnp.matmul(stacked, mixer, precision=HIGHEST)
+            mixed = jnp.matmul(stacked, mixer)  # of channels: in the caller's precision
             pieces = jnp.split(mixed, len(targets), -1) if len(targets) > 1 else [mixed]
             for (order, which), piece in zip(targets, pieces, strict=True):
                 top = family.tops[which]

@@ -96,7 +96,7 @@ class DenseMaps(Maps):
             )
         moved = jnp.einsum("boi,...ic->...obc", table, x, precision=HIGHEST)
         moved = moved.reshape(*moved.shape[:-2], self.dim * channels_in)
-        return jnp.matmul(moved, weights.reshape(-1, channels_out), precision=HIGHEST)
+        return jnp.matmul(moved, weights.reshape(-1, channels_out))
 
     def project(self, kernel: Kernel) -> Kernel:
         """Q (Q^T W)."""
