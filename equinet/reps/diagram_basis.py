@@ -8,8 +8,8 @@ with t through blocks share one matrix product: from the bottoms, in all t! orde
 once, to the tops.
 
 References:
-    E. Pearce-Crump, arXiv:2303.06208, arXiv:2212.08630 (2022, 2023): the diagrams; E. Pearce-Crump,
-    W. J. Knottenbelt, arXiv:2312.09016 (2023): factor, permute, multiply.
+    E. Pearce-Crump: the diagrams, arXiv:2212.08648 and arXiv:2212.08630 (2022); their
+    multiplication, arXiv:2303.06208 and arXiv:2304.14165 (2023).
 """
 
 import functools

@@ -35,8 +35,7 @@ def partition_diagrams(points: int, n: int) -> list[Diagram]:
     The tensors "equal within a block" are then a basis of the invariants of S(n).
 
     References:
-        E. Pearce-Crump, arXiv:2303.06208 (2023), theorem 5.4; G. Benkart, T. Halverson,
-        arXiv:1605.06543 (2016).
+        E. Pearce-Crump, arXiv:2212.08648 (2022).
 
     Example:
         >>> len(partition_diagrams(4, 4)), len(partition_diagrams(4, 2))
@@ -62,7 +61,7 @@ def free_diagrams(points: int, n: int) -> list[Diagram]:
     """The matchings of all but ``n`` points, which a Levi-Civita tensor joins.
 
     References:
-        E. Pearce-Crump, arXiv:2212.08630 (2022), section 6: diagrams with free vertices.
+        E. Pearce-Crump, arXiv:2212.08630 (2022): the diagrams with free vertices.
 
     Example:
         >>> free_diagrams(3, 3)
