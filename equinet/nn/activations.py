@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from equinet.ops.safe import safe_norm
-from equinet.ops.terms import as_rep, is_invariant, terms
+from equinet.ops.terms import as_rep, is_invariant, split_terms, terms
 from equinet.reps import Irreps, Rep, Scalar
 
 Activation = Callable[[Array], Array]
@@ -89,14 +89,12 @@ class Gate(nnx.Module):
 
     def __call__(self, x: Float[Array, "... dim_in channels"]) -> Float[Array, "... dim channels"]:
         """Apply the gates; ``x`` is ``[..., rep_in.dim, channels]``."""
-        gates, x = self.gate(x[..., : self.num_gates, :]), x[..., self.num_gates :, :]
-        rows, gated = [], 0
-        for term in terms(self.rep_out):
-            value = x[..., term.slice, :]
+        values = split_terms(self.rep_in, x)
+        gates, rows = iter(values[: self.num_gates]), []
+        for term, value in zip(terms(self.rep_out), values[self.num_gates :], strict=True):
             kind = _kind(term.rep)
             if kind == "gated":
-                value = value * gates[..., gated : gated + 1, :]
-                gated += 1
+                value = value * self.gate(next(gates))
             else:
                 value = (self.activation if kind == "pointwise" else self.odd_activation)(value)
             rows.append(value)

@@ -1,5 +1,6 @@
 """The bilinear map of any reps: outer products and contractions of their terms."""
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from equinet.ops.terms import as_rep, factors, terms
+from equinet.ops.terms import as_rep, factors, split_terms, terms
 from equinet.reps import Rep
 from equinet.reps.algebra import tensor_product
 
@@ -114,27 +115,31 @@ class ContractionProduct:
         for name, array, rep in (("x", x, self.rep1), ("y", y, self.rep2)):
             if array.ndim < 2 or array.shape[-2] != rep.dim:
                 raise ValueError(f"{name}: expected [..., {rep.dim}, channels], got {array.shape}")
-        firsts, seconds = terms(self.rep1), terms(self.rep2)
-        cache: dict[tuple[int, int, int], Array] = {}
+        firsts, seconds = split_terms(self.rep1, x), split_terms(self.rep2, y)
+        cache: dict[ContractionPath, Array] = {}
+        count = collections.Counter(path.result for path in self.paths)
         sums: dict[int, Array] = {}
-        count = [0] * len(terms(self.rep_out))
-        for path in self.paths:
-            count[path.result] += 1
         for index, path in enumerate(self.paths):
-            pair = (path.first, path.second, path.contracted)
-            inner = contracted_dim(firsts[path.first].rep, path.contracted)
-            if pair not in cache:
-                left, right = x[..., firsts[path.first].slice, :], y[..., seconds[path.second].slice, :]
-                cache[pair] = _contract(left, right, inner)
-            value = cache[pair]
-            scale = 1 / math.sqrt(inner * count[path.result])
-            if weights is None:
-                value = value * scale
+            left, right = firsts[path.first], seconds[path.second]
+            inner = contracted_dim(terms(self.rep1)[path.first].rep, path.contracted)
+            row: Array | float = 1 / math.sqrt(inner * count[path.result])
+            if weights is not None:
+                row = weights[..., index : index + 1, :].astype(x.dtype) * row
+                row = row.reshape((1,) * (x.ndim - row.ndim) + row.shape)
+            # Weights go where there are the fewest entries: so do the sums of their gradients.
+            sizes = left.shape[-2], right.shape[-2]
+            if min(sizes) < math.prod(sizes) // inner**2:
+                value = (
+                    _contract(left * row, right, inner)
+                    if sizes[0] <= sizes[1]
+                    else _contract(left, right * row, inner)
+                )
             else:
-                row = weights[..., index : index + 1, :].astype(value.dtype) * scale
-                value = value * row.reshape((1,) * (value.ndim - row.ndim) + row.shape)
-            total = sums.get(path.result)
-            sums[path.result] = value if total is None else total + value
+                key = dataclasses.replace(path, result=0)
+                if key not in cache:
+                    cache[key] = _contract(left, right, inner)
+                value = cache[key] * row
+            sums[path.result] = sums[path.result] + value if path.result in sums else value
         return self._assemble(sums)
 
     def _assemble(self, sums: dict[int, Array]) -> Array:
@@ -159,10 +164,8 @@ def _contract(x: Array, y: Array, inner: int) -> Array:
     x = x.reshape(*x.shape[:-2], x.shape[-2] // inner, inner, x.shape[-1])
     y = y.reshape(*y.shape[:-2], inner, y.shape[-2] // inner, y.shape[-1])
     if inner <= UNROLLED:
-        x, y = x[..., None, :], y[..., None, :, :, :]
-        z = functools.reduce(
-            operator.add, (x[..., q, :, :] * y[..., q, :, :] for q in range(inner))
-        )
+        left, right = jnp.split(x, inner, axis=-2), jnp.split(y, inner, axis=-3)
+        z = functools.reduce(operator.add, map(operator.mul, left, right))
     else:
         z = jnp.einsum("...pqc,...qrc->...prc", x, y, precision=HIGHEST)
     return z.reshape(*z.shape[:-3], z.shape[-3] * z.shape[-2], z.shape[-1])

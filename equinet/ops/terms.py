@@ -10,6 +10,7 @@ import numpy as np
 
 from equinet.reps import Irreps, Rep, Scalar
 from equinet.reps.algebra import ProductRep, SumRep
+from equinet.typing import Feature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,12 @@ def terms(rep: Rep) -> tuple[Term, ...]:
             inner = terms(part) if isinstance(part, SumRep | Irreps) and part != rep else ()
             found += [Term(t.rep, start + t.start) for t in inner] or [Term(part, start)]
     return tuple(found)
+
+
+def split_terms(rep: Rep, x: Feature) -> list[Feature]:
+    """The features of all terms; what flows back is one concatenation, not a sum of paddings."""
+    ends = [term.start for term in terms(rep)][1:]
+    return jnp.split(x, ends, axis=-2) if terms(rep) else []
 
 
 def factors(rep: Rep) -> tuple[Rep, ...]:

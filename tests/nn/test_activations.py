@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from equinet.nn.activations import Gate, NormActivation, normalized, second_moment
-from equinet.reps import Irreps
+from equinet.groups import SO, Dihedral, Lorentz, O, S
+from equinet.reps import Irreps, Regular, Scalar, Vector, antisymmetric_power, outer_product
+from equinet.testing import assert_equivariant
 
 
 @pytest.mark.parametrize("activation", [jax.nn.silu, jax.nn.sigmoid, jnp.tanh, jax.nn.relu])
@@ -58,3 +60,45 @@ def test_norm_activation_scales_each_irrep_by_its_length(x64: None) -> None:
     squares = [np.sum(x[:, a:b] ** 2, 1, keepdims=True) for a, b in ((0, 1), (1, 4), (4, 7))]
     expected = x * np.repeat(np.concatenate(squares, 1), [1, 3, 3], axis=1)
     np.testing.assert_allclose(layer(jnp.asarray(x)), expected, rtol=1e-12)
+
+
+def test_gate_of_any_rep_by_hand(x64: None) -> None:
+    """Invariants and permuted entries by themselves, each other term times a gate of its own."""
+    V = Vector(O(3))
+    gate = Gate(2 * V + Scalar(O(3)) + V**2)
+    assert gate.rep_in == 3 * Scalar(O(3)) + 2 * V + Scalar(O(3)) + V**2
+    x = np.random.default_rng(0).normal(size=(5, gate.rep_in.dim, 3))
+    gates = np.asarray(normalized(jax.nn.sigmoid)(jnp.asarray(x[:, :3])))
+    silu = np.asarray(normalized(jax.nn.silu)(jnp.asarray(x)))
+    rows = [x[:, 3:6] * gates[:, :1], x[:, 6:9] * gates[:, 1:2], silu[:, 9:10]]
+    rows.append(x[:, 10:] * gates[:, 2:])
+    np.testing.assert_allclose(gate(jnp.asarray(x)), np.concatenate(rows, 1), rtol=1e-12)
+
+
+GATED = {
+    "entries": (Vector(S(4)) + Vector(S(4)) ** 2 + 3 * Scalar(S(4)), 0),
+    "regular": (Regular(Dihedral(3)) + Vector(Dihedral(3)), 1),
+    "Lorentz": (Scalar(Lorentz()) + Vector(Lorentz()) + Vector(Lorentz()).dual, 2),
+    "both": (
+        outer_product(Vector(SO(3)), Vector(S(3))) + outer_product(Scalar(SO(3)), Vector(S(3))),
+        1,
+    ),
+    "pseudoscalar": (antisymmetric_power(Vector(O(3)), 3) + Scalar(O(3)), 1),
+    "irreps and tensors": (Irreps("0e+0o+1o") + Vector(O(3)) ** 2, 2),
+}
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_gate_commutes_with_any_group(name: str, key: jax.Array) -> None:
+    rep, gates = GATED[name]
+    gate = Gate(rep)
+    assert gate.num_gates == gates
+    options = {"num_samples": 4, "dtype": jnp.float64}
+    assert_equivariant(gate, gate.rep_in, rep, key, **options)
+
+
+def test_norm_activation_needs_lengths(key: jax.Array) -> None:
+    rep = Vector(S(4)) + 2 * Vector(S(4)) ** 2
+    assert_equivariant(NormActivation(rep), rep, rep, key, num_samples=4, dtype=jnp.float64)
+    with pytest.raises(ValueError, match=r"not invariant under Lorentz\(\): use a Gate"):
+        NormActivation(Vector(Lorentz()))

@@ -1,0 +1,176 @@
+"""The equivariant multilayer perceptron: a network for any group and any representation."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from equinet.groups import Group
+from equinet.nn.activations import Gate
+from equinet.nn.bilinear import Bilinear
+from equinet.nn.linear import Linear
+from equinet.nn.soft_equivariance import Dense
+from equinet.ops.terms import as_rep
+from equinet.reps import Rep, Scalar, Vector
+
+SCALE = 0.1
+"""Of the products: a network of many layers is a polynomial of high degree with heavy tails."""
+
+LINEARS: dict[str, Callable[..., Linear | Dense]] = {"equivariant": Linear, "dense": Dense}
+
+
+class EMLP(nnx.Module):
+    r"""Equivariant layers one after another: linear, bilinear, gate; at last a linear layer.
+
+    .. math:: u = L x, \quad v = L' x, \quad h = \gamma(u + \tfrac{1}{10} B(u, v))
+
+    L and L' are equivariant linear maps with biases, B is the bilinear layer of all contractions
+    and :math:`\gamma` the gate. Everything else that a group needs is its basis of linear maps.
+
+    Args:
+        rep_in: Rep of the input.
+        rep_out: Rep of the output, of the same group.
+        channels_in: Channels of the input.
+        channels_out: Channels of the output.
+        channels: Channels of the hidden features.
+        num_layers: Number of hidden layers.
+        rep_hidden: Rep of the hidden features; None: ``default_hidden(group)``.
+        bilinear: Whether there are bilinear layers; without them vectors never become scalars.
+        linear: ``"equivariant"``, or ``"dense"`` for unconstrained layers whose deviation from
+            equivariance is to be penalised.
+        activation: Of the invariants and of entries that are permuted.
+        dtype: Type of the computation; the input's if absent.
+        param_dtype: Type of the parameters.
+        precision: Of the channel mixing.
+        rngs: Key ``params``.
+
+    Raises:
+        ValueError: If the groups differ, a number is less than one, or a layer would be zero.
+
+    References:
+        Finzi, Welling and Wilson, A Practical Method for Constructing Equivariant Multilayer
+        Perceptrons for Arbitrary Matrix Groups, arXiv:2104.09459 (2021), section 7.
+
+    >>> from equinet.groups import O
+    >>> V = Vector(O(3))
+    >>> model = EMLP(V, V**2, 2, 1, channels=4, num_layers=1, rngs=nnx.Rngs(0))
+    >>> model(jnp.ones((5, 3, 2))).shape
+    (5, 9, 1)
+    """
+
+    def __init__(
+        self,
+        rep_in: Rep | str,
+        rep_out: Rep | str,
+        channels_in: int,
+        channels_out: int,
+        *,
+        channels: int = 32,
+        num_layers: int = 3,
+        rep_hidden: Rep | None = None,
+        bilinear: bool = True,
+        linear: str = "equivariant",
+        activation: Callable[[Array], Array] = jax.nn.silu,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: jax.lax.Precision | str | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.rep_in, self.rep_out = as_rep(rep_in), as_rep(rep_out)
+        if linear not in LINEARS:
+            raise ValueError(f"unknown linear {linear!r}, expected one of {sorted(LINEARS)}")
+        if min(channels_in, channels_out, channels, num_layers) < 1:
+            raise ValueError(
+                "channels and num_layers must be at least 1, got "
+                f"{(channels_in, channels_out, channels, num_layers)}"
+            )
+        hidden = default_hidden(self.rep_in.group) if rep_hidden is None else as_rep(rep_hidden)
+        self.rep_hidden = hidden
+        options = {"dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs}
+        rep, width = self.rep_in, channels_in
+        self.layers = nnx.List([])
+        for _ in range(num_layers):
+            self.layers.append(
+                GatedLayer(
+                    *(rep, hidden, width, channels),
+                    bilinear=bilinear,
+                    linear=linear,
+                    activation=activation,
+                    **options,
+                )
+            )
+            rep, width = hidden, channels
+        self.readout = LINEARS[linear](
+            rep, self.rep_out, width, channels_out, use_bias=True, **options
+        )
+
+    def __call__(
+        self, x: Float[Array, "... dim_in channels_in"]
+    ) -> Float[Array, "... dim_out channels_out"]:
+        """Apply the network to ``x``, ``[..., rep_in.dim, channels_in]``."""
+        for layer in self.layers:
+            x = layer(x)
+        return self.readout(x)
+
+
+class GatedLayer(nnx.Module):
+    """One hidden layer of an ``EMLP``, with the arguments of that.
+
+    >>> GatedLayer("0e+1o", "0e+1o", 2, 4, bilinear=False, rngs=nnx.Rngs(0))(jnp.ones((4, 2))).shape
+    (4, 4)
+    """
+
+    def __init__(
+        self,
+        rep_in: Rep | str,
+        rep_out: Rep | str,
+        channels_in: int,
+        channels_out: int,
+        *,
+        bilinear: bool = True,
+        linear: str = "equivariant",
+        activation: Callable[[Array], Array] = jax.nn.silu,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: jax.lax.Precision | str | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
+        options = {"dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs}
+        rep_in, rep_out = as_rep(rep_in), as_rep(rep_out)
+        self.gate = Gate(rep_out, activation=activation)
+        gated, layer = self.gate.rep_in, LINEARS[linear]
+        self.linear = layer(rep_in, gated, channels_in, channels_out, use_bias=True, **options)
+        self.partner = (
+            layer(rep_in, rep_out, channels_in, channels_out, use_bias=True, **options)
+            if bilinear
+            else None
+        )
+        self.bilinear = (
+            Bilinear(rep_out, rep_out, gated, channels_out, param_dtype=param_dtype, rngs=rngs)
+            if bilinear
+            else None
+        )
+
+    def __call__(
+        self, x: Float[Array, "... dim_in channels_in"]
+    ) -> Float[Array, "... dim_out channels_out"]:
+        """Apply the layer to ``x``, ``[..., rep_in.dim, channels_in]``."""
+        y = self.linear(x)
+        if self.partner is not None and self.bilinear is not None:
+            y = y + SCALE * self.bilinear(y[..., self.gate.num_gates :, :], self.partner(x))
+        return self.gate(y)
+
+
+def default_hidden(group: Group) -> Rep:
+    """Scalars, vectors, dual vectors and matrices: closed under products and contractions.
+
+    >>> from equinet.groups import O, Sp
+    >>> default_hidden(O(3)).dim, default_hidden(Sp(4)).dim
+    (13, 25)
+    """
+    vector = Vector(group)
+    duals = () if vector.dual == vector else (vector.dual,)
+    return sum((vector, *duals, vector * vector.dual), Scalar(group))
