@@ -121,7 +121,7 @@ def _check_subgroup(group: Group, subgroup: Group) -> None:
         elements = jax.tree.map(
             lambda a, b: jnp.concatenate([a, jnp.asarray(b, a.dtype)]), samples, fixed
         )
-        inside = group.contains(_enlarged(group, subgroup, elements))
+        inside = np.asarray(group.contains(_enlarged(group, subgroup, elements)))
     if not np.all(inside):
         raise ValueError(
             f"{subgroup} is not a subgroup of {group}: its elements or linear parts must be "
