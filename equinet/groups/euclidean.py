@@ -100,7 +100,8 @@ class SemidirectGroup(MatrixLieGroup, abc.ABC):
         linear = self.linear_group._logarithm(self.linear_part(g))
         bend = small.inverse(small.phi1(linear))
         algebra = self.homogeneous(linear, small.apply(bend, self.translation(g)))
-        return algebra.at[..., -1, -1].set(0)
+        corner = jnp.asarray(np.diag([0.0] * self.vector_dim + [1.0]), algebra.dtype)
+        return algebra - jnp.broadcast_to(corner, algebra.shape)
 
     @staticmethod
     def _turn(linear: Matrix, vectors: PointCloud) -> PointCloud:

@@ -127,7 +127,7 @@ class MatrixLieGroup(Group):
 
     def inverse(self, g: Matrix) -> Matrix:
         """The inverse matrix."""
-        return jnp.linalg.inv(g)
+        return _widely(jnp.linalg.inv, jnp.asarray(g))
 
     def linear_part(self, g: Matrix) -> Matrix:
         """The element itself."""

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from equinet.groups import small
 from equinet.groups.forms import FormGroup
-from equinet.groups.group import HIGHEST, at_least_float32, normal, read_only
+from equinet.groups.group import at_least_float32, normal, read_only
 from equinet.groups.orthogonal import SO
 from equinet.typing import DTypeLike, Key, Matrix, Shape
 
@@ -32,8 +33,9 @@ class _LorentzBase(FormGroup, abc.ABC):
         rapidity = scale * normal(boost_key, (*shape, 3), dtype)
         turn = SO(3).sample(turn_key, shape, dtype)
         widths = [(0, 0)] * len(shape) + [(1, 0), (1, 0)]
-        turn = jnp.pad(turn, widths).at[..., 0, 0].set(1)
-        return jnp.matmul(boost(rapidity), turn, precision=HIGHEST)
+        turn = jnp.pad(turn, widths)
+        corner = jnp.asarray(np.diag([1.0, 0.0, 0.0, 0.0]), turn.dtype)
+        return small.matmul(boost(rapidity), turn + jnp.broadcast_to(corner, turn.shape))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

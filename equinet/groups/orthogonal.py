@@ -122,8 +122,11 @@ class SO(_Orthogonal):
         """Haar measure."""
         dtype = jnp.result_type(float if dtype is None else dtype)
         g = _haar(key, shape, self.n, dtype)
-        sign = jnp.where(jnp.linalg.det(g) < 0, -1, 1).astype(g.dtype)
-        return g.at[..., 0].multiply(sign[..., None]).astype(dtype)
+        # Not g.at[..., 0].multiply(sign): jaxlib 0.12 fuses that scatter into a matrix product that
+        # follows under jit, and the result is wrong (CPU).
+        flip = (jnp.linalg.det(g) < 0)[..., None, None]
+        first = jnp.broadcast_to(jnp.arange(self.n) == 0, g.shape)
+        return jnp.where(first & flip, -g, g).astype(dtype)
 
     def contains(self, g: Matrix, atol: float | None = None) -> Bool[Array, "..."]:
         """Whether the columns are orthonormal and the determinant is positive."""

@@ -1,8 +1,8 @@
 """Representations of rotations by numbers, and conversions through the rotation matrix.
 
-No representation of SO(3) by four numbers or fewer is continuous: quaternions, rotation vectors and
-Euler angles all jump somewhere, which a network that predicts them has to learn. The others here are
-continuous functions of the matrix.
+No representation of SO(3) by four numbers or fewer is continuous: quaternions, rotation vectors
+and Euler angles all jump somewhere, which a network that predicts them has to learn. The others
+here are continuous functions of the matrix.
 
 References:
     Y. Zhou, C. Barnes, J. Lu, J. Yang, H. Li, On the continuity of rotation representations in
@@ -127,10 +127,10 @@ def matrix_to_euler(r: Rotation, axes: str = "ZYX") -> Float[Array, "... 3"]:
 
 
 def gram_schmidt_to_matrix(x: Float[Array, "... n*(n-1)"]) -> Matrix:
-    """N - 1 columns made orthonormal; the last is their generalised cross product.
+    """Makes n - 1 columns orthonormal; the last is their generalised cross product.
 
-    For n = 3 these are the six numbers of arXiv 1812.07035, equation 12. Multiplying every column by
-    a rotation from the left multiplies the result.
+    For n = 3 these are the six numbers of arXiv 1812.07035, equation 12. Multiplying every column
+    by a rotation from the left multiplies the result.
 
     Args:
         x: Columns one after another ``[..., n (n - 1)]``; parallel ones give no rotation.
@@ -186,7 +186,7 @@ def matrix_to_stereographic(r: Matrix) -> Float[Array, "... n*n-2*n+2"]:
     """The fewest continuous numbers known: n^2 - 2 n + 2, five for n = 3.
 
     All but two entries z of the first column move into the lengths z + sqrt(1 + z^2) of the other
-    columns but the last: a stereographic projection of (z, column) from a pole that it cannot reach.
+    columns but the last: a stereographic projection of (z, column) from a pole that it never meets.
     """
     n = r.shape[-1]
     z, columns = r[..., 2:, 0], r.mT[..., 1 : n - 1, :]

@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from equinet.groups.group import MatrixLieGroup, candidates, differs, read_only
+from equinet.groups.group import (
+    HIGHEST,
+    MatrixLieGroup,
+    candidates,
+    differs,
+    floating,
+    read_only,
+)
 from equinet.typing import DTypeLike, Key, Matrix, Shape
 
 
@@ -63,13 +70,15 @@ class OnAxes(MatrixLieGroup):
 
     def embed(self, h: Matrix) -> Matrix:
         """The elements ``[..., n, n]`` that H's elements ``[..., k, k]`` are."""
-        h = jnp.asarray(h)
-        one = jnp.broadcast_to(jnp.eye(self.n, dtype=h.dtype), (*h.shape[:-2], self.n, self.n))
-        return one.at[self._block].set(h)
+        rest = np.eye(self.n) - self._choice @ self._choice.T
+        whole = self._embed(h)
+        return whole + jnp.broadcast_to(jnp.asarray(rest, whole.dtype), whole.shape)
 
     def restrict(self, g: Matrix) -> Matrix:
         """The block ``[..., k, k]`` on the axes: undoes ``embed``."""
-        return jnp.asarray(g)[self._block]
+        g = floating(g)
+        choice = jnp.asarray(self._choice, g.dtype)
+        return jnp.einsum("na,...nm,mb->...ab", choice, g, choice, precision=HIGHEST)
 
     def inverse(self, g: Matrix) -> Matrix:
         """The inverse in H."""
@@ -85,9 +94,9 @@ class OnAxes(MatrixLieGroup):
         if g.shape[-2:] != (self.n, self.n):
             return jnp.zeros(g.shape[:-2], bool)
         block = self.restrict(g)
-        one = jnp.broadcast_to(jnp.eye(len(self.axes), dtype=g.dtype), block.shape)
-        rest = g.at[self._block].set(one)
-        return self.group.contains(block, atol) & ~differs(rest, np.eye(self.n), atol)
+        rest = g - self._embed(block)
+        outside = differs(rest, np.eye(self.n) - self._choice @ self._choice.T, atol)
+        return self.group.contains(block, atol) & ~outside
 
     def lie_algebra(self) -> Float[np.ndarray, "d n n"]:
         """The basis of H on the axes, zero elsewhere."""
@@ -95,7 +104,9 @@ class OnAxes(MatrixLieGroup):
 
     def discrete_generators(self) -> Float[np.ndarray, "k n n"]:
         """Those of H."""
-        return _fill(self, np.eye(self.n), np.asarray(self.group.discrete_generators()))
+        rest = np.eye(self.n) - self._choice @ self._choice.T
+        blocks = np.asarray(self.group.discrete_generators())
+        return self._choice @ blocks @ self._choice.T + rest
 
     def exp_coordinates(self, v: Float[Array, "... d"]) -> Matrix:
         """The exponential in H."""
@@ -120,10 +131,15 @@ class OnAxes(MatrixLieGroup):
     def _log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
         return self.group._log_coordinates(self.restrict(g))
 
+    def _embed(self, h: Matrix) -> Matrix:
+        h = floating(h)
+        choice = jnp.asarray(self._choice, h.dtype)
+        return jnp.einsum("na,...ab,mb->...nm", choice, h, choice, precision=HIGHEST)
+
     @property
-    def _block(self) -> tuple[object, ...]:
-        rows, columns = np.ix_(self.axes, self.axes)
-        return (..., rows, columns)
+    def _choice(self) -> Float[np.ndarray, "n k"]:
+        """Column a is the unit vector of the a-th axis."""
+        return np.eye(self.n)[:, list(self.axes)]
 
 
 def check_linear(name: str, group: object) -> None:
@@ -135,12 +151,6 @@ def check_linear(name: str, group: object) -> None:
         )
 
 
-def _fill(group: OnAxes, background: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    filled = np.broadcast_to(background, (len(blocks), group.n, group.n)).copy()
-    filled[:, np.array(group.axes)[:, None], np.array(group.axes)] = blocks
-    return filled
-
-
 @functools.cache
 def _embedded_basis(group: OnAxes) -> Float[np.ndarray, "d n n"]:
-    return read_only(_fill(group, np.zeros((group.n, group.n)), group.group.lie_algebra()))
+    return read_only(group._choice @ group.group.lie_algebra() @ group._choice.T)
