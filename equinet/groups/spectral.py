@@ -41,26 +41,28 @@ def rotation_logarithm(g: Matrix) -> Matrix:
 def _direction(sine: Matrix, inside: Bool[Array, "... m"]) -> Matrix:
     """J with J^2 = -1 on the coordinates ``inside``: the polar factor of the antisymmetric sine.
 
-    Planes whose sine is below rounding have none; the others are found in two steps, because
-    singular values far below the largest are lost in its square.
+    Planes whose sine is below rounding have none: any pairing of their axes will do. The others are
+    found in two steps, because singular values far below the largest are lost in its square. In
+    each the rest is cut off by exact zeros, or it would drown the second step.
     """
-    left = small.eye_like(sine) * inside[..., None, :].astype(sine.dtype)
-    direction = jnp.zeros_like(sine)
+    frame, direction = small.eye_like(sine), jnp.zeros_like(sine)
     for _ in range(2):
-        part = small.matmul(left, small.matmul(sine, left))
+        both = (inside[..., :, None] & inside[..., None, :]).astype(sine.dtype)
+        part = small.matmul(frame.mT, small.matmul(sine, frame)) * both
+        part = (part - part.mT) / 2
         size = jnp.sqrt((part * part).sum((-2, -1), keepdims=True))
         part = part / jnp.where(size > 0, size, 1.0)
-        # What is not left gets the eigenvalue 4; the others are at most 1, each plane twice.
-        other = 4 * (small.eye_like(sine) - left)
+        # What is outside gets the eigenvalue 4; the others are at most 1, each plane twice.
+        other = 4 * small.eye_like(sine) * (1 - inside[..., None, :].astype(sine.dtype))
         squares, vectors = jnp.linalg.eigh(small.matmul(part.mT, part) + other)
         squares = jnp.repeat(squares[..., 1::2], 2, axis=-1)
         tiny = squares < 1e3 * float(jnp.finfo(sine.dtype).eps)
         known = ~tiny & (squares < 2)
         weights = jnp.where(known, jax.lax.rsqrt(jnp.where(known, squares, 1.0)), 0.0)
-        direction += small.matmul(part, small.matmul(vectors * weights[..., None, :], vectors.mT))
-        left = small.matmul(vectors * tiny[..., None, :].astype(sine.dtype), vectors.mT)
-    values, vectors = jnp.linalg.eigh(left)
-    vectors = vectors * (values > 0.5)[..., None, :].astype(sine.dtype)
-    x, y = vectors[..., 0::2], vectors[..., 1::2]
-    half_turns = small.matmul(x, y.mT)
-    return direction + half_turns - half_turns.mT
+        turn = small.matmul(vectors * weights[..., None, :], vectors.mT) * both
+        direction += small.matmul(frame, small.matmul(small.matmul(part, turn), frame.mT))
+        frame, inside = small.matmul(frame, vectors), tiny
+    both = (inside[..., :, None] & inside[..., None, :]).astype(sine.dtype)
+    quarter = np.kron(np.eye(sine.shape[-1] // 2), [[0.0, -1.0], [1.0, 0.0]])
+    turn = jnp.broadcast_to(jnp.asarray(quarter, sine.dtype), sine.shape) * both
+    return direction + small.matmul(frame, small.matmul(turn, frame.mT))
