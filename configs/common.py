@@ -47,3 +47,34 @@ def molecular_files(*, steps: int, **data: Any) -> ConfigDict:
     config.model.update(channels=32, lmax=2, correlation=3)
     config.loss.update(energy=1.0, forces=10.0)
     return config
+
+
+def emlp(problem: str) -> ConfigDict:
+    """A config of the EMLP task: the numbers that were found to suit each problem.
+
+    Args:
+        problem: A key of ``PROBLEMS`` in ``experiments.tasks.emlp_config``.
+    """
+    from experiments.tasks.emlp_config import DataConfig, ModelConfig, PenaltyConfig
+
+    config = ConfigDict()
+    config.task = "experiments.tasks.emlp:EMLPTask"
+    for name, section in (("data", DataConfig), ("model", ModelConfig), ("penalty", PenaltyConfig)):
+        config[name] = ConfigDict(dataclasses.asdict(section()))
+    config.data.problem = problem
+    if problem == "inertia_soft":  # unconstrained layers have more parameters
+        config.model.channels = 8
+    config.training = default_training(
+        steps=3000,
+        batch_size=200,
+        optimizer="adamw",
+        weight_decay=0.1,
+        learning_rate=1e-2,
+        warmup_steps=100,
+        gradient_clip_norm=10.0,
+        ema_decay=0.99,
+        log_every=100,
+        validate_every=250,
+        checkpoint_every=1000,
+    )
+    return config

@@ -1,11 +1,12 @@
 """Committed results as tables and figures: `python -m experiments.report <name> [--figure FILE]`.
 
-With `--add WORKDIR` a finished training becomes a row of `experiments/results/<name>.jsonl` first.
+With `--add WORKDIR` a finished training becomes a row of `experiments/results/<name>.jsonl` first,
+in place of one of the same command and note.
 
 Reads `experiments/results/<name>.jsonl` (trainings: the run's JSON line plus minutes, hardware and
 perhaps `curve`, pairs of minutes and a metric) and `experiments/benchmarks/results/<name>.jsonl`
 (timings), whichever are there. The tables go to stdout as markdown; the figure, where matplotlib is
-installed, beside the results.
+installed, beside the results: errors against `samples` if the trainings have them, else curves.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ import argparse
 import json
 import os
 import pathlib
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from equinet.training import load_config, read_config
+from equinet.training.config import flatten
 from experiments.benchmarks.rows import case_text, markdown, short, table
 
 HERE = pathlib.Path(__file__).parent
 FOLDERS = (HERE / "results", HERE / "benchmarks" / "results")
-COLUMNS = ("library", "config", "seed", "steps", "parameters", "minutes")
+COLUMNS = ("library", "config", "model", "samples", "seed", "steps", "parameters", "minutes")
 LAST_COLUMNS = ("atoms_per_second", "hardware", "note")
 CURVE_METRIC = "force_rmse_mev_per_angstrom"
+SAMPLES_METRIC = "relative_rmse"
 
 
 def read(file: pathlib.Path) -> list[dict[str, Any]]:
@@ -62,13 +67,31 @@ def training_row(workdir: pathlib.Path, note: str) -> dict[str, Any]:
     kept = {name: value for name, value in result.items() if name != "workdir"}
     return {
         **kept,
-        "command": f"equinet train --config={result['config']}",
+        "command": _command(workdir, result["config"]),
         "minutes": round(result["seconds"] / 60, 1),
         "hardware": f"{os.cpu_count()} cores" if result["device"] == "cpu" else result["device"],
         "note": note,
         "curve": curve,
         "curve_metric": f"validation {metric}",
     }
+
+
+def _command(workdir: pathlib.Path, source: str) -> str:
+    """The command that repeats a training; where the data lie is for everyone to say."""
+    command = f"equinet train --config={source}"
+    if not (workdir / "config.json").exists():
+        return command
+    used, defaults = flatten(read_config(workdir)), flatten(load_config(source))
+    changes = {k: v for k, v in used.items() if v != defaults[k] and k != "data_dir"}
+    return " ".join([command, *(shlex.quote(f"--config.{k}={v}") for k, v in changes.items())])
+
+
+def add(workdir: pathlib.Path, file: pathlib.Path, note: str) -> None:
+    """Writes a finished training into a file of results, once."""
+    row = training_row(workdir, note)
+    rows = read(file) if file.exists() else []
+    kept = [r for r in rows if (r.get("command"), r.get("note")) != (row["command"], row["note"])]
+    file.write_text("".join(json.dumps(r) + "\n" for r in [*kept, row]))
 
 
 def trainings_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -78,6 +101,7 @@ def trainings_table(rows: Sequence[dict[str, Any]]) -> str:
             **{name: row[name] for name in COLUMNS if name in row},
             **row.get("metrics", {}),
             **{f"equivariance {k}": v for k, v in row.get("equivariance_error", {}).items()},
+            **{f"weight {k}": v for k, v in row.get("penalty_weights", {}).items()},
             **{name: row[name] for name in LAST_COLUMNS if name in row},
         }
         for row in rows
@@ -114,18 +138,42 @@ def draw(trainings: Sequence[dict[str, Any]], timings: Sequence[dict[str, Any]],
     axes.invert_yaxis()
 
 
+def draw_samples(rows: Sequence[dict[str, Any]], figure: Any) -> None:
+    """Draws the error against the number of samples, a panel a problem and a line a model."""
+    problems = list(dict.fromkeys(row["problem"] for row in rows))
+    panels = figure.subplots(1, len(problems), squeeze=False)[0]
+    for problem, axes in zip(problems, panels, strict=True):
+        here = [row for row in rows if row["problem"] == problem]
+        for model in dict.fromkeys(row["model"] for row in here):
+            points = sorted(
+                (row["samples"], row["metrics"][SAMPLES_METRIC])
+                for row in here
+                if row["model"] == model
+            )
+            axes.plot(*zip(*points, strict=True), marker="o", label=model)
+        axes.set(title=problem, xlabel="training samples", xscale="log", yscale="log")
+    panels[0].set_ylabel(f"test {SAMPLES_METRIC}")
+    panels[0].legend()
+
+
 def save_figure(
     trainings: Sequence[dict[str, Any]], timings: Sequence[dict[str, Any]], file: pathlib.Path
 ) -> bool:
     """Writes the figure; False without matplotlib, or if there is nothing to draw."""
-    if not any(row.get("curve") for row in trainings) and not timings:
+    scaling = [row for row in trainings if "samples" in row]
+    if not any(row.get("curve") for row in trainings) and not timings and not scaling:
         return False
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    figure = Figure(figsize=(7, max(4.0, 0.3 * len(timings))), layout="constrained")
-    draw(trainings, timings, figure.add_subplot())
+    if scaling:
+        width = 3 * len({row["problem"] for row in scaling})
+        figure = Figure(figsize=(max(width, 4), 3.2), layout="constrained")
+        draw_samples(scaling, figure)
+    else:
+        figure = Figure(figsize=(7, max(4.0, 0.3 * len(timings))), layout="constrained")
+        draw(trainings, timings, figure.add_subplot())
     figure.savefig(file)
     return True
 
@@ -140,8 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.add:
         FOLDERS[0].mkdir(exist_ok=True)
-        with (FOLDERS[0] / f"{chosen.name}.jsonl").open("a") as file:
-            file.write(json.dumps(training_row(chosen.add, chosen.note)) + "\n")
+        add(chosen.add, FOLDERS[0] / f"{chosen.name}.jsonl", chosen.note)
     files = [folder / f"{chosen.name}.jsonl" for folder in FOLDERS]
     found = [file for file in files if file.exists()]
     if not found:

@@ -1,5 +1,6 @@
 """The equivariant multilayer perceptron: a network for any group and any representation."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -19,7 +20,10 @@ from equinet.reps import Rep, Scalar, Vector
 SCALE = 0.1
 """Of the products: a network of many layers is a polynomial of high degree with heavy tails."""
 
-LINEARS: dict[str, Callable[..., Linear | Dense]] = {"equivariant": Linear, "dense": Dense}
+LINEARS: dict[str, Callable[..., Linear | Dense]] = {
+    "equivariant": Linear,
+    "dense": functools.partial(Dense, equivariant=True),
+}
 
 
 class EMLP(nnx.Module):
@@ -39,8 +43,8 @@ class EMLP(nnx.Module):
         num_layers: Number of hidden layers.
         rep_hidden: Rep of the hidden features; None: ``default_hidden(group)``.
         bilinear: Whether there are bilinear layers; without them vectors never become scalars.
-        linear: ``"equivariant"``, or ``"dense"`` for unconstrained layers whose deviation from
-            equivariance is to be penalised.
+        linear: ``"equivariant"``, or ``"dense"`` for layers that only start equivariant and whose
+            deviation from it is to be penalised.
         activation: Of the invariants and of entries that are permuted.
         dtype: Type of the computation; the input's if absent.
         param_dtype: Type of the parameters.

@@ -45,8 +45,8 @@ def normalized(activation: Activation) -> Activation:
 class Gate(nnx.Module):
     r"""Scalars through an activation, entries that are permuted too, all else times a gate.
 
-    The input holds ``rep_out`` preceded by one gate, an invariant, for each term of ``rep_out`` that
-    neither is an invariant nor permutes its entries:
+    The input holds ``rep_out`` preceded by one gate, an invariant, for each term of ``rep_out``
+    that neither is an invariant nor permutes its entries:
 
     .. math:: y^{0e} = \sigma(x^{0e}), \quad y^{0o} = \tau(x^{0o}), \quad
               y^{perm}_i = \sigma(x^{perm}_i), \quad y^{r} = \gamma(g)\, x^{r}

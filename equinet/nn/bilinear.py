@@ -56,5 +56,5 @@ class Bilinear(nnx.Module):
     def __call__(
         self, x: Float[Array, "... dim1 channels"], y: Float[Array, "... dim2 channels"]
     ) -> Float[Array, "... dim_out channels"]:
-        """Multiply ``x``, ``[..., rep1.dim, channels]``, and ``y``, ``[..., rep2.dim, channels]``."""
+        """Multiply ``x [..., rep1.dim, channels]`` and ``y [..., rep2.dim, channels]``."""
         return self.product(x, y, self.weights[...].astype(x.dtype))

@@ -15,7 +15,7 @@ from equinet.reps import Irreps, Rep, Scalar
 from equinet.reps.basis import EquivariantBasis, equivariant_basis
 
 Initializer = Callable[..., Array]
-_NORMAL: Initializer = nnx.initializers.normal(1.0)
+NORMAL: Initializer = nnx.initializers.normal(1.0)
 
 
 class Linear(nnx.Module):
@@ -70,7 +70,7 @@ class Linear(nnx.Module):
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         precision: jax.lax.Precision | str | None = None,
-        kernel_init: Initializer = _NORMAL,
+        kernel_init: Initializer = NORMAL,
         rngs: nnx.Rngs,
     ) -> None:
         self.rep_in, self.rep_out = as_rep(rep_in), as_rep(rep_out)

@@ -8,14 +8,15 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from equinet.nn.linear import Initializer
+from equinet.nn.linear import NORMAL, Initializer
 from equinet.ops.permutation import PermutationMaps
 
 
 class PermutationLinear(nnx.Module):
     r"""The most general linear layer between order-k and order-l tensors of a set.
 
-    .. math:: y = \frac{1}{\sqrt{M C}} \sum_\pi M_\pi(x)\, W_\pi \;(+\, \sum_\tau b_\tau\, \delta_\tau)
+    .. math:: y = \frac{1}{\sqrt{M C}} \sum_\pi M_\pi(x)\, W_\pi
+              \;(+\, \sum_\tau b_\tau\, \delta_\tau)
 
     over the maps of ``equinet.ops.permutation.PermutationMaps``, of which M reach an entry whose
     indices differ; its bias is any tensor that permutations leave alone. Sums over the set are
@@ -59,7 +60,7 @@ class PermutationLinear(nnx.Module):
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         precision: jax.lax.Precision | str | None = None,
-        kernel_init: Initializer = nnx.initializers.normal(1.0),
+        kernel_init: Initializer = NORMAL,
         rngs: nnx.Rngs,
     ) -> None:
         self.maps = PermutationMaps(order_in, order_out)

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.groups import Group
-from equinet.nn.linear import Initializer, invariants
+from equinet.nn.linear import NORMAL, Initializer, invariants
 from equinet.ops.terms import as_rep
 from equinet.reps import Rep, restrict
 from equinet.reps.basis import equivariant_basis
@@ -23,7 +23,7 @@ class Dense(nnx.Module):
               W = \mathrm{kernel} / \sqrt{\dim C}
 
     The reps say what equivariance of the layer would mean; ``equivariance_penalty`` measures how
-    far its weights are from it. Weights start normal with variance one.
+    far its weights are from it. Weights start normal with variance one, or equivariant.
 
     Args:
         rep_in: Rep of the input; a string is read as irreps of O(3).
@@ -31,6 +31,7 @@ class Dense(nnx.Module):
         channels_in: Channels of the input.
         channels_out: Channels of the output.
         use_bias: Whether there is a bias.
+        equivariant: Whether to start from random equivariant weights, which keep the variance too.
         dtype: Type of the computation; the input's if absent.
         param_dtype: Type of the parameters.
         precision: Of the matrix product.
@@ -52,10 +53,11 @@ class Dense(nnx.Module):
         channels_out: int,
         *,
         use_bias: bool = False,
+        equivariant: bool = False,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         precision: jax.lax.Precision | str | None = None,
-        kernel_init: Initializer = nnx.initializers.normal(1.0),
+        kernel_init: Initializer = NORMAL,
         rngs: nnx.Rngs,
     ) -> None:
         self.rep_in, self.rep_out = as_rep(rep_in), as_rep(rep_out)
@@ -65,10 +67,24 @@ class Dense(nnx.Module):
             )
         self.channels_in, self.channels_out = channels_in, channels_out
         self.dtype, self.precision = dtype, precision
-        shape = (self.rep_out.dim, self.rep_in.dim, channels_in, channels_out)
-        self.kernel = nnx.Param(kernel_init(rngs.params(), shape, param_dtype))
+        if equivariant:
+            kernel = self._equivariant_kernel(kernel_init, rngs.params(), param_dtype)
+        else:
+            shape = (self.rep_out.dim, self.rep_in.dim, channels_in, channels_out)
+            kernel = kernel_init(rngs.params(), shape, param_dtype)
+        self.kernel = nnx.Param(kernel)
         shape = (self.rep_out.dim, channels_out)
         self.bias = nnx.Param(jnp.zeros(shape, param_dtype)) if use_bias else None
+
+    def _equivariant_kernel(self, init: Initializer, key: Array, dtype: DTypeLike) -> Array:
+        basis = equivariant_basis(self.rep_in, self.rep_out)
+        scales = jnp.asarray(basis.scales * math.sqrt(self.rep_in.dim), dtype)
+        kernel = init(key, (basis.dim, self.channels_in, self.channels_out), dtype)
+        size = self.rep_in.dim * self.channels_in
+        units = jnp.eye(size, dtype=dtype).reshape(size, self.rep_in.dim, self.channels_in)
+        images = basis.apply(units, kernel * scales[:, None, None])
+        images = images.reshape(self.rep_in.dim, self.channels_in, *images.shape[1:])
+        return images.transpose(2, 0, 1, 3)
 
     @property
     def weights(self) -> Float[Array, "dim_out dim_in channels_in channels_out"]:
@@ -120,9 +136,7 @@ def deviation(
     return jnp.sum((weights - basis.project(weights)) ** 2) / 2
 
 
-def equivariance_penalty(
-    module: nnx.Module, groups: Sequence[Group]
-) -> Float[Array, "num_groups"]:
+def equivariance_penalty(module: nnx.Module, groups: Sequence[Group]) -> Float[Array, "num_groups"]:
     r"""How far the ``Dense`` layers of a module are from being equivariant, for each group.
 
     .. math:: R_G = \sum_{layers} \frac12 |W - P_G W|^2 + \frac12 |b - P_G b|^2
@@ -157,7 +171,9 @@ def equivariance_penalty(
             total = total + deviation(layer.weights, layer.rep_in, layer.rep_out, group)
             if layer.bias is not None:
                 bias = layer.bias[...]
-                free = bias - invariants(restrict(layer.rep_out, group)).project(bias[:, None])[:, 0]
+                free = (
+                    bias - invariants(restrict(layer.rep_out, group)).project(bias[:, None])[:, 0]
+                )
                 total = total + jnp.sum(free**2) / 2
         rows.append(total)
     return jnp.stack(rows)
@@ -174,10 +190,10 @@ class SoftEquivariance(nnx.Module):
               \lambda_G \leftarrow \lambda_G \Big/ \Big( \frac{R_G^{min}}
               {\min_{G'} R_{G'}^{min}} \Big)^{power}
 
-    :math:`R_G^{min}` is the least penalty of each group since ``warmup_steps``, and the minimum goes
-    over the groups with :math:`\lambda > 0`. The weights change once, at call ``adjust_step``: a
-    symmetry that the data resist gets a weaker penalty, so that the final weights tell how
-    approximate each symmetry is.
+    The :math:`R_G^{min}` are the least penalties since ``warmup_steps``, and the minimum goes over
+    the groups with :math:`\lambda > 0`. The weights change once, at call ``adjust_step``: a symmetry
+    that the data resist gets a weaker penalty, so that the final weights tell how approximate each
+    symmetry is.
 
     Args:
         groups: The symmetries.
@@ -224,9 +240,7 @@ class SoftEquivariance(nnx.Module):
         self.minimum = PenaltyState(jnp.full(len(self.groups), jnp.inf, jnp.float32))
         self.calls = PenaltyState(jnp.int32(0))
 
-    def __call__(
-        self, module: nnx.Module
-    ) -> tuple[Float[Array, ""], Float[Array, "num_groups"]]:
+    def __call__(self, module: nnx.Module) -> tuple[Float[Array, ""], Float[Array, "num_groups"]]:
         """The weighted sum and every penalty; counts the call and tunes the weights.
 
         Args:

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import itertools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -248,7 +247,11 @@ def _moves(order_in: int, order_out: int) -> tuple[Move, ...]:
         outputs = tuple(sorted(filter(None, above)))
         inputs = tuple(sorted(filter(None, below)))
         kept = sorted(
-            (outputs.index(a), inputs.index(b)) for a, b in zip(above, below, strict=True) if a and b
+            (outputs.index(a), inputs.index(b))
+            for a, b in zip(above, below, strict=True)
+            if a and b
         )
         found.append(Move(inputs, outputs, tuple(kept)))
-    return tuple(sorted(found, key=lambda m: (-len(m.outputs), m.outputs, m.into, m.inputs, m.kept)))
+    return tuple(
+        sorted(found, key=lambda m: (-len(m.outputs), m.outputs, m.into, m.inputs, m.kept))
+    )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from equinet.data import Frame, write_frames
-from equinet.training import load_config, train
+from equinet.training import evaluate, load_config, train
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -100,6 +100,30 @@ def test_the_embedded_default(tmp_path, monkeypatch):
     assert names == {key.split("_")[0] for key in result["metrics"] if "label" not in key}
 
 
+@pytest.mark.parametrize("problem", ["o5", "inertia_soft"])
+def test_functions_of_known_symmetry(problem, tmp_path):
+    overrides = {
+        "data.samples": "20",
+        "data.validation": "10",
+        "data.test": "10",
+        "model.channels": "2",
+        "model.layers": "1",
+        "penalty.warmup_steps": "0",
+        "penalty.adjust_step": "2",
+        "training.steps": "3",
+        "training.batch_size": "4",
+    }
+    config = load_config(str(ROOT / f"configs/emlp.py:{problem}"), list(overrides.items()))
+    result = train(config, tmp_path / "run")
+    assert (result["steps"], result["samples"], result["problem"]) == (3, 20, problem)
+    assert np.isfinite(result["metrics"]["relative_rmse"])
+    if problem == "o5":
+        assert result["equivariance_error"]["float64"] < 1e-12
+        assert evaluate(tmp_path / "run")["metrics"] == result["metrics"]
+    else:
+        assert set(result["penalty_weights"].values()) != set(config.penalty.weights)
+
+
 def test_every_config_is_tested():
     configs = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__", "common"}
-    assert configs == {*FILES, "potential"}
+    assert configs == {*FILES, "potential", "emlp"}

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from equinet.training import load_config
+from equinet.training.config import to_json
 from experiments import report
 
 TRAINING = {
@@ -122,3 +124,37 @@ def test_a_finished_training_becomes_a_row(tmp_path):
     assert (row["minutes"], row["note"]) == (1.5, "a note")
     assert row["command"] == "equinet train --config=configs/x.py"
     assert "workdir" not in row
+
+
+SCALING = [
+    {"problem": "o5", "model": model, "samples": n, "metrics": {"relative_rmse": error}}
+    for model, n, error in (("equivariant", 100, 0.1), ("equivariant", 1000, 0.01), ("mlp", 100, 1))
+]
+
+
+def test_errors_against_samples(folders, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    weighted = SCALING[0] | {"penalty_weights": {"O_xy(2)": 0.5}}
+    write(folders[0], "emlp.jsonl", [weighted, *SCALING[1:]])
+    assert report.main(["emlp", "--figure", str(tmp_path / "figure.svg")]) == 0
+    assert "<svg" in (tmp_path / "figure.svg").read_text()
+    lines = capsys.readouterr().out.splitlines()
+    head = [cell.strip() for cell in lines[0].strip("|").split("|")]
+    assert head[:2] == ["model", "samples"]
+    assert "weight O_xy(2)" in head
+
+
+def test_a_row_is_added_once_with_what_was_overridden(folders, tmp_path):
+    root = pathlib.Path(__file__).parents[2]
+    source = str(root / "configs/emlp.py:o5")
+    config = load_config(source, [("data.samples", "50"), ("penalty.weights", "(0., 1., 1., 2.)")])
+    (tmp_path / "config.json").write_text(to_json(config))
+    result = {"config": source, "seconds": 6.0, "device": "cpu", "metrics": {}}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    (tmp_path / "metrics.jsonl").write_text("")
+    for note in ("a", "a", "b"):
+        assert report.main(["emlp", "--add", str(tmp_path), "--note", note]) == 0
+    rows = report.read(folders[0] / "emlp.jsonl")
+    assert [row["note"] for row in rows] == ["a", "b"]
+    changes = "--config.data.samples=50 '--config.penalty.weights=(0.0, 1.0, 1.0, 2.0)'"
+    assert rows[0]["command"] == f"equinet train --config={source} {changes}"

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equinet.nn.activations import Gate, NormActivation, normalized, second_moment
 from equinet.groups import SO, Dihedral, Lorentz, O, S
+from equinet.nn.activations import Gate, NormActivation, normalized, second_moment
 from equinet.reps import Irreps, Regular, Scalar, Vector, antisymmetric_power, outer_product
 from equinet.testing import assert_equivariant
 

@@ -107,7 +107,9 @@ def test_terms_without_a_path_are_zero_and_derivatives_finite() -> None:
     np.testing.assert_array_equal(layer(x + 1, x + 1)[:, 1:], 0)
     gradient = jax.grad(lambda x: jnp.sum(layer(x, x)))(x)
     assert np.isfinite(gradient).all()
-    assert jax.eval_shape(layer, x.astype(jnp.bfloat16), x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    assert (
+        jax.eval_shape(layer, x.astype(jnp.bfloat16), x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    )
 
 
 def test_bad_input() -> None:

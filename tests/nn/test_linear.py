@@ -30,8 +30,8 @@ def tensors(group, top: int = 2) -> Rep:
     return Scalar(group) + 2 * vector + vector.dual + vector**top
 
 
-SPACE_AND_SET = (
-    outer_product(Vector(SO(3)), Vector(S(3))) + outer_product(Scalar(SO(3)), Vector(S(3)))
+SPACE_AND_SET = outer_product(Vector(SO(3)), Vector(S(3))) + outer_product(
+    Scalar(SO(3)), Vector(S(3))
 )
 REPS = {
     "O(3)": (tensors(O(3)), Vector(O(3)) ** 2 + Vector(O(3)), 7),
@@ -153,7 +153,9 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match=r"no equivariant map exists but zero from 0e\+1o to 1e"):
         Linear("0e+1o", "1e", 2, 2, rngs=nnx.Rngs(0))
     vector = Vector(O(3))
-    with pytest.raises(ValueError, match=r"but zero from Vector\(O\(3\)\) to Vector\(O\(3\)\)\*\*2"):
+    with pytest.raises(
+        ValueError, match=r"but zero from Vector\(O\(3\)\) to Vector\(O\(3\)\)\*\*2"
+    ):
         Linear(vector, vector**2, 2, 2, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"reps of O\(3\) and SO\(3\)"):
         Linear(vector, Vector(SO(3)), 2, 2, rngs=nnx.Rngs(0))

@@ -43,6 +43,15 @@ def test_dense_by_hand_and_of_variance_one() -> None:
     assert jax.eval_shape(half, jnp.ones((5, 4, 2))).dtype == jnp.bfloat16
 
 
+def test_may_start_equivariant_and_of_variance_one(key: jax.Array) -> None:
+    layer = Dense(REP, OUT, 32, 32, equivariant=True, rngs=nnx.Rngs(0))
+    assert layer.kernel.shape == (OUT.dim, REP.dim, 32, 32)
+    assert float(equivariance_penalty(layer, [O(3)])[0]) < 1e-6
+    x = jax.random.normal(key, (64, REP.dim, 32))
+    np.testing.assert_allclose(jnp.mean(layer(x) ** 2), 1, atol=0.2)
+    assert_equivariant(jax.jit(layer), REP, OUT, key, channels=32, num_samples=2)
+
+
 @pytest.mark.parametrize("group", [O(3), *PLANES, SO(3), S(3)], ids=str)
 def test_projection_is_that_on_the_equivariant_maps(group: object, x64: None) -> None:
     rep_in, rep_out = restrict(REP, group), restrict(OUT, group)
@@ -87,7 +96,9 @@ def test_zero_exactly_where_the_layers_are_equivariant(key: jax.Array, x64: None
 def test_sums_over_layers_and_asks_more_of_larger_groups() -> None:
     module = Pair(rngs=nnx.Rngs(0))
     found = equivariance_penalty(module, [O(3), *PLANES])
-    parts = [equivariance_penalty(layer, [O(3), *PLANES]) for layer in (module.first, module.rest[0])]
+    parts = [
+        equivariance_penalty(layer, [O(3), *PLANES]) for layer in (module.first, module.rest[0])
+    ]
     np.testing.assert_allclose(found, parts[0] + parts[1], rtol=1e-6)
     assert all(found[0] > found[1:])
 
