@@ -70,7 +70,7 @@ def rounded_input(v: Float[Array, "..."]) -> np.ndarray:
 
 @closed
 def test_agrees_with_jaxlie(group: MatrixLieGroup, x64: None) -> None:
-    v = coordinates(group, [1e-7, 0.3, 1.4, 2.9])
+    v = coordinates(group, [0.1, 0.3, 1.4, 2.9])  # below, jaxlie is less exact
     theirs = exchange(PEERS[group], v)
     g = group.exp_coordinates(v)
     np.testing.assert_allclose(g, theirs["exp"], atol=1e-12)
@@ -79,9 +79,7 @@ def test_agrees_with_jaxlie(group: MatrixLieGroup, x64: None) -> None:
     adjoint = np.broadcast_to(theirs["adjoint"].reshape(shape), shape)
     np.testing.assert_allclose(group.adjoint(g), adjoint, atol=1e-12)
     inverse = np.broadcast_to(theirs["jlog"].reshape(shape), shape)
-    # jaxlie drops the terms of first order at 1e-7 and less.
-    np.testing.assert_allclose(group.right_jacobian_inverse(v), inverse, atol=1e-6)
-    np.testing.assert_allclose(group.right_jacobian_inverse(v)[1:], inverse[1:], atol=1e-11)
+    np.testing.assert_allclose(group.right_jacobian_inverse(v), inverse, atol=1e-10)
     product = group.compose(g, group.inverse(g[::-1]))
     np.testing.assert_allclose(product, theirs["product"], atol=1e-12)
 
