@@ -62,10 +62,11 @@ def emlp(problem: str) -> ConfigDict:
     for name, section in (("data", DataConfig), ("model", ModelConfig), ("penalty", PenaltyConfig)):
         config[name] = ConfigDict(dataclasses.asdict(section()))
     config.data.problem = problem
-    if problem == "inertia_soft":  # unconstrained layers have more parameters
+    soft = problem == "inertia_soft"
+    if soft:  # unconstrained layers have more parameters
         config.model.channels = 8
     config.training = default_training(
-        steps=3000,
+        steps=2000 if soft else 3000,
         batch_size=200,
         optimizer="adamw",
         weight_decay=0.1,

@@ -20,10 +20,11 @@ class Dense(nnx.Module):
     r"""An unconstrained linear layer between features whose reps are known.
 
     .. math:: y_{o d} = b_{o d} + \sum_{i c} W_{o i c d}\, x_{i c}, \quad
-              W = \mathrm{kernel} / \sqrt{\dim C}
+              W = \mathrm{kernel} / \sqrt{C}
 
     The reps say what equivariance of the layer would mean; ``equivariance_penalty`` measures how
-    far its weights are from it. Weights start normal with variance one, or equivariant.
+    far its weights are from it. They start as normal numbers, or equivariant, so that the output
+    has the variance of the input, and one learning rate suits them and those of ``Linear``.
 
     Args:
         rep_in: Rep of the input; a string is read as irreps of O(3).
@@ -71,14 +72,14 @@ class Dense(nnx.Module):
             kernel = self._equivariant_kernel(kernel_init, rngs.params(), param_dtype)
         else:
             shape = (self.rep_out.dim, self.rep_in.dim, channels_in, channels_out)
-            kernel = kernel_init(rngs.params(), shape, param_dtype)
+            kernel = kernel_init(rngs.params(), shape, param_dtype) / math.sqrt(self.rep_in.dim)
         self.kernel = nnx.Param(kernel)
         shape = (self.rep_out.dim, channels_out)
         self.bias = nnx.Param(jnp.zeros(shape, param_dtype)) if use_bias else None
 
     def _equivariant_kernel(self, init: Initializer, key: Array, dtype: DTypeLike) -> Array:
         basis = equivariant_basis(self.rep_in, self.rep_out)
-        scales = jnp.asarray(basis.scales * math.sqrt(self.rep_in.dim), dtype)
+        scales = jnp.asarray(basis.scales, dtype)
         kernel = init(key, (basis.dim, self.channels_in, self.channels_out), dtype)
         size = self.rep_in.dim * self.channels_in
         units = jnp.eye(size, dtype=dtype).reshape(size, self.rep_in.dim, self.channels_in)
@@ -89,7 +90,7 @@ class Dense(nnx.Module):
     @property
     def weights(self) -> Float[Array, "dim_out dim_in channels_in channels_out"]:
         """The W of the formula."""
-        return self.kernel[...] / math.sqrt(self.rep_in.dim * self.channels_in)
+        return self.kernel[...] / math.sqrt(self.channels_in)
 
     def __call__(
         self, x: Float[Array, "... dim_in channels_in"]

@@ -67,7 +67,7 @@ class PenaltyConfig:
         power: How strongly.
     """
 
-    weights: tuple[float, float, float, float] = (0.0, 0.1, 0.1, 0.1)
-    warmup_steps: int = 500
+    weights: tuple[float, float, float, float] = (0.0, 1.0, 1.0, 1.0)
+    warmup_steps: int = 1000
     adjust_step: int = 1500
     power: float = 1.0
