@@ -192,9 +192,8 @@ class SoftEquivariance(nnx.Module):
               {\min_{G'} R_{G'}^{min}} \Big)^{power}
 
     The :math:`R_G^{min}` are the least penalties since ``warmup_steps``, and the minimum goes over
-    the groups with :math:`\lambda > 0`. The weights change once, at call ``adjust_step``: a symmetry
-    that the data resist gets a weaker penalty, so that the final weights tell how approximate each
-    symmetry is.
+    the groups of positive weight. The weights change once, at call ``adjust_step``: a symmetry that
+    the data resist gets a weaker penalty, so that the final weights tell how approximate it is.
 
     Args:
         groups: The symmetries.

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from equinet.groups import S
 from equinet.nn.permutation import PermutationLinear
 from equinet.ops.permutation import PermutationMaps
+from equinet.reps import Vector, equivariant_basis
 
 COUNTS = {(1, 1): 2, (2, 2): 15, (2, 1): 5, (2, 0): 2, (1, 2): 5, (1, 0): 1, (0, 2): 2, (3, 1): 15}
 ORDERS = sorted(COUNTS)
@@ -47,6 +49,16 @@ def test_one_map_for_each_partition(orders: tuple[int, int], x64: None) -> None:
     assert maps.num_maps == COUNTS[orders]
     matrices = dense(maps, sum(orders))
     assert np.linalg.matrix_rank(matrices.reshape(maps.num_maps, -1)) == maps.num_maps
+
+
+@pytest.mark.parametrize("orders", [(1, 1), (2, 1), (2, 2), (0, 2)])
+def test_span_is_that_of_all_equivariant_maps(orders: tuple[int, int], x64: None) -> None:
+    n, V = max(sum(orders), 2), Vector(S(max(sum(orders), 2)))
+    maps = PermutationMaps(*orders)
+    basis = equivariant_basis(V ** orders[0], V ** orders[1])
+    assert basis.dim == maps.num_maps
+    both = np.concatenate([dense(maps, n), basis.dense()]).reshape(2 * basis.dim, -1)
+    assert np.linalg.matrix_rank(both) == basis.dim
 
 
 def test_the_maps_of_pairs_by_hand(x64: None) -> None:

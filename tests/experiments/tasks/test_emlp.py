@@ -1,5 +1,7 @@
 """The EMLP task: its data have the symmetry they claim, its loss counts every sample once."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from flax import nnx
 
 from equinet.nn.soft_equivariance import PenaltyState
-from equinet.training import load_config
+from equinet.training import load_config, train
 from experiments.tasks.emlp import (
     SYMMETRIES,
     Perceptron,
@@ -151,6 +153,32 @@ def test_report_of_the_soft_model():
     assert found["metrics"]["test_mse"] == pytest.approx(mse * data.scale**2, rel=1e-5)
     assert found["equivariance_error"]["float64"] > 0.1
     assert len(jax.tree.leaves(nnx.state(model, PenaltyState))) == 3
+
+
+def test_the_tuning_resumes_bit_for_bit(tmp_path):
+    """Killed before the adjustment, whose minimum and count lie in the checkpoint."""
+    changes = {
+        "data.samples": "20",
+        "data.validation": "10",
+        "data.test": "10",
+        "penalty.warmup_steps": "1",
+        "penalty.adjust_step": "5",
+        "training.steps": "6",
+        "training.batch_size": "4",
+        "training.warmup_steps": "0",
+        "training.checkpoint_every": "3",
+        "training.validate_every": "6",
+    }
+    made = config("inertia_soft", *changes.items())
+    expected = train(made, tmp_path / "run")
+    (tmp_path / "run/result.json").unlink()
+    shutil.rmtree(tmp_path / "run/best")
+    shutil.rmtree(tmp_path / "run/checkpoints/6")
+    found = train(made, tmp_path / "run")
+    assert found["penalty_weights"] == expected["penalty_weights"]
+    assert len(set(found["penalty_weights"].values())) == 4
+    for name in ("metrics", "penalties", "least_penalties"):
+        assert found[name] == expected[name]
 
 
 def test_bad_input():
