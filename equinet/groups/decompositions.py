@@ -10,6 +10,7 @@ References:
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from equinet.groups import small
@@ -139,7 +140,7 @@ def polar_log_density(log_stretch: Matrix) -> Float[Array, "..."]:
 def _positive(g: Matrix) -> Matrix:
     if g.ndim < 2 or g.shape[-1] != g.shape[-2]:
         raise ValueError(f"got shape {g.shape}, expected square matrices [..., n, n]")
-    if not isinstance(g, jax.core.Tracer) and not bool((jnp.linalg.det(g) > 0).all()):
+    if not isinstance(g, Tracer) and not bool((jnp.linalg.det(g) > 0).all()):
         raise ValueError(
             "got a matrix whose determinant is not positive, expected one in GL+(n) or SL(n); "
             "negate a column first"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from equinet.groups import small
@@ -85,7 +86,7 @@ def _log_jvp(
 
 def check_member(group: MatrixLieGroup, g: Matrix) -> None:
     """Raises where a concrete ``g`` is not in the group."""
-    if isinstance(g, jax.core.Tracer):
+    if isinstance(g, Tracer):
         return
     atol = 10 * float(jnp.finfo(g.dtype).eps) ** 0.5
     if not bool(group.contains(g, atol).all()):
@@ -96,7 +97,7 @@ def check_member(group: MatrixLieGroup, g: Matrix) -> None:
 
 def check_log(group: MatrixLieGroup, v: Float[Array, "... d"]) -> None:
     """Raises where the concrete coordinates of a logarithm are not finite."""
-    if not isinstance(v, jax.core.Tracer) and not bool(jnp.isfinite(v).all()):
+    if not isinstance(v, Tracer) and not bool(jnp.isfinite(v).all()):
         raise ValueError(
             f"got an element of {group} without a real principal logarithm (an eigenvalue is "
             "negative, or it lies off the identity component); under jit the result is NaN"

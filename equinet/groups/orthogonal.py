@@ -16,6 +16,7 @@ from equinet.groups.group import (
     at_least_float32,
     candidates,
     differs,
+    floating,
     normal,
     read_only,
 )
@@ -55,10 +56,12 @@ class _Orthogonal(MatrixLieGroup, abc.ABC):
         """The transpose."""
         return jnp.swapaxes(g, -1, -2)
 
-    def _log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
-        v = super()._log_coordinates(g)
-        proper = (small.determinant(g) > 0)[..., None]
-        return jnp.where(proper, v, jnp.full_like(v, jnp.nan))
+    def adjoint(self, g: Matrix) -> Float[Array, "... d d"]:
+        """For n = 3 the matrix itself, times its determinant."""
+        if self.n != 3:
+            return super().adjoint(g)
+        g = floating(g)
+        return g if isinstance(self, SO) else small.determinant(g)[..., None, None] * g
 
     def _logarithm(self, g: Matrix) -> Matrix:
         return spectral.rotation_logarithm(g)
@@ -80,6 +83,11 @@ class O(_Orthogonal):  # noqa: E742
         >>> bool(group.contains(g).all()), group == O(3), group == O(2)
         (True, True, False)
     """
+
+    def _log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
+        v = super()._log_coordinates(g)
+        proper = (small.determinant(g) > 0)[..., None]
+        return jnp.where(proper, v, jnp.full_like(v, jnp.nan))
 
     def discrete_generators(self) -> Float[np.ndarray, "1 n n"]:
         """The inversion for odd n; for even n, where that is a rotation, the reflection of x."""

@@ -287,7 +287,7 @@ def _orthonormal(columns: list[Float[Array, "... n"]]) -> Matrix:
             column = column - (other * column).sum(-1, keepdims=True) * other
         done.append(_normalise(column))
     if len(done) == 2:
-        last = jnp.cross(*done)
+        last = jnp.cross(done[0], done[1])
     else:
         rows = jnp.stack(done, -2)
         last = jnp.stack([_cofactor(rows, i) for i in range(rows.shape[-1])], -1)
