@@ -145,9 +145,7 @@ def rows_of(
             if theirs is not None and peer is not None:
                 other = Jitted(peer, wrap(theirs.function), [theirs.inputs])
                 if direction == "forward":
-                    compare(
-                        part, ours.result(contenders[0].output()), theirs.result(other.output())
-                    )
+                    compare(part, ours.result(mine.output()), theirs.result(other.output()))
                 contenders.append(other)
             head = {"benchmark": "lie_groups", "case": case, "direction": direction}
             rows += race(contenders, **head, part=part, repeats=repeats)
