@@ -35,7 +35,7 @@ from experiments.benchmarks.harness import (
     peer_python,
     race,
 )
-from experiments.benchmarks.rows import OURS, Row, parser, report, some_of
+from experiments.benchmarks.rows import OURS, Row, parser, report, some_of, write
 from experiments.benchmarks.worker import peak_rss_mb, time_calls
 
 BATCH, CHANNELS = 32, 64
@@ -46,7 +46,7 @@ EMLP_APPLY = {(2, 2): (4, 6), (2, 3): (3,)}
 LARGEST_DENSE = 2**26  # entries of the matrix with its channels
 LARGEST_COMPARED = 10**5  # entries of a basis that a worker sends back
 LARGEST_SPAN_ERROR = 1e-2  # EMLP solves to 1e-5 in float32, and to 1e-3 for Sp(4)
-CPU_SECONDS_PER_ROW = 30
+CPU_SECONDS_PER_ROW = 10
 
 
 class Timed:
@@ -123,11 +123,11 @@ def basis_rows(case: dict[str, Any], peers: Sequence[str], repeats: int) -> list
         try:
             worker = start_emlp(case, "basis")
             contenders.append(worker)
-            repeats = max(2, min(repeats, int(CPU_SECONDS_PER_ROW / worker.facts["compile_s"])))
+            repeats = max(1, min(repeats, int(CPU_SECONDS_PER_ROW / worker.facts["compile_s"])))
         except WorkerError as error:
             rows.append({**head, "library": "emlp", "error": str(error)})
     try:
-        return race(contenders, **head, repeats=repeats, rounds=min(repeats, 5)) + rows
+        return race(contenders, **head, repeats=repeats, rounds=min(repeats, 3)) + rows
     finally:
         if worker is not None:
             worker.close()
@@ -223,6 +223,8 @@ def main(arguments: list[str] | None = None) -> None:
                     continue  # no equivariant map exists but zero: there is nothing to time
                 rows += basis_rows(case, chosen.peers, chosen.repeats)
                 rows += apply_rows(case, chosen.peers, ceilings, chosen.repeats)
+                if chosen.json is not None:  # a run that is cut off keeps what it has measured
+                    write(rows, chosen.json)
     report(rows, chosen.json)
 
 

@@ -81,8 +81,13 @@ def report(rows: Sequence[Row], file: pathlib.Path | None) -> None:
     """Prints the table and writes the rows to `file`, one JSON object a line."""
     sys.stdout.write(table(rows) + "\n")
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write(rows, file)
+
+
+def write(rows: Sequence[Row], file: pathlib.Path) -> None:
+    """Writes the rows to `file`, one JSON object a line."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def parser(description: str, peers: Sequence[str]) -> argparse.ArgumentParser:
