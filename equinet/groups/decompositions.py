@@ -111,8 +111,8 @@ def spd_log_density(s: Matrix) -> Float[Array, "..."]:
         s: Symmetric positive definite matrices ``[..., n, n]``.
 
     Example:
-        >>> float(spd_log_density(jnp.eye(3)))
-        0.0
+        >>> round(float(spd_log_density(2 * jnp.eye(3))), 4)  # -2 log 8
+        -4.1589
     """
     n = s.shape[-1]
     return -(n + 1) / 2 * jnp.linalg.slogdet(s)[1]
