@@ -35,14 +35,16 @@ def block_diagonal(corner: Matrix, blocks: Sequence[tuple[int, Matrix]]) -> Matr
                [0., 0., 5.]], dtype=float32)
     """
     size = sum(copies * block.shape[-1] for copies, block in blocks)
-    result = jnp.zeros((*corner.shape[:-2], size, size), corner.dtype)
-    start = 0
+    rows, start = [jnp.zeros((*corner.shape[:-2], 0, size), corner.dtype)], 0
     for copies, block in blocks:
-        block = kron(jnp.eye(copies, dtype=block.dtype), block)
+        block = kron(jnp.eye(copies, dtype=block.dtype), block).astype(corner.dtype)
+        block = jnp.broadcast_to(block, (*corner.shape[:-2], *block.shape[-2:]))
         stop = start + block.shape[-1]
-        result = result.at[..., start:stop, start:stop].set(block)
+        # Not by a scatter: jaxlib 0.12 miscompiles one that feeds a matrix product.
+        sides = [(0, 0)] * (block.ndim - 1) + [(start, size - stop)]
+        rows.append(jnp.pad(block, sides))
         start = stop
-    return result
+    return jnp.concatenate(rows, axis=-2)
 
 
 def apply_to_copies(
