@@ -100,7 +100,7 @@ def test_the_embedded_default(tmp_path, monkeypatch):
     assert names == {key.split("_")[0] for key in result["metrics"] if "label" not in key}
 
 
-@pytest.mark.parametrize("problem", ["o5", "inertia_soft"])
+@pytest.mark.parametrize("problem", ["o5", pytest.param("inertia_soft", marks=pytest.mark.slow)])
 def test_functions_of_known_symmetry(problem, tmp_path):
     overrides = {
         "data.samples": "20",

@@ -169,9 +169,10 @@ def test_dtype_is_kept(case: Case, dtype: jnp.dtype) -> None:
 def test_finite_derivatives_at_zero(case: Case, x64: None) -> None:
     """First order, and second in reverse over reverse, as a loss on forces needs."""
     zeros = [jnp.zeros_like(x) for x in case.draw(jnp.float64)]
+    module = case.module  # made here: made on first use inside of jit, its weights would leak
 
     def energy(*inputs: jax.Array) -> jax.Array:
-        return jnp.sum(case(case.module, *inputs) ** 2) + jnp.sum(case(case.module, *inputs))
+        return jnp.sum(case(module, *inputs) ** 2) + jnp.sum(case(module, *inputs))
 
     def squared_gradient(*inputs: jax.Array) -> jax.Array:
         gradients = jax.grad(energy, argnums=range(len(inputs)))(*inputs)

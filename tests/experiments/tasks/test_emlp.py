@@ -151,10 +151,11 @@ def test_report_of_the_soft_model():
     assert found["penalty_weights"]["O(3)"] == 0
     mse = mean_square(model, data.test, batch_size=4)
     assert found["metrics"]["test_mse"] == pytest.approx(mse * data.scale**2, rel=1e-5)
-    assert found["equivariance_error"]["float64"] > 0.1
+    assert found["equivariance_error"]["float64"] < 1e-6  # its layers start equivariant
     assert len(jax.tree.leaves(nnx.state(model, PenaltyState))) == 3
 
 
+@pytest.mark.slow
 def test_the_tuning_resumes_bit_for_bit(tmp_path):
     """Killed before the adjustment, whose minimum and count lie in the checkpoint."""
     changes = {
