@@ -117,7 +117,7 @@ class Linear(nnx.Module):
         basis = equivariant_basis(self.rep_in, self.rep_out)
         scale = jnp.asarray(basis.scales / math.sqrt(self.channels_in), x.dtype)
         weights = self.kernel[...].astype(x.dtype) * scale[:, None, None]
-        with jax.default_matmul_precision(_word(self.precision)):
+        with jax.default_matmul_precision(precision_word(self.precision)):
             y = basis.apply(x, weights)
         if self.bias is None:
             return y
@@ -140,7 +140,7 @@ def constant(
     return basis.apply(jnp.ones((1, 1), weights.dtype), weights[:, None, :])
 
 
-def _word(precision: jax.lax.Precision | str | None) -> str | None:
+def precision_word(precision: jax.lax.Precision | str | None) -> str | None:
     """The precision as ``jax.default_matmul_precision`` takes it: a word, or None for no change."""
     if isinstance(precision, jax.lax.Precision):
         return precision.name.lower()

@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from equinet.nn.linear import NORMAL, Initializer
+from equinet.nn.linear import NORMAL, Initializer, precision_word
 from equinet.ops.permutation import PermutationMaps
 
 
@@ -97,7 +97,8 @@ class PermutationLinear(nnx.Module):
         x = x.astype(self.dtype or x.dtype)
         scale = 1 / math.sqrt(self.maps.num_generic * self.channels_in)
         kernel = self.kernel[...].astype(x.dtype) * scale
-        y = self.maps(x, kernel, mask, n=n, precision=self.precision)
+        with jax.default_matmul_precision(precision_word(self.precision)):
+            y = self.maps(x, kernel, mask, n=n)
         if self.bias is None:
             return y
         size = y.shape[-2] if self.maps.order_out else None

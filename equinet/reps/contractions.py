@@ -55,10 +55,17 @@ class Reducer:
         metric: What joins the points.
         first: The first point of the input: the number of those of the output.
         x: The input, one axis for each of its points.
+        mean: Weights of the sums over closed blocks; ones if absent.
     """
 
-    def __init__(self, metric: Metric, first: int, x: Float[Array, "rows ... channels"]) -> None:
-        self._metric, self._first = metric, first
+    def __init__(
+        self,
+        metric: Metric,
+        first: int,
+        x: Float[Array, "rows ... channels"],
+        mean: Float[Array, "rows n"] | None = None,
+    ) -> None:
+        self._metric, self._first, self._mean = metric, first, mean
         points = tuple((p,) for p in range(x.ndim - 2))
         self._known: dict[tuple[tuple[Block, ...], frozenset[Block]], Array] = {
             (points, frozenset()): x
@@ -88,10 +95,17 @@ class Reducer:
                 block = max(closed)
                 open_blocks = [b for b in blocks if b not in closed or b == block]
                 value = self._reduced(blocks, closed - {block})
-                self._known[key] = value.sum(1 + open_blocks.index(block))
+                self._known[key] = self._sum(value, 1 + open_blocks.index(block))
             else:
                 self._known[key] = self._diagonal(blocks)
         return self._known[key]
+
+    def _sum(self, x: Array, axis: int) -> Array:
+        if self._mean is None:
+            return x.sum(axis)
+        shape = [len(x), *(1,) * (x.ndim - 1)]
+        shape[axis] = x.shape[axis]
+        return (x * self._mean.reshape(shape)).sum(axis)
 
     def _diagonal(self, blocks: tuple[Block, ...]) -> Array:
         """Over every block of several points: joins its last point to the others."""

@@ -96,8 +96,13 @@ class DiagramMaps(Maps):
         self,
         x: Float[Array, "... n**k channels_in"],
         weights: Float[Array, "dim channels_in channels_out"],
+        mean: Float[Array, "... n"] | None = None,
     ) -> Float[Array, "... n**l channels_out"]:
-        """The weighted sum of the maps; the batch goes through in chunks that stay in cache."""
+        """The weighted sum of the maps; the batch goes through in chunks that stay in cache.
+
+        With ``mean`` every sum over a block of inputs alone has these weights, such as those of a
+        mean over the members of a padded set.
+        """
         batch, channels_out = x.shape[:-2], weights.shape[-1]
         size = (self.n**self.outputs, channels_out)
         if not self.diagrams or not math.prod(batch):
@@ -107,8 +112,12 @@ class DiagramMaps(Maps):
         chunk = rows_per_chunk(
             len(rows), self._bytes_per_row(x.shape[-1], channels_out, x.dtype.itemsize)
         )
-        y = map_chunks(lambda block: self._apply_rows(block, mixers, channels_out), chunk, rows)
-        return y.reshape(*batch, *size)
+        means = () if mean is None else (mean.reshape(-1, self.n),)
+
+        def apply_rows(block: Array, *mean: Array) -> Array:
+            return self._apply_rows(block, mixers, channels_out, *mean)
+
+        return map_chunks(apply_rows, chunk, rows, *means).reshape(*batch, *size)
 
     def project(self, kernel: Kernel) -> Kernel:
         """The inner products with every map, through the inverse Gram matrix, as maps again."""
@@ -169,10 +178,12 @@ class DiagramMaps(Maps):
         chosen = chosen.reshape(*index.shape, channels_in, channels_out)
         return jnp.swapaxes(chosen, 1, 2).reshape(len(sources) * channels_in, -1)
 
-    def _apply_rows(self, x: Array, mixers: Sequence[Array], channels_out: int) -> Array:
+    def _apply_rows(
+        self, x: Array, mixers: Sequence[Array], channels_out: int, mean: Array | None = None
+    ) -> Array:
         rows, _, channels = x.shape
         x = x.reshape(rows, *(self.n,) * self.inputs, channels)
-        reducer = Reducer(self.metric, self.outputs, x)
+        reducer = Reducer(self.metric, self.outputs, x, mean)
         placed: dict[tuple[Block, ...], list[Array]] = defaultdict(list)
         for family, mixer in zip(self.families, mixers, strict=True):
             sources, targets = family.product(channels, channels_out)
