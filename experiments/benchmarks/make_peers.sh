@@ -19,6 +19,8 @@ nequip|3.11|$torch|nequip==0.19.1
 nequix|3.12|jax equinox optax e3nn-jax jraph ase matscipy pyyaml tqdm|--no-deps nequix==0.4.5
 cayleypy|3.11|$torch|cayleypy==0.2.0
 emlp|3.12||emlp==1.0.3 six
+e3nn|3.11|$torch|e3nn==0.6.0 sphericart-torch==2.0.4
+fairchem|3.11|$torch|fairchem-core==2.24.0
 "
 
 # The first interpreter that runs and is of the wanted version: a name on PATH may be an empty shim.
