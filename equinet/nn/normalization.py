@@ -1,11 +1,12 @@
 """Equivariant layer normalisation."""
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from equinet.ops.clebsch_gordan import blocks
+from equinet.ops.clebsch_gordan import Block, blocks
 from equinet.reps import Irreps
 
 
@@ -62,3 +63,70 @@ class LayerNorm(nnx.Module):
                 scalars += 1
             rows.append(value)
         return jnp.concatenate(rows, axis=-2)
+
+
+class SeparableLayerNorm(nnx.Module):
+    r"""Scalars by mean and variance over channels, all other irreps jointly by one length.
+
+    .. math:: y^{0e}_c = \gamma_c \frac{x_c - \bar x}{\sqrt{\epsilon +
+              \tfrac{1}{C} \sum_{c'} (x_{c'} - \bar x)^2}} + \beta_c, \qquad
+              y^{b}_{m c} = \gamma_{b c}\, x^{b}_{m c} \Big/ \sqrt{\epsilon + \frac{1}{B}
+              \sum_{b'} \frac{1}{(2 l_{b'} + 1)\, C} \sum_{m' c'} (x^{b'}_{m' c'})^2}
+
+    over the B irreps other than 0e, each degree counting alike whatever its number of components.
+    Unlike in ``LayerNorm`` their relative sizes survive. The epsilon bounds every derivative, also
+    at the zero feature.
+
+    Args:
+        rep: Irreps of the feature.
+        channels: Number of channels.
+        epsilon: Added to the mean squares.
+        param_dtype: Type of the parameters.
+
+    References:
+        Liao et al., arXiv:2306.12059 (2023), "Separable layer normalization".
+
+    >>> layer = SeparableLayerNorm(Irreps("0e+1o+2e"), 8)
+    >>> layer(jnp.zeros((9, 8))).shape, layer.scale.shape, layer.bias.shape
+    ((9, 8), (3, 8), (1, 8))
+    """
+
+    def __init__(
+        self,
+        rep: Irreps | str,
+        channels: int,
+        *,
+        epsilon: float = 1e-6,
+        param_dtype: DTypeLike = jnp.float32,
+    ) -> None:
+        self.rep, self.channels, self.epsilon = Irreps(rep), channels, epsilon
+        scalars = sum(_is_scalar(block) for block in blocks(self.rep))
+        self.scale = nnx.Param(jnp.ones((len(blocks(self.rep)), channels), param_dtype))
+        self.bias = nnx.Param(jnp.zeros((scalars, channels), param_dtype))
+
+    def __call__(self, x: Float[Array, "... dim channels"]) -> Float[Array, "... dim channels"]:
+        """Normalise ``x``, ``[..., rep.dim, channels]``."""
+        scale, bias = self.scale[...].astype(x.dtype), self.bias[...].astype(x.dtype)
+        values = [x[..., block.slice, :] for block in blocks(self.rep)]
+        others = [
+            jnp.mean(value * value, axis=(-2, -1), keepdims=True)
+            for value, block in zip(values, blocks(self.rep), strict=True)
+            if not _is_scalar(block)
+        ]
+        square = sum(others) / max(len(others), 1) + self.epsilon
+        joint = jax.lax.rsqrt(jnp.asarray(square, x.dtype))
+        rows, biases = [], iter(bias)
+        for block, value, row in zip(blocks(self.rep), values, scale, strict=True):
+            row = row.reshape((1,) * (x.ndim - 1) + (-1,))
+            if _is_scalar(block):
+                value = value - value.mean(-1, keepdims=True)
+                variance = jnp.mean(value * value, axis=-1, keepdims=True)
+                value = value * (row * jax.lax.rsqrt(variance + self.epsilon))
+                rows.append(value + next(biases).reshape((1,) * (x.ndim - 1) + (-1,)))
+            else:
+                rows.append(value * (row * joint))
+        return jnp.concatenate(rows, axis=-2)
+
+
+def _is_scalar(block: Block) -> bool:
+    return (block.l, block.p) == (0, 1)

@@ -74,7 +74,7 @@ class S2Grid:
         ValueError: If the degree is negative or the method is unknown.
 
     References:
-        Driscoll and Healy, Adv. Appl. Math. 15, 202 (1994), section 2: the separation of variables.
+        Driscoll and Healy, Adv. Appl. Math. 15, 202 (1994).
 
     >>> grid = S2Grid(4)
     >>> x = jnp.ones((5, 9, 8))

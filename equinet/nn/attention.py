@@ -1,0 +1,190 @@
+"""Equivariant attention over the neighbours in a graph."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from equinet.nn.linear import Linear
+from equinet.nn.normalization import LayerNorm
+from equinet.ops.graph import GraphBatch, by_receiver, sum_receivers
+from equinet.reps import Irreps
+
+
+class GraphAttention(nnx.Module):
+    r"""Messages summed over the neighbours with weights that come from invariants.
+
+    For head h, with :math:`u_{ij}` the envelope of the edge, one at short distance and zero from
+    the cutoff on,
+
+    .. math:: l_{ij}^h = w^h \cdot \lambda(\mathrm{LayerNorm}(q_{ij})) + b^h, \qquad
+              a_{ij}^h = u_{ij} \frac{u_{ij}\, e^{l_{ij}^h}}{1 + \sum_k u_{ik}\, e^{l_{ik}^h}},
+              \qquad y_i = L \bigoplus_h \sum_j a_{ij}^h v_{ij}^h
+
+    with :math:`\lambda` a smooth leaky ReLU and L an equivariant linear map of all heads. The layer
+    norm before the logits (attention re-normalisation) bounds them.
+
+    **Smooth.** A softmax over the neighbours times an envelope is not continuous: the edge that
+    reaches the cutoff still stands in the denominator, and all other weights jump when it is
+    dropped. Here the envelope stands in the denominator too, where the one is a neighbour that
+    holds nothing, so that no denominator vanishes when the last neighbour leaves; and once more in
+    front. Weights are as smooth as the envelope, twice differentiable with the polynomial one, and
+    an edge beyond the cutoff may be listed or not. With large biases b they are those of a softmax.
+
+    The values may come from any convolution: they are given edge by edge, with the channels of the
+    heads one after the other.
+
+    Args:
+        rep: Irreps of the messages.
+        rep_out: Irreps of the output.
+        channels: Channels of each head.
+        channels_out: Channels of the output.
+        heads: Number of heads.
+        features: Number k of invariants of an edge, at least 2: of one the norm would leave zero.
+        slope: Of the leaky ReLU at large negative arguments.
+        dtype: Type of the computation; that of the messages if absent.
+        param_dtype: Type of the parameters.
+        precision: Of the channel mixing.
+        rngs: Key ``params``.
+
+    Raises:
+        ValueError: If ``heads`` or ``channels`` is less than 1, or ``features`` less than 2.
+
+    References:
+        Liao et al., arXiv:2306.12059 (2023), "Attention re-normalization"; Brody et al.,
+        arXiv:2105.14491 (2021). The envelope in the denominator, and the one, are ours.
+
+    >>> from equinet.data import Frame, collate, to_graph
+    >>> import numpy as np
+    >>> frame = Frame(numbers=np.array([8, 1]), positions=np.array([[0.0, 0, 0], [0, 0, 1]]))
+    >>> graph = collate([to_graph(frame, cutoff=2.0, elements=("H", "O"))], range(1), shards=1)
+    >>> graph = jax.tree.map(lambda x: x[0], graph["graph"])
+    >>> layer = GraphAttention("0e+1o", "0e+1o", 4, 8, heads=2, features=5, rngs=nnx.Rngs(0))
+    >>> edges = len(graph.senders)
+    >>> layer(jnp.ones((edges, 4, 8)), jnp.ones((edges, 5)), jnp.ones(edges), graph).shape
+    (8, 4, 8)
+    """
+
+    def __init__(
+        self,
+        rep: Irreps | str,
+        rep_out: Irreps | str,
+        channels: int,
+        channels_out: int,
+        *,
+        heads: int,
+        features: int,
+        slope: float = 0.2,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: jax.lax.Precision | str | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if min(heads, channels) < 1 or features < 2:
+            raise ValueError(
+                f"expected heads and channels of at least 1 and features of at least 2, got "
+                f"heads={heads}, channels={channels}, features={features}"
+            )
+        self.rep, self.rep_out = Irreps(rep), Irreps(rep_out)
+        self.heads, self.channels, self.features = heads, channels, features
+        self.slope, self.dtype = slope, dtype
+        options = {
+            "dtype": dtype,
+            "param_dtype": param_dtype,
+            "precision": precision,
+            "rngs": rngs,
+        }
+        self.norm = LayerNorm(Irreps("0e"), features, param_dtype=param_dtype)
+        self.logits = Linear("0e", "0e", features, heads, use_bias=True, **options)
+        self.linear_out = Linear(self.rep, self.rep_out, heads * channels, channels_out, **options)
+
+    def __call__(
+        self,
+        messages: Float[Array, "edges dim heads*channels"],
+        invariants: Float[Array, "edges features"],
+        envelope: Float[Array, "edges"],
+        graph: GraphBatch,
+    ) -> Float[Array, "nodes dim_out channels_out"]:
+        """Attend.
+
+        Args:
+            messages: Values, ``[edges, rep.dim, heads * channels]``; empty slots count nothing.
+            invariants: What the logits are made of, ``[edges, features]``.
+            envelope: Zero from the cutoff on, ``[edges]``; negative rounding counts as zero.
+            graph: Slots.
+
+        Returns:
+            ``[nodes, rep_out.dim, channels_out]``, zero for nodes without neighbours.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
+        edges = graph.senders.shape[0]
+        self._check(messages, (edges, self.rep.dim, self.heads * self.channels), "messages")
+        self._check(invariants, (edges, self.features), "invariants")
+        self._check(envelope, (edges,), "envelope")
+        dtype = self.dtype or messages.dtype
+        messages, invariants, envelope = (a.astype(dtype) for a in (messages, invariants, envelope))
+        weights = self.weights(invariants, envelope, graph)
+        weights = jnp.repeat(weights, self.channels, axis=-1)[:, None, :]
+        return self.linear_out(sum_receivers(messages * weights, graph))
+
+    def weights(
+        self,
+        invariants: Float[Array, "edges features"],
+        envelope: Float[Array, "edges"],
+        graph: GraphBatch,
+    ) -> Float[Array, "edges heads"]:
+        """The weight of every edge in every head; zero on empty slots."""
+        normed = smooth_leaky_relu(self.norm(invariants[:, None, :]), self.slope)
+        return smooth_attention(self.logits(normed)[:, 0, :], envelope, graph)
+
+    def _check(self, array: Array, shape: tuple[int, ...], name: str) -> None:
+        if array.shape != shape:
+            raise ValueError(f"{name} must have shape {list(shape)}, got {list(array.shape)}")
+
+
+def smooth_leaky_relu(x: Float[Array, "..."], slope: float = 0.2) -> Float[Array, "..."]:
+    r"""A leaky ReLU with every derivative.
+
+    .. math:: \lambda(x) = \frac{1 + s}{2} x + \frac{1 - s}{2} x\, (2 \sigma(x) - 1)
+
+    Args:
+        x: Any array.
+        slope: The slope s far on the left; on the right it is one.
+
+    References:
+        Liao and Smidt, arXiv:2206.11990 (2022).
+
+    >>> print(smooth_leaky_relu(jnp.array([-100.0, 0.0, 100.0])))
+    [-20.   0. 100.]
+    """
+    return x * (slope + (1 - slope) * jax.nn.sigmoid(x))
+
+
+def smooth_attention(
+    logits: Float[Array, "edges heads"], envelope: Float[Array, "edges"], graph: GraphBatch
+) -> Float[Array, "edges heads"]:
+    r"""Weights :math:`a_{ij} = u_{ij}^2 e^{l_{ij}} / (1 + \sum_k u_{ik} e^{l_{ik}})`.
+
+    As smooth as the envelope u, whatever number of edges it ends at a time; see ``GraphAttention``.
+
+    Args:
+        logits: One for each edge and head, ``[edges, heads]``.
+        envelope: Of each edge, zero from the cutoff on, ``[edges]``.
+        graph: Slots.
+
+    Returns:
+        ``[edges, heads]``, zero on empty slots. The sum over the slots of a node is below one.
+    """
+    # Clipping rounding below zero keeps the denominator at one or above.
+    cut = jnp.where(graph.edge_mask, jnp.maximum(envelope, 0), 0)
+    cut = by_receiver(cut, graph)[..., None]
+    mask = by_receiver(graph.edge_mask, graph)[..., None]
+    slots = jnp.where(mask, by_receiver(logits, graph), 0)
+    # Common factors of exp(-largest) above and below: no logit overflows.
+    largest = jax.lax.stop_gradient(jnp.maximum(slots.max(1, keepdims=True), 0))
+    powers = cut * jnp.exp(slots - largest)
+    total = jnp.exp(-largest) + powers.sum(1, keepdims=True)
+    return (cut * powers / total).reshape(logits.shape)
