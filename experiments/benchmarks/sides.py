@@ -30,6 +30,7 @@ DIRECTIONS = ("forward", "forward+backward")
 LARGEST_SECONDS = 60.0
 LARGEST_TEMPORARIES_MB = 8000.0
 GROWTH, COMPILE_GROWTH = 6, 3  # the powers of lmax that time and compilation may grow by
+LARGEST_RATIO = 2.0  # small cases say little about much larger ones
 FEW = 4  # runs that must be possible
 FEWEST_REPEATS = 5
 THREADS = 2
@@ -74,7 +75,7 @@ class Budget:
             WorkerError: If it is.
         """
         smaller, compiling, running = self._seconds.get(key, (lmax, 0.0, 0.0))
-        ratio = max(1.0, lmax / smaller)
+        ratio = min(max(1.0, lmax / smaller), LARGEST_RATIO)
         expected = compiling * ratio**COMPILE_GROWTH + FEW * running * ratio**GROWTH
         if expected > LARGEST_SECONDS:
             raise WorkerError(
@@ -115,6 +116,16 @@ def start_side(side: Side, direction: str, judge: Judge) -> Contender:
     found = side.found(result) if direction == "forward" else side.found(result[0], *result[1])
     judged(judge, found)
     return contender
+
+
+def start_fastest(sides: Sequence[Side], direction: str, judge: Judge) -> Contender:
+    """The fastest of a library's ways to the same result in this direction; all are compared.
+
+    Raises:
+        WorkerError: If a comparison fails or the temporaries are too large.
+    """
+    contenders = [start_side(side, direction, judge) for side in sides]
+    return min(contenders, key=lambda contender: min(contender.times(3)))
 
 
 def start_worker(

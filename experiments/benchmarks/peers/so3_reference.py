@@ -54,6 +54,17 @@ def inputs_of(case: Mapping[str, Any]) -> Arrays:
     return {name: rng.normal(size=s).astype(np.float32) for name, s in shapes.items()}
 
 
+def vectors_of(case: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors `[vectors, 3]` and a cotangent of their harmonics, equal in every process.
+
+    The case holds `lmax` and the number of `vectors`.
+    """
+    rng = np.random.default_rng(0)
+    sizes = (3, (case["lmax"] + 1) ** 2)
+    first, second = (rng.normal(size=(case["vectors"], n)).astype(np.float32) for n in sizes)
+    return first, second
+
+
 def product_reference(
     data: Arrays, paths: Sequence[Triple], weights: np.ndarray | None = None
 ) -> tuple[list[np.ndarray], Arrays]:
