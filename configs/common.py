@@ -79,3 +79,29 @@ def emlp(problem: str) -> ConfigDict:
         checkpoint_every=1000,
     )
     return config
+
+
+def tetris(product: str) -> ConfigDict:
+    """A config of the Tetris task.
+
+    Args:
+        product: A key of ``equinet.ops.products.PRODUCTS``.
+    """
+    from experiments.tasks.tetris_config import DataConfig, ModelConfig
+
+    config = ConfigDict()
+    config.task = "experiments.tasks.tetris:TetrisTask"
+    config.data = ConfigDict(dataclasses.asdict(DataConfig()))
+    config.model = ConfigDict(dataclasses.asdict(ModelConfig(product=product)))
+    config.training = default_training(
+        steps=200,
+        batch_size=8,
+        learning_rate=1e-2,
+        warmup_steps=10,
+        gradient_clip_norm=10.0,
+        ema_decay=0.9,
+        log_every=20,
+        validate_every=50,
+        checkpoint_every=200,
+    )
+    return config

@@ -6,7 +6,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from equinet.ops.clebsch_gordan import Block, blocks
+from equinet.ops.clebsch_gordan import blocks
 from equinet.reps import Irreps
 
 
@@ -100,7 +100,7 @@ class SeparableLayerNorm(nnx.Module):
         param_dtype: DTypeLike = jnp.float32,
     ) -> None:
         self.rep, self.channels, self.epsilon = Irreps(rep), channels, epsilon
-        scalars = sum(_is_scalar(block) for block in blocks(self.rep))
+        scalars = sum(b.l == 0 and b.p == 1 for b in blocks(self.rep))
         self.scale = nnx.Param(jnp.ones((len(blocks(self.rep)), channels), param_dtype))
         self.bias = nnx.Param(jnp.zeros((scalars, channels), param_dtype))
 
@@ -108,17 +108,18 @@ class SeparableLayerNorm(nnx.Module):
         """Normalise ``x``, ``[..., rep.dim, channels]``."""
         scale, bias = self.scale[...].astype(x.dtype), self.bias[...].astype(x.dtype)
         values = [x[..., block.slice, :] for block in blocks(self.rep)]
+        even_scalars = [(block.l, block.p) == (0, 1) for block in blocks(self.rep)]
         others = [
             jnp.mean(value * value, axis=(-2, -1), keepdims=True)
-            for value, block in zip(values, blocks(self.rep), strict=True)
-            if not _is_scalar(block)
+            for value, is_scalar in zip(values, even_scalars, strict=True)
+            if not is_scalar
         ]
         square = sum(others) / max(len(others), 1) + self.epsilon
         joint = jax.lax.rsqrt(jnp.asarray(square, x.dtype))
         rows, biases = [], iter(bias)
-        for block, value, row in zip(blocks(self.rep), values, scale, strict=True):
+        for is_scalar, value, row in zip(even_scalars, values, scale, strict=True):
             row = row.reshape((1,) * (x.ndim - 1) + (-1,))
-            if _is_scalar(block):
+            if is_scalar:
                 value = value - value.mean(-1, keepdims=True)
                 variance = jnp.mean(value * value, axis=-1, keepdims=True)
                 value = value * (row * jax.lax.rsqrt(variance + self.epsilon))
@@ -126,7 +127,3 @@ class SeparableLayerNorm(nnx.Module):
             else:
                 rows.append(value * (row * joint))
         return jnp.concatenate(rows, axis=-2)
-
-
-def _is_scalar(block: Block) -> bool:
-    return (block.l, block.p) == (0, 1)

@@ -124,6 +124,23 @@ def test_functions_of_known_symmetry(problem, tmp_path):
         assert set(result["penalty_weights"].values()) != set(config.penalty.weights)
 
 
+def test_tetris(tmp_path):
+    overrides = {
+        "data.copies": "1",
+        "model.channels": "2",
+        "model.lmax": "1",
+        "training.steps": "3",
+        "training.batch_size": "8",
+        "training.validate_every": "3",
+    }
+    config = load_config(str(ROOT / "configs/tetris.py:gaunt"), list(overrides.items()))
+    result = train(config, tmp_path / "run")
+    assert (result["steps"], result["product"]) == (3, "gaunt")
+    assert result["metrics"]["accuracy"] <= 7 / 8
+    assert result["equivariance_error"]["float64"] < 1e-12
+    assert evaluate(tmp_path / "run")["metrics"] == result["metrics"]
+
+
 def test_every_config_is_tested():
     configs = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__", "common"}
-    assert configs == {*FILES, "potential", "emlp"}
+    assert configs == {*FILES, "potential", "emlp", "tetris"}
