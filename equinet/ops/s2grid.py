@@ -64,7 +64,9 @@ class S2Grid:
 
     Both ways cost :math:`O(L^4)` as one product with a matrix (``"dense"``), and :math:`O(L^3)` as
     a Legendre transform for every order m followed by a real Fourier transform of the azimuth
-    (``"separable"``).
+    (``"separable"``). Measured on a CPU, there and back on a grid of degree ``6 L + 3`` with 16
+    channels: dense is twice as fast at L = 2, both are even at 6, separable is twice as fast at 10
+    and 3.6 times at 16.
 
     Attributes:
         degree: Highest degree that the quadrature integrates exactly.
