@@ -1,6 +1,7 @@
 """Attention over neighbours: equivariant, and smooth where an edge leaves the cutoff."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +53,18 @@ def test_equivariant(layer: GraphAttention, graph: GraphBatch, key: jax.Array) -
     assert_equivariant(function, REP, OUT, key, atol=1e-12, **options)
     flipped = Irreps("2x0e+1e+2e")
     assert equivariance_error(function, REP, flipped, key, **options) > 0.1
+
+
+def test_equivariant_when_trained(graph: GraphBatch, key: jax.Array, train: Callable) -> None:
+    arrays = draw(graph)
+    inputs = [jnp.asarray(a, jnp.float32) for a in arrays]
+    trained = train(make(1), lambda module: module(*inputs, graph))
+
+    def function(messages: jax.Array) -> jax.Array:
+        return trained(messages, *(jnp.asarray(a, messages.dtype) for a in arrays[1:]), graph)
+
+    options = {"inputs": arrays[0], "num_samples": 2, "dtype": jnp.float64}
+    assert_equivariant(jax.jit(function), REP, OUT, key, atol=1e-12, **options)
 
 
 def test_by_hand(layer: GraphAttention, graph: GraphBatch, x64: None) -> None:
