@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 # Bytes of temporaries in flight for one block. A CPU core's share of the last-level cache; on an
 # accelerator the blocks only bound memory, and large ones keep it busy.
@@ -12,7 +13,10 @@ _WORKING_SET = {"cpu": 16 * 2**20, "gpu": 256 * 2**20, "tpu": 64 * 2**20}
 
 
 def rows_per_chunk(rows: int, bytes_per_row: int, limit: int | None = None) -> int:
-    """Largest divisor of ``rows`` whose block stays within the working set of the default backend.
+    """Rows of one block that stays within the working set of the default backend.
+
+    The largest divisor of ``rows`` that fits, unless blocks of almost twice the size fit too: then
+    blocks of equal size, the last of which `map_chunks` fills up.
 
     Args:
         rows: Number of independent rows (nodes, edges, channels).
@@ -20,19 +24,22 @@ def rows_per_chunk(rows: int, bytes_per_row: int, limit: int | None = None) -> i
         limit: Working set in bytes instead of the backend's own.
 
     Returns:
-        A divisor of ``rows``, at least 1.
+        A number of rows, at least 1.
 
     >>> rows_per_chunk(136, 131072, limit=2**21)
     8
     >>> rows_per_chunk(136, 1, limit=2**21)
     136
+    >>> rows_per_chunk(137, 131072, limit=2**21)
+    16
     """
     budget = limit or _WORKING_SET.get(jax.default_backend(), _WORKING_SET["gpu"])
     most = max(1, budget // max(1, bytes_per_row))
     if most >= rows:
         return rows
     divisors = (d for i in range(1, math.isqrt(rows) + 1) if rows % i == 0 for d in (i, rows // i))
-    return max(d for d in divisors if d <= most)
+    largest = max(d for d in divisors if d <= most)
+    return largest if 2 * largest >= most else -(-rows // -(-rows // most))
 
 
 def map_chunks(function: Callable[..., Any], chunk: int, *arrays: Any) -> Any:
@@ -43,19 +50,26 @@ def map_chunks(function: Callable[..., Any], chunk: int, *arrays: Any) -> Any:
 
     Args:
         function: Takes and returns trees of arrays whose leading axis has ``chunk`` rows.
-        chunk: Rows of one block; divides the leading axis.
+        chunk: Rows of one block; the last block is filled up with copies of the last row.
         *arrays: Trees of arrays with one common leading axis.
 
     Returns:
         What ``function`` would return on the whole arrays.
 
-    >>> import jax.numpy as jnp
-    >>> map_chunks(lambda x: 2 * x, 2, jnp.arange(4)).tolist()
-    [0, 2, 4, 6]
+    >>> map_chunks(lambda x: 2 * x, 2, jnp.arange(5)).tolist()
+    [0, 2, 4, 6, 8]
     """
     rows = jax.tree.leaves(arrays)[0].shape[0]
     if rows == chunk:
         return function(*arrays)
-    blocks = jax.tree.map(lambda x: x.reshape(rows // chunk, chunk, *x.shape[1:]), arrays)
+    count = -(-rows // chunk)
+
+    def split(x: jax.Array) -> jax.Array:
+        if count * chunk > rows:
+            fill = jnp.broadcast_to(x[-1:], (count * chunk - rows, *x.shape[1:]))
+            x = jnp.concatenate([x, fill])
+        return x.reshape(count, chunk, *x.shape[1:])
+
+    blocks = jax.tree.map(split, arrays)
     results = jax.lax.map(jax.checkpoint(lambda block: function(*block)), blocks)
-    return jax.tree.map(lambda x: x.reshape(rows, *x.shape[2:]), results)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:rows], results)

@@ -10,10 +10,14 @@ from equinet.chunks import map_chunks, rows_per_chunk
 
 
 @hypothesis.given(st.integers(1, 500), st.integers(1, 5000), st.integers(1, 10**6))
-def test_largest_divisor_within_the_limit(rows: int, bytes_per_row: int, limit: int) -> None:
+def test_the_largest_divisor_unless_blocks_of_twice_its_size_fit(
+    rows: int, bytes_per_row: int, limit: int
+) -> None:
     chunk = rows_per_chunk(rows, bytes_per_row, limit)
-    fits = [d for d in range(1, rows + 1) if rows % d == 0 and d * bytes_per_row <= limit]
-    assert chunk == max(fits, default=1)
+    most = max(1, limit // bytes_per_row)
+    divisor = max(d for d in range(1, rows + 1) if rows % d == 0 and d <= most)
+    assert 1 <= chunk <= most
+    assert chunk == divisor if 2 * divisor >= min(most, rows) else chunk > divisor
 
 
 def test_default_limit_holds_small_work_whole_and_splits_large_work() -> None:

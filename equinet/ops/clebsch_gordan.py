@@ -4,54 +4,16 @@ import dataclasses
 import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from equinet.chunks import map_chunks, rows_per_chunk
+from equinet.ops.coupling import HIGHEST, fold, multiply_rows, multiply_shared
+from equinet.ops.klein import KleinOrder
+from equinet.ops.paths import Path, blocks, coupling_paths, path_scale
 from equinet.reps import Irreps, clebsch_gordan
 
-METHODS = ("folded", "naive")
-HIGHEST = jax.lax.Precision.HIGHEST
-
-
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """One copy of an irrep inside an ``Irreps``: degree, parity and where it starts."""
-
-    l: int
-    p: int
-    start: int
-
-    @property
-    def slice(self) -> slice:
-        """Position on the representation axis."""
-        return slice(self.start, self.start + 2 * self.l + 1)
-
-
-@functools.cache
-def blocks(irreps: Irreps) -> tuple[Block, ...]:
-    """All copies of all irreps, in order.
-
-    >>> [(b.l, b.p, b.start) for b in blocks(Irreps("2x0e+1o"))]
-    [(0, 1, 0), (0, 1, 1), (1, -1, 2)]
-    """
-    found, start = [], 0
-    for mul, ir in irreps:
-        for _ in range(mul):
-            found.append(Block(ir.l, ir.p, start))
-            start += 2 * ir.l + 1
-    return tuple(found)
-
-
-@dataclasses.dataclass(frozen=True)
-class Path:
-    """One equivariant bilinear map: block of the first factor, of the second, of the result."""
-
-    first: int
-    second: int
-    result: int
+METHODS = ("blocked", "naive")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +34,9 @@ class ClebschGordanProduct:
         rep1: Irreps of the first factor.
         rep2: Irreps of the second factor.
         rep_out: Irreps of the result.
-        method: ``"folded"``: shared weights are folded into one ``[dim1, dim2, dim_out]`` map per
-            channel; weights per row use two constant contractions.
-            ``"naive"``: one small contraction a path, the reference.
+        method: ``"blocked"``: shared weights are folded into one bilinear map per channel, four
+            times smaller in the order of ``equinet.ops.klein``; weights per row are applied between
+            constant contractions. ``"naive"``: one small contraction a path, the reference.
 
     Raises:
         ValueError: If no path exists, or the method is unknown.
@@ -89,7 +51,7 @@ class ClebschGordanProduct:
     rep1: Irreps
     rep2: Irreps
     rep_out: Irreps
-    method: str = "folded"
+    method: str = "blocked"
 
     def __post_init__(self) -> None:
         for name in ("rep1", "rep2", "rep_out"):
@@ -105,7 +67,7 @@ class ClebschGordanProduct:
     @property
     def paths(self) -> tuple[Path, ...]:
         """Every admissible triple of blocks."""
-        return _paths(self.rep1, self.rep2, self.rep_out)
+        return coupling_paths(self.rep1, self.rep2, self.rep_out)
 
     @property
     def num_weights(self) -> int:
@@ -146,10 +108,13 @@ class ClebschGordanProduct:
         y = jnp.broadcast_to(y, (*rows, self.rep2.dim, channels))
         if self.method == "naive":
             return self._naive(x, y, weights)
+        flat = (a.reshape(-1, *a.shape[-2:]) for a in (x, y))
         if weights.ndim == 2:
-            return self._folded(x, y, weights)
-        outer = x[..., :, None, :] * y[..., None, :, :]
-        return self._coupled(outer.reshape(*outer.shape[:-3], -1, channels), weights)
+            z = multiply_shared(self, *flat, weights.astype(x.dtype))
+        else:
+            weights = jnp.broadcast_to(weights, (*rows, *weights.shape[-2:])).astype(x.dtype)
+            z = multiply_rows(self, *flat, weights.reshape(-1, *weights.shape[-2:]))
+        return z.reshape(*rows, *z.shape[1:])
 
     def contract(
         self,
@@ -171,13 +136,13 @@ class ClebschGordanProduct:
         terms = sum(2 * results[path.result].l + 1 for path in self.paths)
         if terms <= 4 * self.rep_out.dim:
             return self._coupled(outer, weights)
-        maps = fold(self, weights.astype(outer.dtype))
-        maps = maps.reshape(weights.shape[-1], -1, self.rep_out.dim)
-        return jnp.einsum("...mc,cmk->...kc", outer, maps, precision=HIGHEST)
+        whole = tuple(KleinOrder(rep, split=False) for rep in (self.rep1, self.rep2, self.rep_out))
+        maps = fold(self, weights.astype(outer.dtype), whole)[:, 0]
+        return jnp.einsum("...mc,ckm->...kc", outer, maps, precision=HIGHEST)
 
     def _naive(self, x: Array, y: Array, weights: Array) -> Array:
         blocks1, blocks2, blocks3 = blocks(self.rep1), blocks(self.rep2), blocks(self.rep_out)
-        scale = _path_scale(self.rep1, self.rep2, self.rep_out)
+        scale = path_scale(self.rep1, self.rep2, self.rep_out)
         z = jnp.zeros((*x.shape[:-2], self.rep_out.dim, x.shape[-1]), jnp.result_type(x, y))
         for index, path in enumerate(self.paths):
             b1, b2, b3 = blocks1[path.first], blocks2[path.second], blocks3[path.result]
@@ -189,25 +154,6 @@ class ClebschGordanProduct:
                 weight.reshape((1,) * (term.ndim - weight.ndim) + weight.shape) * term
             )
         return z
-
-    def _folded(self, x: Array, y: Array, weights: Array) -> Array:
-        """One bilinear map per channel, applied to the larger factor first: a product of matrices.
-
-        The outer product of the factors, ``dim1 * dim2`` numbers a row, is never formed.
-        """
-        rows = x.shape[:-2]
-        maps = fold(self, weights.astype(x.dtype))
-        if self.rep1.dim > self.rep2.dim:
-            x, y, maps = y, x, jnp.swapaxes(maps, 1, 2)
-        x, y = (jnp.moveaxis(a.reshape(-1, *a.shape[-2:]), -1, 0) for a in (x, y))
-
-        def block(maps: Array, x: Array, y: Array) -> Array:
-            matrices = jnp.einsum("cnj,cijk->cnik", y, maps, precision=HIGHEST)
-            return jnp.einsum("cni,cnik->cnk", x, matrices, precision=HIGHEST)
-
-        row_bytes = x.shape[1] * x.shape[2] * self.rep_out.dim * x.dtype.itemsize
-        z = map_chunks(block, rows_per_chunk(x.shape[0], row_bytes), maps, x, y)
-        return jnp.moveaxis(z, 0, -1).reshape(*rows, self.rep_out.dim, -1)
 
     def _coupled(self, outer: Array, weights: Array) -> Array:
         """Two constant contractions: couple every path, then weigh and add the paths."""
@@ -249,78 +195,12 @@ def check_factors(product: Any, x: Array, y: Array, weights: Array | None) -> No
         )
 
 
-def fold(
-    product: ClebschGordanProduct, weights: Float[Array, "paths channels"]
-) -> Float[Array, "channels dim1 dim2 dim_out"]:
-    """Path weights and coupling coefficients as one bilinear map per channel.
-
-    Every entry (i, j, k) belongs to at most one path, so the map is the sum of all coupling blocks
-    times the weights, spread over the components of each block by three one-hot contractions: the
-    cost does not grow with the number of paths, and no gather has to be transposed.
-
-    Args:
-        product: The static description.
-        weights: Path weights, ``[paths, channels]``.
-
-    Returns:
-        ``[channels, dim1, dim2, dim_out]``.
-    """
-    first, second, result, grid, coupling = (
-        jnp.asarray(table, weights.dtype)
-        for table in _fold_tables(product.rep1, product.rep2, product.rep_out)
-    )
-    spread = jnp.einsum("pc,pxyz->cxyz", weights, grid, precision=HIGHEST)
-    spread = jnp.einsum("cxyz,xi->ciyz", spread, first, precision=HIGHEST)
-    spread = jnp.einsum("ciyz,yj->cijz", spread, second, precision=HIGHEST)
-    spread = jnp.einsum("cijz,zk->cijk", spread, result, precision=HIGHEST)
-    return spread * coupling[None]
-
-
-@functools.cache
-def _paths(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> tuple[Path, ...]:
-    return tuple(
-        Path(i, j, k)
-        for i, a in enumerate(blocks(rep1))
-        for j, b in enumerate(blocks(rep2))
-        for k, c in enumerate(blocks(rep_out))
-        if abs(a.l - b.l) <= c.l <= a.l + b.l and a.p * b.p == c.p
-    )
-
-
-@functools.cache
-def _path_scale(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> np.ndarray:
-    """sqrt((2 l3 + 1) / number of paths into the same block of the result)."""
-    results = [path.result for path in _paths(rep1, rep2, rep_out)]
-    degrees = np.array([blocks(rep_out)[k].l for k in results])
-    return np.sqrt((2 * degrees + 1) / np.bincount(results)[results])
-
-
-@functools.cache
-def _fold_tables(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> tuple[np.ndarray, ...]:
-    """One-hot spreads block -> component for the three reps, path -> triple, and all couplings."""
-    spreads = []
-    for rep in (rep1, rep2, rep_out):
-        table = np.zeros((len(blocks(rep)), rep.dim))
-        for index, block in enumerate(blocks(rep)):
-            table[index, block.slice] = 1
-        spreads.append(table)
-    paths, scale = _paths(rep1, rep2, rep_out), _path_scale(rep1, rep2, rep_out)
-    grid = np.zeros((len(paths), *(table.shape[0] for table in spreads)))
-    coupling = np.zeros((rep1.dim, rep2.dim, rep_out.dim))
-    for index, path in enumerate(paths):
-        a, b = blocks(rep1)[path.first], blocks(rep2)[path.second]
-        c = blocks(rep_out)[path.result]
-        grid[index, path.first, path.second, path.result] = 1
-        coupling[a.slice, b.slice, c.slice] = scale[index] * clebsch_gordan(a.l, b.l, c.l)
-    return (*spreads, grid, coupling)
-
-
 @functools.cache
 def _path_tables(
     rep1: Irreps, rep2: Irreps, rep_out: Irreps
 ) -> tuple[np.ndarray, np.ndarray, Int[np.ndarray, "terms"]]:
     """Couplings ``[dim1 * dim2, terms]``, placement ``[terms, dim_out]`` and path of every term."""
-    paths, scale = _paths(rep1, rep2, rep_out), _path_scale(rep1, rep2, rep_out)
+    paths, scale = coupling_paths(rep1, rep2, rep_out), path_scale(rep1, rep2, rep_out)
     couple, place, owner = [], [], []
     for index, path in enumerate(paths):
         a, b = blocks(rep1)[path.first], blocks(rep2)[path.second]
