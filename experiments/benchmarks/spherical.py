@@ -3,7 +3,7 @@
     python -m experiments.benchmarks.spherical [--peers sphericart,e3nn-jax] [--lmax 1 2 3 6 10]
 
 Part `harmonics`: all degrees to lmax of 100,000 vectors. Part `wigner`: the matrices of all degrees
-to lmax of 10,000 rotations; ours take rotation matrices, e3nn-jax rotation matrices or Euler angles.
+to lmax of 10,000 rotations; ours take rotation matrices, e3nn-jax takes these or Euler angles.
 Float32. The direction forward+backward gives the values and, for a fixed cotangent, the gradient of
 the vectors or of the rotations. Where a library has several ways to a result, the fastest of them
 in that direction is timed. Before the timing values and gradients are compared with ours in

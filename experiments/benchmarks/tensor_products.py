@@ -15,9 +15,9 @@ the weights.
 
 Before the timing every product is compared with one in float64 that takes a path after the other:
 its output must be a sum of the paths (with the weights that were given, where they are free) and
-its gradients those of that sum. What is too large or too slow is a row that says so. The floor is that
-of the `flops` and `bytes_moved` that our product states, dense products of matrices by the best
-algorithm known here, three times for forward+backward.
+its gradients those of that sum. What is too large or too slow is a row that says so. The floor is
+that of the `flops` and `bytes_moved` that our product states, dense products of matrices by the
+best algorithm known here, three times for forward+backward.
 """
 
 from __future__ import annotations

@@ -26,21 +26,26 @@ from experiments.benchmarks.sides import Side
 
 
 def found_in(
-    feature: Callable[[Any], np.ndarray], weights: Callable[[Any], np.ndarray] | None
+    feature: Callable[[Any], np.ndarray],
+    weights: Callable[[Any], np.ndarray] | None,
+    second: Callable[[Any], np.ndarray] | None = None,
+    names: tuple[str, str, str] = ("x", "y", "weights"),
 ) -> Callable[..., Arrays]:
-    """The arrays to compare, from a library's output and its gradients of x, y and weights.
+    """The arrays to compare, from a library's output and its gradients of three arguments.
 
     Args:
-        feature: From its layout of a feature to equinet's.
-        weights: From its weights to equinet's; None if they are not compared.
+        feature: From its layout of a feature to equinet's: of the output and the first argument.
+        weights: Likewise of the third argument; None if it is not compared.
+        second: Likewise of the second argument, if it is no such feature.
+        names: Of the arguments.
     """
 
     def found(output: Any, *gradients: Any) -> Arrays:
         named = {"output": feature(output)}
         if gradients:
-            named |= {"x": feature(gradients[0]), "y": feature(gradients[1])}
+            named |= {names[0]: feature(gradients[0]), names[1]: (second or feature)(gradients[1])}
         if gradients and weights is not None:
-            named["weights"] = weights(gradients[2])
+            named[names[2]] = weights(gradients[2])
         return named
 
     return found
@@ -83,14 +88,19 @@ def e3nn_jax_product(lmax: int, data: Arrays) -> Side:
     )
 
 
-def _old_rule(used: list[bool], live: list[bool], equation: Any) -> Any:
+def take_older_rule() -> None:
     """cuequivariance-jax 0.13 has the rule for unused outputs that JAX called before 0.12."""
-    del live
-    return cuex_polynomial.segmented_polynomial_dce(used, equation)
+
+    def rule(used: list[bool], live: list[bool], equation: Any) -> Any:
+        del live
+        return cuex_polynomial.segmented_polynomial_dce(used, equation)
+
+    partial_eval.dce_rules[cuex_polynomial.segmented_polynomial_p] = rule
 
 
 @functools.cache
-def _cue_polynomial(lmax: int, channels: int, channels_y: int) -> Any:
+def cue_polynomial(lmax: int, channels: int, channels_y: int) -> Any:
+    """All paths of weights, x and y into the result; y has all channels or one."""
     second = "ju" if channels_y == channels else "j"
     product = cue.SegmentedTensorProduct.from_subscripts(f"u,iu,{second},ku+ijk")
     for l in range(lmax + 1):
@@ -105,9 +115,9 @@ def _cue_polynomial(lmax: int, channels: int, channels_y: int) -> Any:
 
 def cuequivariance_product(lmax: int, data: Arrays) -> Side:
     """A channel-wise segmented tensor product of all paths; "naive" is the method for the CPU."""
-    partial_eval.dce_rules[cuex_polynomial.segmented_polynomial_p] = _old_rule
+    take_older_rule()
     rows, dim, channels = data["cotangent"].shape
-    polynomial = _cue_polynomial(lmax, channels, data["y"].shape[-1])
+    polynomial = cue_polynomial(lmax, channels, data["y"].shape[-1])
     shape = [jax.ShapeDtypeStruct((rows, dim * channels), jnp.float32)]
 
     def function(x: jax.Array, y: jax.Array, weights: jax.Array) -> jax.Array:
@@ -184,14 +194,13 @@ def e3x_fused(lmax: int, data: Arrays) -> Side:
     )
 
 
-def e3nn_jax_grid(lmax: int, data: Arrays, *, fft: bool) -> Side:
+def e3nn_jax_grid_product(lmax: int, *, fft: bool) -> Callable[..., jax.Array]:
     """Multiply on e3nn-jax's grid, the smallest one that is exact, with weights of the degrees.
 
     The result is `from_s2grid` of the product of two `to_s2grid`, the Gaunt product.
 
     Args:
         lmax: The degree.
-        data: `weights` are those of the degrees of x, of y and of the result.
         fft: Fourier transforms along the circles, or dense products.
     """
     irreps = e3nn_jax.s2_irreps(lmax)
@@ -203,16 +212,21 @@ def e3nn_jax_grid(lmax: int, data: Arrays, *, fft: bool) -> Side:
         features = e3nn_jax.IrrepsArray(irreps, x)
         return e3nn_jax.to_s2grid(features, rows, columns, quadrature="gausslegendre", fft=fft)
 
-    def function(x: jax.Array, y: jax.Array, weights: jax.Array) -> jax.Array:
+    def product(x: jax.Array, y: jax.Array, weights: jax.Array) -> jax.Array:
         w1, w2, w3 = jnp.split(weights[..., owners], 3, -1)
         signal = to_grid(x * w1) * to_grid(y * w2)
         return e3nn_jax.from_s2grid(signal, irreps, fft=fft).array * w3
 
+    return product
+
+
+def e3nn_jax_grid(lmax: int, data: Arrays, *, fft: bool) -> Side:
+    """That product as a contender; the `weights` are those of the degrees."""
     return Side(
         library="e3nn-jax (fft)" if fft else "e3nn-jax",
-        version_of="e3nn-jax",
-        function=function,
+        function=e3nn_jax_grid_product(lmax, fft=fft),
         inputs=tuple(_swap(data[name]) for name in ("x", "y", "weights")),
         cotangent=_swap(data["cotangent"]),
         found=found_in(_swapped, _swapped),
+        version_of="e3nn-jax",
     )

@@ -30,8 +30,9 @@ def prepare(
     cotangent: torch.Tensor,
     case: dict[str, Any],
     checks: Callable[[torch.Tensor, Sequence[torch.Tensor]], dict[str, Any]],
+    parameters: Sequence[torch.Tensor] = (),
 ) -> Prepared:
-    """The step as `Prepared`; gradients of every input for the cotangent.
+    """The step as `Prepared`; gradients of every input and parameter for the cotangent.
 
     Args:
         library: The name under which pip knows the library.
@@ -40,6 +41,7 @@ def prepare(
         cotangent: Of the output.
         case: Holds `direction` and `threads`.
         checks: From the output and the gradients to what the driver compares.
+        parameters: That the function holds itself.
     """
     keep_freed_memory()
     torch.set_num_threads(case["threads"])
@@ -47,7 +49,7 @@ def prepare(
 
     def both() -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
         output = function(*leaves)
-        return output, torch.autograd.grad(output, leaves, cotangent)
+        return output, torch.autograd.grad(output, [*leaves, *parameters], cotangent)
 
     def forward() -> torch.Tensor:
         with torch.no_grad():
