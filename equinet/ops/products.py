@@ -5,6 +5,7 @@ from typing import Protocol
 from jaxtyping import Array, Float
 
 from equinet.ops.clebsch_gordan import ClebschGordanProduct
+from equinet.ops.cp import CPProduct
 from equinet.ops.gaunt import GauntProduct
 from equinet.reps import Irreps
 
@@ -49,7 +50,7 @@ class TensorProduct(Protocol):
         ...
 
 
-PRODUCTS = {"clebsch_gordan": ClebschGordanProduct, "gaunt": GauntProduct}
+PRODUCTS = {"clebsch_gordan": ClebschGordanProduct, "cp": CPProduct, "gaunt": GauntProduct}
 
 
 def tensor_product(kind: str, rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> TensorProduct:
