@@ -127,7 +127,7 @@ def multiply_rows(
         z = _accumulate(product, x, y, weigh)
         return z.reshape(product.rep_out.dim, -1, channels).swapaxes(0, 1)
 
-    block = rows_per_chunk(x.shape[0], _lane_bytes(product, x) * channels)
+    block = rows_per_chunk(x.shape[0], _lane_bytes(product, x) * channels, in_core=True)
     return map_chunks(some_rows, block, x, y, weights)
 
 
@@ -165,7 +165,8 @@ def multiply_mixed(
         z = _accumulate(product, x.reshape(-1, rows * u * v), y.reshape(-1, rows * u * v), weigh)
         return z.reshape(product.rep_out.dim, rows, -1).swapaxes(0, 1)
 
-    return map_chunks(some_rows, rows_per_chunk(x.shape[0], _lane_bytes(product, x) * u * v), x, y)
+    block = rows_per_chunk(x.shape[0], _lane_bytes(product, x) * u * v, in_core=True)
+    return map_chunks(some_rows, block, x, y)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
