@@ -171,7 +171,7 @@ def e3nn_jax_grid_messages(lmax: int, data: Arrays, *, fft: bool) -> Side:
         return np.swapaxes(np.asarray(array), 1, 2)
 
     return Side(
-        library="e3nn-jax (fft)" if fft else "e3nn-jax",
+        library="e3nn-jax",
         function=function,
         inputs=(
             jnp.asarray(swapped(data["x"])),
@@ -180,5 +180,4 @@ def e3nn_jax_grid_messages(lmax: int, data: Arrays, *, fft: bool) -> Side:
         ),
         cotangent=jnp.asarray(swapped(data["cotangent"])),
         found=found_in(swapped, None, np.asarray, NAMES),
-        version_of="e3nn-jax",
     )
