@@ -168,9 +168,13 @@ def fit(
             ratio = path_weights(compose(factors), paths) / first
             target = first * np.clip(ratio, 1 / RANGE, RANGE)
         if ridge == 0 and residual(factors, kind) < 1e-3:
-            # Close to an exact solution nothing has to hold the weights any more.
-            problem = _Problem(paths, stack(paths, path_weights(compose(factors), paths)))
-            return _balance(_descend(problem, factors, 0.0, 0.0, 4 * iterations, cg))
+            # Close to an exact solution nothing has to hold the weights any more; it is one with
+            # the very weights wanted if all have been scaled alike.
+            ratio = path_weights(compose(factors), paths) / first
+            alike = np.ptp(ratio) < 0.01 * ratio.mean()
+            problem = _Problem(paths, stack(paths, first * (ratio.mean() if alike else ratio)))
+            pull = 1.0 if alike else 0.0
+            return _balance(_descend(problem, factors, 0.0, pull, 4 * iterations, cg))
     return factors
 
 
