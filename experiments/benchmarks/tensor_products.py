@@ -11,7 +11,7 @@ the weights.
   given for each row. e3x has half of the paths without pseudotensors: a row of its own.
 - `gaunt`: weights of the degrees; e3nn-jax multiplies on its smallest exact grid.
 - `complete`: the peers are the fastest Clebsch-Gordan peer at this L, and `e3x.FusedTensor`.
-- `cp`: no peer has one.
+- `cp`: no peer has one. Part `natural parity` has the paths of a Gaunt product alone.
 
 Before the timing every product is compared with one in float64 that takes a path after the other:
 its output must be a sum of the paths (with the weights that were given, where they are free) and
@@ -64,6 +64,7 @@ PEERS = ("e3nn-jax", "e3nn", "cuequivariance-jax", "e3x")
 DEGREES = (1, 2, 3, 4, 6, 8, 10, 12, 16)
 CHANNELS, BATCH = 16, 256
 HALF = "e3x (half of the paths)"
+NATURAL = "natural parity"
 SCALED = ("gaunt", "complete")  # whose growth from the one degree to the other is printed
 FROM, TO = 4, 16
 
@@ -74,21 +75,26 @@ def case_of(kind: str, lmax: int, weights: str) -> dict[str, Any]:
     return {"product": kind, "lmax": lmax, **shape, "weights": weights}
 
 
-def our_product(kind: str, lmax: int) -> Any:
+def natural(kind: str, part: str | None) -> bool:
+    """Whether the degrees have natural parity: a Gaunt product takes no other."""
+    return kind == "gaunt" or part == NATURAL
+
+
+def our_product(kind: str, lmax: int, part: str | None = None) -> Any:
     """Our product of that kind, with every path of SO(3) where it can have them.
 
-    Degrees of even parity have all paths; a Gaunt product takes natural parity alone.
+    Degrees of even parity have all paths; those of natural parity have the even sums of degrees.
     """
-    parities = [1 if kind != "gaunt" else (-1) ** l for l in range(lmax + 1)]
+    parities = [(-1) ** l if natural(kind, part) else 1 for l in range(lmax + 1)]
     rep = Irreps([(1, (l, p)) for l, p in enumerate(parities)])
     return tensor_product(kind, rep, rep, rep)
 
 
-def our_side(kind: str, data: Arrays, lmax: int) -> Side:
+def our_side(product: Any, data: Arrays) -> Side:
     """Our product and the inputs."""
     return Side(
         library=OURS,
-        function=our_product(kind, lmax),
+        function=product,
         inputs=tuple(jnp.asarray(data[name]) for name in ("x", "y", "weights")),
         cotangent=jnp.asarray(data["cotangent"]),
         found=so3_jax.found_in(np.asarray, np.asarray),
@@ -124,7 +130,7 @@ def free_starts(case: dict[str, Any], peers: Sequence[str]) -> dict[str, Start]:
     def judge_half(found: Arrays) -> None:
         judge_product(found, take(few, case), natural_paths(lmax), whole=whole)
 
-    makes = {OURS: functools.partial(our_side, "clebsch_gordan", data, lmax)}
+    makes = {OURS: functools.partial(our_side, our_product("clebsch_gordan", lmax), data)}
     if "e3nn-jax" in peers:
         makes["e3nn-jax"] = functools.partial(so3_jax.e3nn_jax_product, lmax, data)
     if "cuequivariance-jax" in peers:
@@ -142,25 +148,28 @@ def free_starts(case: dict[str, Any], peers: Sequence[str]) -> dict[str, Start]:
     return starts
 
 
-def fixed_starts(case: dict[str, Any], peers: Sequence[str], fastest: str) -> dict[str, Start]:
+def fixed_starts(
+    case: dict[str, Any], peers: Sequence[str], fastest: str, part: str | None
+) -> dict[str, Start]:
     """A product of fewer weights than paths, and its peers.
 
     Args:
         case: The case.
         peers: Those that were asked for.
         fastest: The Clebsch-Gordan peer that stands against the complete product.
+        part: None, or the restriction to natural parity.
     """
     kind, lmax = case["product"], case["lmax"]
-    product = our_product(kind, lmax)
+    product = our_product(kind, lmax, part)
     data = data_of(case, product.num_weights)
-    paths = natural_paths(lmax) if kind == "gaunt" else all_paths(lmax)
+    paths = natural_paths(lmax) if natural(kind, part) else all_paths(lmax)
 
     def judge(found: Arrays, largest: float = LARGEST_ERROR) -> None:
         judge_fixed(found, take(data, case), paths, largest=largest)
 
     # What an approximate product states is a bound in the norm of all couplings.
     ours = functools.partial(judge, largest=max(LARGEST_ERROR, 10 * product.equivariance_error))
-    starts = {OURS: starts_of(lambda: our_side(kind, data, lmax), ours, case)}
+    starts = {OURS: starts_of(lambda: our_side(product, data), ours, case)}
     if kind == "gaunt" and "e3nn-jax" in peers:
         for fft in (False, True):
             make = functools.partial(so3_jax.e3nn_jax_grid, lmax, data, fft=fft)
@@ -222,17 +231,22 @@ def measure_case(
     repeats: int,
 ) -> list[Row]:
     """The rows of one case; one row alone for a product that we do not have."""
-    try:
-        product = our_product(case["product"], case["lmax"])
-    except ValueError as error:
-        head = {"benchmark": NAME, "case": case, "direction": "forward", "part": None}
-        return [{**head, "library": OURS, "error": str(error)}]
-    if case["product"] == "clebsch_gordan":
-        starts = free_starts(case, peers)
-    else:
-        starts = fixed_starts(case, peers, fastest_peer(before, case["lmax"]))
-    options: dict[str, Any] = {"repeats": repeats, "work": work_of(product), "ceilings": ceilings}
-    return measure(NAME, case, starts, budget, **options)
+    kind, lmax = case["product"], case["lmax"]
+    rows: list[Row] = []
+    for part in (None, NATURAL) if kind == "cp" else (None,):
+        try:
+            product = our_product(kind, lmax, part)
+        except ValueError as error:
+            head = {"benchmark": NAME, "case": case, "direction": "forward", "part": part}
+            rows.append({**head, "library": OURS, "error": str(error)})
+            continue
+        if kind == "clebsch_gordan":
+            starts = free_starts(case, peers)
+        else:
+            starts = fixed_starts(case, peers, fastest_peer(before, lmax), part)
+        options: dict[str, Any] = {"repeats": repeats, "work": work_of(product)}
+        rows += measure(NAME, case, starts, budget, part=part, ceilings=ceilings, **options)
+    return rows
 
 
 def main(arguments: list[str] | None = None) -> None:

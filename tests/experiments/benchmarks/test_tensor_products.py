@@ -87,6 +87,13 @@ def test_rows_of_the_grid() -> None:
     assert {row["library"] for row in rows} == {"equinet", "e3nn-jax", "e3nn-jax (fft)"}
 
 
+def test_rows_of_both_parities() -> None:
+    rows = rows_of("cp")
+    assert [(row["part"], row.get("error")) for row in rows] == [
+        (part, None) for part in (None, benchmark.NATURAL) for _ in sides.DIRECTIONS
+    ]
+
+
 def test_the_fused_product_has_these_paths() -> None:
     case = benchmark.case_of("complete", 1, "shared")
     data = benchmark.data_of(case, 3)
@@ -98,11 +105,11 @@ def test_the_fused_product_has_these_paths() -> None:
 
 
 def test_a_product_that_does_not_exist_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(kind: str, lmax: int) -> None:
+    def missing(kind: str, lmax: int, part: str | None) -> None:
         raise ValueError("no such product")
 
     monkeypatch.setattr(benchmark, "our_product", missing)
-    (row,) = rows_of("cp")
+    (row,) = rows_of("complete")
     assert (row["library"], row["error"]) == ("equinet", "no such product")
 
 
