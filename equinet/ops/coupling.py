@@ -25,7 +25,7 @@ def orders(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> tuple[KleinOrder, ...
     work = 16 * split[0].size * split[1].size * split[2].size
     if work < rep1.dim * rep2.dim * rep_out.dim:
         return split
-    return tuple(KleinOrder(rep, split=False) for rep in (rep1, rep2, rep_out))
+    return tuple(KleinOrder(rep, bits=0) for rep in (rep1, rep2, rep_out))
 
 
 def fold(
@@ -46,7 +46,7 @@ def fold(
         ``[channels, classes, size_out, classes * size1 * size2]``: for character k of the result,
         the pairs of character t of the first factor with the one of the second that gives k.
     """
-    tables = _fold_tables(product.rep1, product.rep2, product.rep_out, ordered[0].split)
+    tables = _fold_tables(product.rep1, product.rep2, product.rep_out, ordered[0].bits)
     first, second, result, grid, coupling = (jnp.asarray(t, weights.dtype) for t in tables)
     einsum = functools.partial(jnp.einsum, precision=HIGHEST)
     spread = einsum("pc,pxyz->cxyz", weights, grid)
@@ -231,7 +231,7 @@ def _groups(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> tuple[_Group, ...]:
     groups = []
     for i, paths in members.items():
         block = blocks(rep1)[i]
-        order = KleinOrder(Irreps([(1, (block.l, block.p))]), first.split)
+        order = KleinOrder(Irreps([(1, (block.l, block.p))]), first.bits)
         tables = [_terms(order, second, result, paths, scale, k) for k in range(first.classes)]
         couple, spread, place = zip(*tables, strict=True)
         groups.append(
@@ -277,11 +277,9 @@ def _terms(
 
 
 @functools.cache
-def _fold_tables(
-    rep1: Irreps, rep2: Irreps, rep_out: Irreps, split: bool
-) -> tuple[np.ndarray, ...]:
+def _fold_tables(rep1: Irreps, rep2: Irreps, rep_out: Irreps, bits: int) -> tuple[np.ndarray, ...]:
     """One-hot spreads block -> component of the three reps, path -> triple, and all couplings."""
-    ordered = [KleinOrder(rep, split) for rep in (rep1, rep2, rep_out)]
+    ordered = [KleinOrder(rep, bits) for rep in (rep1, rep2, rep_out)]
     first, second, result = (order.spread(_membership(order.irreps)) for order in ordered)
     paths, scale = coupling_paths(rep1, rep2, rep_out), path_scale(rep1, rep2, rep_out)
     grid = np.zeros((len(paths), *(table.shape[-1] for table in (first, second, result))))

@@ -1,17 +1,26 @@
-"""The Gaunt tensor product: multiply two signals on the sphere."""
+"""The Gaunt tensor product: multiply signals on the sphere."""
 
 import dataclasses
 import functools
+import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.ops.clebsch_gordan import HIGHEST, Path, blocks, check_factors
-from equinet.ops.s2grid import gauss_legendre_grid
-from equinet.ops.spherical_harmonics import spherical_harmonics
+from equinet.ops.clebsch_gordan import check_factors
+from equinet.ops.gaunt_fourier import multiply_fourier
+from equinet.ops.gaunt_grid import degree_of, lane_bytes, multiply_grid, multiply_separable
+from equinet.ops.lanes import map_lanes, weigh_degrees
+from equinet.ops.paths import Path, blocks
+from equinet.ops.s2grid import folded_grid
 from equinet.reps import Irreps
+
+METHODS = ("auto", "grid", "separable", "fft")
+SEPARABLE_FROM = {"cpu": 60, "gpu": 60, "tpu": 60}
+"""Sum of the degrees from which the separable transforms are the faster, by backend."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,19 +30,25 @@ class GauntProduct:
     .. math:: z_{lm} = a_l \int_{S^2} \Big(\sum x_{l_1 m_1} Y_{l_1 m_1}\Big)
               \Big(\sum y_{l_2 m_2} Y_{l_2 m_2}\Big)\, Y_{lm}
 
-    on a Gauss-Legendre grid that integrates the three degrees exactly: two transforms to the grid,
-    one pointwise product, one transform back. It is a Clebsch-Gordan product whose path weights
-    are the Gaunt coefficients; what can be learned are weights per degree of the two factors and
-    of the result. Only paths with even :math:`l_1 + l_2 + l_3` exist in it, and only natural parity
-    :math:`(-1)^l`. The scale :math:`a_l` gives outputs of variance one.
+    It is a Clebsch-Gordan product whose path weights are the Gaunt coefficients; what can be
+    learned are weights per degree of the two factors and of the result. Only paths with even
+    :math:`l_1 + l_2 + l_3` exist in it, and only natural parity :math:`(-1)^l`. The scale
+    :math:`a_l` gives outputs of variance one.
 
     Attributes:
         rep1: Irreps of the first factor, each degree at most once, of natural parity.
         rep2: Irreps of the second factor, likewise.
         rep_out: Irreps of the result, likewise.
+        method: How the integral is taken; all are exact up to rounding. ``"grid"``: values on a
+            Gauss-Legendre grid by matrix products, in the order of ``equinet.ops.klein``, so that
+            an eighth of the sphere is enough; O(L^4). ``"separable"``: on the whole sphere, by a
+            Legendre transform for every order and a Fourier transform of the azimuth; O(L^3).
+            ``"fft"``: as polynomials in two angles by fast Fourier transforms; O(L^3).
+            ``"auto"``: the fastest of them, by a table for each backend.
 
     Raises:
-        ValueError: If an irrep has the other parity or occurs twice, or no path exists.
+        ValueError: If an irrep has the other parity or occurs twice, no path exists, or the method
+            is unknown.
 
     References:
         Luo, Chen, Krishnapriyan, arXiv:2401.10216 (2024); on a grid: Xie, Daigavane, Kotak, Smidt,
@@ -47,30 +62,23 @@ class GauntProduct:
     rep1: Irreps
     rep2: Irreps
     rep_out: Irreps
+    method: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("rep1", "rep2", "rep_out"):
-            rep = Irreps(getattr(self, name))
-            object.__setattr__(self, name, rep)
-            kinds = [(block.l, block.p) for block in blocks(rep)]
-            if any(p != (-1) ** l for l, p in kinds) or len(set(kinds)) < len(kinds):
-                raise ValueError(
-                    f"a Gaunt product takes functions on the sphere: each degree at most once and "
-                    f"of parity (-1)^l; {name} is {rep}. Use product='clebsch_gordan' instead"
-                )
+            object.__setattr__(self, name, natural(name, getattr(self, name)))
+        if self.method not in METHODS:
+            raise ValueError(f"unknown method {self.method!r}, expected one of {METHODS}")
         if not self.paths:
-            raise ValueError(f"{self.rep1} x {self.rep2} has no Gaunt path into {self.rep_out}")
+            raise ValueError(
+                f"{self.rep1} x {self.rep2} has no Gaunt path into {self.rep_out}: the triangle "
+                "rule and an even sum of the degrees are needed"
+            )
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """The triples of blocks that it contains, with fixed ratios."""
-        return tuple(
-            Path(i, j, k)
-            for i, a in enumerate(blocks(self.rep1))
-            for j, b in enumerate(blocks(self.rep2))
-            for k, c in enumerate(blocks(self.rep_out))
-            if abs(a.l - b.l) <= c.l <= a.l + b.l and (a.l + b.l + c.l) % 2 == 0
-        )
+        return gaunt_paths(self.rep1, self.rep2, self.rep_out)
 
     @property
     def num_weights(self) -> int:
@@ -81,6 +89,17 @@ class GauntProduct:
     def equivariance_error(self) -> float:
         """Bound on the equivariance error beyond rounding: the quadrature is exact, so zero."""
         return 0.0
+
+    @property
+    def flops(self) -> int:
+        """Operations for one row and channel by the grid: three transforms and the products."""
+        points = len(folded_grid(degree_of(self.rep1, self.rep2, self.rep_out))[1])
+        return points * (2 * (self.rep1.dim + self.rep2.dim + self.rep_out.dim) + 8 * 16)
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes of both factors and the result in float32, for one row and channel."""
+        return 4 * (self.rep1.dim + self.rep2.dim + self.rep_out.dim)
 
     def __call__(
         self,
@@ -103,48 +122,151 @@ class GauntProduct:
             ValueError: If a shape does not fit.
         """
         check_factors(self, x, y, weights)
-        rank = max(x.ndim, y.ndim, 0 if weights is None else weights.ndim)
-        x, y = (a.reshape((1,) * (rank - a.ndim) + a.shape) for a in (x, y))
-        first, second, back = (
-            jnp.asarray(table, x.dtype) for table in _tables(self.rep1, self.rep2, self.rep_out)
+        reps = (self.rep1, self.rep2, self.rep_out)
+        if weights is None:
+            return self._multiply(x, y)
+        first, second, last = split_weights(weights, reps)
+        z = self._multiply(weigh_degrees(self.rep1, x, first), weigh_degrees(self.rep2, y, second))
+        return weigh_degrees(self.rep_out, z, last)
+
+    def _multiply(self, x: Array, y: Array) -> Array:
+        reps = (self.rep1, self.rep2, self.rep_out)
+        method = self.method
+        if method == "auto":
+            limit = SEPARABLE_FROM.get(jax.default_backend(), SEPARABLE_FROM["gpu"])
+            method = "grid" if degree_of(*reps) < limit else "separable"
+        kernels: dict[str, Callable[..., Array]] = {
+            "grid": multiply_grid,
+            "separable": multiply_separable,
+            "fft": multiply_fourier,
+        }
+        kernel = functools.partial(kernels[method], reps)
+        scale = gaunt_scale(self.rep1, self.rep2, self.rep_out)
+        scaled = functools.partial(_scaled, kernel, scale)
+        return map_lanes(scaled, lane_bytes(reps, x), x, y)
+
+
+@dataclasses.dataclass(frozen=True)
+class ManyBodyGauntProduct:
+    r"""Product of any number of features as functions on the sphere, on one grid.
+
+    .. math:: z_{lm} = \int_{S^2} \prod_\nu F_{x_\nu}\, Y_{lm}
+
+    One transform for each factor and one for the result, on a grid that is exact for all of them:
+    equal to repeated Gaunt products whose intermediate results keep every degree.
+
+    Attributes:
+        reps: Irreps of the factors, each degree at most once, of natural parity.
+        rep_out: Irreps of the result, likewise.
+
+    Raises:
+        ValueError: If an irrep has the other parity or occurs twice, or there is no factor.
+
+    References:
+        Luo, Chen, Krishnapriyan, arXiv:2401.10216 (2024), section 3.3.
+
+    >>> power = ManyBodyGauntProduct((Irreps("0e+1o"),) * 3, Irreps("0e+1o"))
+    >>> power(*[jnp.ones((5, 4, 8))] * 3).shape
+    (5, 4, 8)
+    """
+
+    reps: tuple[Irreps, ...]
+    rep_out: Irreps
+
+    def __post_init__(self) -> None:
+        reps = tuple(natural(f"reps[{i}]", rep) for i, rep in enumerate(self.reps))
+        object.__setattr__(self, "reps", reps)
+        object.__setattr__(self, "rep_out", natural("rep_out", self.rep_out))
+        if not reps:
+            raise ValueError("a product needs at least one factor, got none")
+
+    @property
+    def equivariance_error(self) -> float:
+        """Bound on the equivariance error beyond rounding: the quadrature is exact, so zero."""
+        return 0.0
+
+    def __call__(self, *factors: Float[Array, "... dim channels"]) -> Float[Array, "..."]:
+        """Multiply the features, one ``[..., rep.dim, channels]`` for each rep.
+
+        Raises:
+            ValueError: If their number or a shape does not fit.
+        """
+        if len(factors) != len(self.reps):
+            raise ValueError(f"got {len(factors)} factors for {len(self.reps)} reps")
+        for x, rep in zip(factors, self.reps, strict=True):
+            if x.ndim < 2 or x.shape[-2] != rep.dim:
+                raise ValueError(f"expected [..., {rep.dim}, channels] for {rep}, got {x.shape}")
+        reps = (*self.reps, self.rep_out)
+        return map_lanes(
+            functools.partial(multiply_grid, reps), lane_bytes(reps, factors[0]), *factors
         )
-        if weights is not None:
-            spread = weights[..., _owners(self.rep1, self.rep2, self.rep_out), :].astype(x.dtype)
-            w1, w2, w3 = jnp.split(spread, (self.rep1.dim, self.rep1.dim + self.rep2.dim), axis=-2)
-            x, y = _times(x, w1), _times(y, w2)
-        signal = _transform(first, x) * _transform(second, y)
-        z = _transform(back, signal)
-        return z if weights is None else _times(z, w3)
 
 
-def _transform(table: Array, x: Array) -> Array:
-    return jnp.einsum("pm,...mc->...pc", table, x, precision=HIGHEST)
+def natural(name: str, rep: Irreps | str) -> Irreps:
+    """Irreps that are functions on the sphere.
 
-
-def _times(x: Array, weights: Array) -> Array:
-    return x * weights.reshape((1,) * (x.ndim - weights.ndim) + weights.shape)
-
-
-@functools.cache
-def _owners(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> np.ndarray:
-    """Row of the weights for every component of the three reps."""
-    degrees = [2 * block.l + 1 for rep in (rep1, rep2, rep_out) for block in blocks(rep)]
-    return np.repeat(np.arange(len(degrees), dtype=np.int32), degrees)
+    Raises:
+        ValueError: If an irrep has the other parity or occurs twice.
+    """
+    rep = Irreps(rep)
+    kinds = [(block.l, block.p) for block in blocks(rep)]
+    if any(p != (-1) ** l for l, p in kinds) or len(set(kinds)) < len(kinds):
+        raise ValueError(
+            f"a Gaunt product takes functions on the sphere: each degree at most once and of "
+            f"parity (-1)^l; {name} is {rep}. Use product='clebsch_gordan' or 'complete' instead"
+        )
+    return rep
 
 
 @functools.cache
-def _tables(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> tuple[np.ndarray, ...]:
-    """To the grid for both factors, and back with quadrature weights and scale."""
-    degrees = [max(block.l for block in blocks(rep)) for rep in (rep1, rep2, rep_out)]
-    points, quadrature = gauss_legendre_grid(sum(degrees))
-    with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        harmonics = np.asarray(spherical_harmonics(max(degrees), jnp.asarray(points)))
-    first, second, back = (
-        np.concatenate([harmonics[:, b.l**2 : (b.l + 1) ** 2] for b in blocks(rep)], axis=1)
-        for rep in (rep1, rep2, rep_out)
+def gaunt_paths(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> tuple[Path, ...]:
+    """Triples of blocks that obey the triangle rule and have an even sum of degrees."""
+    return tuple(
+        Path(i, j, k)
+        for i, a in enumerate(blocks(rep1))
+        for j, b in enumerate(blocks(rep2))
+        for k, c in enumerate(blocks(rep_out))
+        if abs(a.l - b.l) <= c.l <= a.l + b.l and (a.l + b.l + c.l) % 2 == 0
     )
-    couplings = np.einsum("p,pi,pj,pk->ijk", quadrature, first, second, back, optimize=True)
-    power = (couplings**2).sum((0, 1))
-    scale = np.concatenate([np.full(2 * b.l + 1, power[b.slice].mean()) for b in blocks(rep_out)])
-    scale = np.where(scale > 1e-20, scale, 1) ** -0.5
-    return first, second, (back * quadrature[:, None] * scale).T
+
+
+def gaunt_coefficient(l1: int, l2: int, l3: int) -> float:
+    r"""The integral of three harmonics in terms of the Clebsch-Gordan block of norm one.
+
+    .. math:: |G| = \sqrt{(2l_1+1)(2l_2+1)(2l_3+1)}\; \Big|\begin{pmatrix} l_1 & l_2 & l_3 \\
+              0 & 0 & 0 \end{pmatrix}\Big|
+
+    for harmonics of mean square one on the sphere; zero where the sum of the degrees is odd.
+
+    >>> gaunt_coefficient(1, 1, 1), gaunt_coefficient(2, 0, 2)
+    (0.0, 2.23606797749979)
+    """
+    total = l1 + l2 + l3
+    if total % 2 or not abs(l1 - l2) <= l3 <= l1 + l2:
+        return 0.0
+    f, g = math.factorial, total // 2
+    square = math.prod(f(total - 2 * l) for l in (l1, l2, l3)) / f(total + 1)
+    threej = math.sqrt(square) * (f(g) / math.prod(f(g - l) for l in (l1, l2, l3)))
+    return threej * math.sqrt((2 * l1 + 1) * (2 * l2 + 1) * (2 * l3 + 1))
+
+
+def split_weights(weights: Array, reps: tuple[Irreps, ...]) -> list[Array]:
+    """The weights of each rep, which stand one after the other."""
+    ends = np.cumsum([len(blocks(rep)) for rep in reps])[:-1].tolist()
+    return jnp.split(weights, ends, axis=-2)
+
+
+@functools.cache
+def gaunt_scale(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> Float[np.ndarray, "dim_out 1"]:
+    """What makes outputs of variance one from independent inputs of variance one."""
+    power = np.zeros(len(blocks(rep_out)))
+    for path in gaunt_paths(rep1, rep2, rep_out):
+        degrees = blocks(rep1)[path.first].l, blocks(rep2)[path.second].l
+        result = blocks(rep_out)[path.result].l
+        power[path.result] += gaunt_coefficient(*degrees, result) ** 2 / (2 * result + 1)
+    scale = np.where(power > 0, power, 1) ** -0.5
+    return np.repeat(scale, [2 * b.l + 1 for b in blocks(rep_out)])[:, None]
+
+
+def _scaled(kernel: Callable[..., Array], scale: np.ndarray, *factors: Array) -> Array:
+    return kernel(*factors) * jnp.asarray(scale, factors[0].dtype)

@@ -10,32 +10,32 @@ characters. An equivariant bilinear map of ``dim**3`` entries is therefore 16 bl
 import dataclasses
 import functools
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from equinet.ops.outer import move_rows
+from equinet.ops.spherical_harmonics import harmonics_table
 from equinet.reps import Irreps
-from equinet.reps.wigner import wigner_matrices
 
 
 @dataclasses.dataclass(frozen=True)
 class KleinOrder:
     """Where the components of some irreps go: one row for each character, padded to equal length.
 
+    Characters are numbered so that the one of a product is the bitwise exclusive or.
+
     Attributes:
         irreps: The irreps.
-        split: Whether the characters are told apart; if not there is one row, in the given order.
+        bits: 2: the four characters of the rotations by pi. 0: one row, in the given order.
     """
 
     irreps: Irreps
-    split: bool = True
+    bits: int = 2
 
     @property
     def classes(self) -> int:
-        """Number of rows: four characters, or one."""
-        return 4 if self.split else 1
+        """Number of rows."""
+        return 2**self.bits
 
     @property
     def size(self) -> int:
@@ -45,7 +45,7 @@ class KleinOrder:
     @property
     def place(self) -> Int[np.ndarray, "classes size"]:
         """The component at every place; ``irreps.dim`` where there is none."""
-        return _place(self.irreps, self.split)
+        return _place(self.irreps, self.bits)
 
     def spread(
         self, table: Float[np.ndarray, "dim *rest"]
@@ -57,7 +57,7 @@ class KleinOrder:
     def sort(self, x: Float[Array, "*rows dim n"]) -> Float[Array, "*rows classes size n"]:
         """Components on axis -2 into this order, zeros where there is none."""
         place = self.place
-        if not self.split:
+        if not self.bits:
             return x[..., None, :, :]
         rows = move_rows(x, place.reshape(-1), _inverse(place, self.irreps.dim))
         return rows.reshape(*x.shape[:-2], *place.shape, x.shape[-1])
@@ -65,20 +65,20 @@ class KleinOrder:
     def unsort(self, x: Float[Array, "*rows classes size n"]) -> Float[Array, "*rows dim n"]:
         """Components back into the order of the irreps; the padding is dropped."""
         place = self.place
-        if not self.split:
+        if not self.bits:
             return x[..., 0, :, :]
         flat = x.reshape(*x.shape[:-3], place.size, x.shape[-1])
         return move_rows(flat, _inverse(place, self.irreps.dim), place.reshape(-1))
 
 
 @functools.cache
-def _place(irreps: Irreps, split: bool) -> Int[np.ndarray, "classes size"]:
-    if not split:
+def _place(irreps: Irreps, bits: int) -> Int[np.ndarray, "classes size"]:
+    if not bits:
         return np.arange(irreps.dim, dtype=np.int32)[None]
-    kinds = characters(irreps)
-    size = int(np.bincount(kinds, minlength=4).max())
-    place = np.full((4, size), irreps.dim, np.int32)
-    for kind in range(4):
+    kinds = characters(irreps) % 2**bits
+    size = int(np.bincount(kinds).max())
+    place = np.full((2**bits, size), irreps.dim, np.int32)
+    for kind in range(2**bits):
         members = np.flatnonzero(kinds == kind)
         place[kind, : len(members)] = members
     place.setflags(write=False)
@@ -87,18 +87,21 @@ def _place(irreps: Irreps, split: bool) -> Int[np.ndarray, "classes size"]:
 
 @functools.cache
 def characters(irreps: Irreps) -> Int[np.ndarray, "dim"]:
-    """The character of every component: bit 0 is its sign under the turn about y, bit 1 about x.
+    """The character of every component: bits for its sign under the turns about y and x.
+
+    Bit 2 is the parity of its degree.
 
     >>> characters(Irreps("0e+1o")).tolist()  # one and x, y, z
-    [0, 1, 2, 3]
+    [0, 5, 6, 7]
     """
-    turns = np.array([np.diag([-1.0, 1.0, -1.0]), np.diag([1.0, -1.0, -1.0])])
     degrees = [ir.l for mul, ir in irreps for _ in range(mul)]
-    with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        matrices = wigner_matrices(max(degrees), jnp.asarray(turns))
-        signs = [np.asarray(jnp.diagonal(matrices[l], axis1=1, axis2=2)) for l in degrees]
-    bits = (np.concatenate(signs, axis=1) < 0).astype(np.int32)
-    return bits[0] + 2 * bits[1]
+    point = np.array([0.48, 0.60, 0.64])  # on no plane where a harmonic of small degree vanishes
+    turned = np.stack([point, point * [-1, 1, -1], point * [1, -1, -1]])
+    harmonics = harmonics_table(max(degrees), turned)
+    signs = [harmonics[:, l * l : (l + 1) ** 2] for l in degrees]
+    bits = (np.concatenate([s[1:] * s[:1] for s in signs], axis=1) < 0).astype(np.int32)
+    odd = np.concatenate([np.full(2 * l + 1, l % 2, np.int32) for l in degrees])
+    return bits[0] + 2 * bits[1] + 4 * odd
 
 
 def _inverse(place: np.ndarray, dim: int) -> Int[np.ndarray, "dim"]:

@@ -2,8 +2,10 @@
 
 import functools
 import math
+from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.ops.safe import safe_normalize
@@ -21,9 +23,9 @@ def _recurrence(lmax: int) -> dict[tuple[int, int], tuple[float, float]]:
     return table
 
 
-def _azimuthal(x: Array, y: Array, lmax: int) -> tuple[list[Array], list[Array]]:
+def _azimuthal(xp: Any, x: Any, y: Any, lmax: int) -> tuple[list, list]:
     """Real and imaginary parts of ``(x + iy)^m`` for m = 0..lmax."""
-    cosines, sines = [jnp.ones_like(x)], [jnp.zeros_like(x)]
+    cosines, sines = [xp.ones_like(x)], [xp.zeros_like(x)]
     for _ in range(lmax):
         c, s = cosines[-1], sines[-1]
         cosines.append(x * c - y * s)
@@ -31,14 +33,14 @@ def _azimuthal(x: Array, y: Array, lmax: int) -> tuple[list[Array], list[Array]]
     return cosines, sines
 
 
-def _polar(z: Array, r2: Array, lmax: int) -> dict[tuple[int, int], Array]:
+def _polar(xp: Any, z: Any, r2: Any, lmax: int) -> dict[tuple[int, int], Any]:
     """Associated Legendre factors ``r^(l-m) P[l, m]``, so that sum over m of Y^2 is 2l + 1."""
-    table: dict[tuple[int, int], Array] = {}
+    table: dict[tuple[int, int], Any] = {}
     diagonal = 1.0
     for m in range(lmax + 1):
         if m > 0:
             diagonal *= math.sqrt((2 * m + 1) / (2 * m))
-        table[m, m] = jnp.full_like(z, diagonal * (math.sqrt(2) if m else 1.0))
+        table[m, m] = xp.full_like(z, diagonal * (math.sqrt(2) if m else 1.0))
         for l in range(m + 1, lmax + 1):
             a, b = _recurrence(lmax)[l, m]
             table[l, m] = a * z * table[l - 1, m]
@@ -82,14 +84,29 @@ def spherical_harmonics(
         raise ValueError(f"vectors must have 3 components on the last axis, got {vectors.shape}")
     if normalize:
         vectors = safe_normalize(vectors)
+    return jnp.stack(_solid_harmonics(jnp, lmax, vectors), axis=-1)
+
+
+def harmonics_table(
+    lmax: int, vectors: Float[np.ndarray, "points 3"]
+) -> Float[np.ndarray, "points ({lmax}+1)**2"]:
+    """The same by numpy, for tables: float64, nothing to compile.
+
+    >>> harmonics_table(1, np.array([[0.0, 0.0, 1.0]])).round(4).tolist()
+    [[1.0, 0.0, 0.0, 1.7321]]
+    """
+    return np.stack(_solid_harmonics(np, lmax, np.asarray(vectors, np.float64)), axis=-1)
+
+
+def _solid_harmonics(xp: Any, lmax: int, vectors: Any) -> list[Any]:
     # e3nn's y is the polar axis, and (z, x) span the plane of the azimuth.
     x, y, z = vectors[..., 2], vectors[..., 0], vectors[..., 1]
     # Not 1.0 even for unit vectors: the zero vector must give zero for every degree but 0.
     r2 = x * x + y * y + z * z
-    cosines, sines = _azimuthal(x, y, lmax)
-    polar = _polar(z, r2, lmax)
+    cosines, sines = _azimuthal(xp, x, y, lmax)
+    polar = _polar(xp, z, r2, lmax)
     rows = []
     for l in range(lmax + 1):
         rows += [sines[m] * polar[l, m] for m in range(l, 0, -1)]
         rows += [cosines[m] * polar[l, m] for m in range(l + 1)]
-    return jnp.stack(rows, axis=-1)
+    return rows

@@ -1,5 +1,6 @@
 """The Gaunt product: the closed form, exact on its grid and not on one a degree short."""
 
+import dataclasses
 import math
 
 import jax
@@ -7,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equinet.ops import gaunt
-from equinet.ops.clebsch_gordan import ClebschGordanProduct, blocks
-from equinet.ops.gaunt import GauntProduct
+from equinet.ops import gaunt, gaunt_grid
+from equinet.ops.clebsch_gordan import ClebschGordanProduct
+from equinet.ops.gaunt import GauntProduct, ManyBodyGauntProduct
+from equinet.ops.gaunt_grid import degree_of
+from equinet.ops.paths import blocks
 from equinet.ops.spherical_harmonics import spherical_harmonics
 from equinet.reps import Irreps, clebsch_gordan
 from equinet.testing import assert_equivariant, equivariance_error
@@ -118,12 +121,65 @@ def test_equivariant_under_rotations_and_inversion(key: jax.Array) -> None:
     assert PRODUCT.equivariance_error == 0
 
 
+@pytest.mark.parametrize("method", ["separable", "fft"])
+@pytest.mark.parametrize("degrees", [(1, 1, 2), (3, 2, 4), (3, 3, 1)])
+def test_methods_agree(method: str, degrees: tuple[int, int, int], x64: None) -> None:
+    product = GauntProduct(*(NATURAL(l) for l in degrees), method="grid")
+    args = draw(product)
+    other = dataclasses.replace(product, method=method)
+    np.testing.assert_allclose(other(*args), product(*args), atol=1e-12)
+
+
+def test_irreps_with_gaps_and_in_any_order(x64: None) -> None:
+    """Any natural irreps: the whole product with zeros put in and rows taken out."""
+    whole = GauntProduct(NATURAL(3), NATURAL(2), NATURAL(4), method="grid")
+    for method in ("grid", "separable", "fft"):
+        some = GauntProduct("3o+1o", "2e+0e", "4e+1o", method=method)
+        x, y, _ = draw(some)
+        wide_x, wide_y = np.zeros((5, 16, 3)), np.zeros((5, 9, 3))
+        wide_x[:, 9:], wide_x[:, 1:4] = x[:, :7], x[:, 7:]
+        wide_y[:, 4:], wide_y[:, :1] = y[:, :5], y[:, 5:]
+        z = np.asarray(whole(wide_x, wide_y))
+        scale = gaunt.gaunt_scale(whole.rep1, whole.rep2, whole.rep_out)
+        z = z / scale
+        expected = np.concatenate([z[:, 16:], z[:, 1:4]], axis=1)
+        expected = expected * gaunt.gaunt_scale(some.rep1, some.rep2, some.rep_out)
+        np.testing.assert_allclose(some(x, y), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("lmax", [6, 10])
+def test_exact_to_high_degrees(lmax: int, key: jax.Array) -> None:
+    product = GauntProduct(NATURAL(lmax), NATURAL(lmax), NATURAL(lmax), method="grid")
+    reps = (product.rep1, product.rep2), product.rep_out
+    function = jax.jit(product)
+    assert equivariance_error(function, *reps, key, dtype=jnp.float64, channels=1) < 1e-12
+    assert equivariance_error(function, *reps, key, dtype=jnp.float32, channels=1) < 2e-5
+
+
+def test_many_bodies_on_one_grid(x64: None) -> None:
+    """Equal to repeated products that keep every degree; a lower one in between cuts."""
+    n, power = NATURAL(1), ManyBodyGauntProduct((NATURAL(1),) * 3, NATURAL(2))
+    first, second = GauntProduct(n, n, NATURAL(2)), GauntProduct(NATURAL(2), n, NATURAL(2))
+    x, y, z = np.random.default_rng(0).normal(size=(3, 5, 4, 3))
+    pair = np.asarray(first(x, y)) / gaunt.gaunt_scale(n, n, NATURAL(2))
+    expected = np.asarray(second(pair, z)) / gaunt.gaunt_scale(NATURAL(2), n, NATURAL(2))
+    np.testing.assert_allclose(power(x, y, z), expected, atol=1e-12)
+    with pytest.raises(ValueError, match="got 2 factors for 3 reps"):
+        power(x, y)
+    with pytest.raises(ValueError, match=r"expected \[\.\.\., 4, channels\]"):
+        power(x, y, z[:, :3])
+    with pytest.raises(ValueError, match="at least one factor"):
+        ManyBodyGauntProduct((), n)
+
+
 def test_a_grid_one_degree_short_fails(key: jax.Array, monkeypatch: pytest.MonkeyPatch) -> None:
-    grid = gaunt.gauss_legendre_grid
-    monkeypatch.setattr(gaunt, "_tables", gaunt._tables.__wrapped__)
-    assert equivariance_error(PRODUCT, *REPS, key, dtype=jnp.float64) < 1e-12
-    monkeypatch.setattr(gaunt, "gauss_legendre_grid", lambda degree: grid(degree - 1))
-    assert equivariance_error(PRODUCT, *REPS, key, dtype=jnp.float64) > 0.01
+    product = dataclasses.replace(PRODUCT, method="grid")
+    grid = gaunt_grid.folded_grid
+    assert equivariance_error(product, *REPS, key, dtype=jnp.float64) < 1e-12
+    monkeypatch.setattr(gaunt_grid, "degree_of", lambda *reps: degree_of(*reps) - 2)
+    gaunt_grid.sorted_harmonics.cache_clear()
+    assert grid(7)[0].shape == grid(6)[0].shape  # an odd degree needs no more than the even below
+    assert equivariance_error(product, *REPS, key, dtype=jnp.float64) > 0.01
 
 
 def test_variance_one() -> None:
@@ -135,17 +191,18 @@ def test_variance_one() -> None:
         np.testing.assert_allclose(square, 1, atol=0.4)
 
 
-def test_first_use_inside_jit_then_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["grid", "separable", "fft"])
+def test_first_use_inside_jit_then_float64(method: str) -> None:
     """Tables made while a float32 function is traced are numpy of float64, and serve both."""
-    product = GauntProduct(NATURAL(1), NATURAL(2), NATURAL(2))
-    gaunt._tables.cache_clear()
+    product = GauntProduct(NATURAL(1), NATURAL(2), NATURAL(2), method=method)
+    gaunt_grid.sorted_harmonics.cache_clear()
     args = draw(product)
     low = jax.jit(product)(*(jnp.asarray(a, jnp.float32) for a in args))
     assert low.dtype == jnp.float32
-    assert all(table.dtype == np.float64 for table in gaunt._tables(NATURAL(1), *REPS[0]))
+    assert all(t.dtype == np.float64 for t in gaunt_grid.sorted_harmonics(NATURAL(2), 5))
     with jax.enable_x64(True):
         found = jax.jit(product)(*args)
-        gaunt._tables.cache_clear()
+        gaunt_grid.sorted_harmonics.cache_clear()
         expected = product(*args)
     assert found.dtype == jnp.float64
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
