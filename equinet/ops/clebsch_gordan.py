@@ -136,7 +136,7 @@ class ClebschGordanProduct:
         terms = sum(2 * results[path.result].l + 1 for path in self.paths)
         if terms <= 4 * self.rep_out.dim:
             return self._coupled(outer, weights)
-        whole = tuple(KleinOrder(rep, split=False) for rep in (self.rep1, self.rep2, self.rep_out))
+        whole = tuple(KleinOrder(rep, bits=0) for rep in (self.rep1, self.rep2, self.rep_out))
         maps = fold(self, weights.astype(outer.dtype), whole)[:, 0]
         return jnp.einsum("...mc,ckm->...kc", outer, maps, precision=HIGHEST)
 
