@@ -12,7 +12,7 @@ from equinet.ops.outer import move_rows
 from equinet.ops.paths import blocks
 from equinet.ops.s2grid import S2Grid, folded_grid
 from equinet.ops.spherical_harmonics import harmonics_table
-from equinet.reps import Irreps
+from equinet.reps import Irreps, so3_generators
 
 Signal = list[Float[Array, "points lanes"] | None]
 """Values at the points of the folded grid for each of the eight characters; None: zero."""
@@ -26,12 +26,8 @@ def multiply_grid(reps: tuple[Irreps, ...], *factors: Array) -> Array:
     of characters each gives one: an eighth of the work of a matrix product to all points.
     """
     degree = degree_of(*reps)
-    signals = (
-        to_grid(sorted_harmonics(rep, degree), rep, x)
-        for rep, x in zip(reps[:-1], factors, strict=True)
-    )
-    product = functools.reduce(multiply_signals, signals)
-    return from_grid(sorted_harmonics(reps[-1], degree), degree, reps[-1], product)
+    signals = (to_grid(rep, degree, x) for rep, x in zip(reps[:-1], factors, strict=True))
+    return from_grid(reps[-1], degree, functools.reduce(multiply_signals, signals))
 
 
 def multiply_signals(f: Signal, g: Signal) -> Signal:
@@ -43,27 +39,52 @@ def multiply_signals(f: Signal, g: Signal) -> Signal:
     return found
 
 
-def to_grid(tables: tuple[np.ndarray, ...], rep: Irreps, x: Float[Array, "dim lanes"]) -> Signal:
-    """Values of the harmonics of every character at the points."""
-    index, inverse, ends = _by_character(rep)
+def to_grid(
+    rep: Irreps,
+    degree: int,
+    x: Float[Array, "dim lanes"],
+    *,
+    kind: str = "values",
+    natural: int | None = None,
+) -> Signal:
+    """Values at the points of the folded grid.
+
+    Args:
+        rep: Irreps as functions on the sphere, by their degrees.
+        degree: Of the folded grid.
+        x: Coefficients.
+        kind: ``"values"``, or ``"first"`` and ``"second"``: derivatives along two tangents.
+        natural: 1 or -1: only the irreps of natural parity, or only the others.
+    """
+    index, inverse, ends = _by_character(rep, natural)
+    if not index:
+        return [None] * 8
     parts = jnp.split(move_rows(x, index, inverse), ends)
+    tables = _tables(rep, degree, kind, natural)
     return [
         dot(table, part) if len(part) else None for table, part in zip(tables, parts, strict=True)
     ]
 
 
 def from_grid(
-    tables: tuple[np.ndarray, ...], degree: int, rep: Irreps, signal: Signal
-) -> Float[Array, "dim lanes"]:
-    """Integrals of values with every harmonic of the same character."""
+    rep: Irreps,
+    degree: int,
+    signal: Signal,
+    *,
+    kind: str = "values",
+    natural: int | None = None,
+) -> Float[Array, "dim lanes"] | float:
+    """Integrals of a signal with every harmonic, or with its derivatives; see `to_grid`."""
+    index, inverse, _ = _by_character(rep, natural)
+    like = next((values for values in signal if values is not None), None)
+    if not index or like is None:
+        return 0.0
     _, quadrature = folded_grid(degree)
-    index, inverse, _ = _by_character(rep)
-    like = next(values for values in signal if values is not None)
     parts = [
         jnp.zeros((table.shape[1], like.shape[1]), like.dtype)
         if values is None
         else dot((table * quadrature[:, None]).T, values)
-        for table, values in zip(tables, signal, strict=True)
+        for table, values in zip(_tables(rep, degree, kind, natural), signal, strict=True)
         if table.shape[1]
     ]
     return move_rows(jnp.concatenate(parts), inverse, index)
@@ -71,23 +92,42 @@ def from_grid(
 
 @functools.cache
 def _by_character(
-    rep: Irreps,
+    rep: Irreps, natural: int | None
 ) -> tuple[tuple[int, ...], tuple[int, ...], list[int]]:
-    """The components by character, the inverse, and where each character but the first begins."""
+    """Components by character, the place of each, and where each character but the first begins."""
+    sizes = [2 * b.l + 1 for b in blocks(rep)]
+    kept = np.repeat([natural in (None, b.p * (-1) ** b.l) for b in blocks(rep)], sizes)
     kinds = characters(rep)
-    index = np.argsort(kinds, kind="stable")
-    ends = np.cumsum(np.bincount(kinds, minlength=8))[:-1]
-    return tuple(index.tolist()), tuple(np.argsort(index).tolist()), ends.tolist()
+    index = np.flatnonzero(kept)
+    index = index[np.argsort(kinds[index], kind="stable")]
+    place = np.full(rep.dim, len(index))
+    place[index] = np.arange(len(index))
+    ends = np.cumsum(np.bincount(kinds[index], minlength=8))[:-1]
+    return tuple(index.tolist()), tuple(place.tolist()), ends.tolist()
 
 
 @functools.cache
-def sorted_harmonics(
-    rep: Irreps, degree: int
+def _tables(
+    rep: Irreps, degree: int, kind: str, natural: int | None
 ) -> tuple[Float[np.ndarray, "points components"], ...]:
-    """Harmonics at the points of the folded grid, by their character."""
-    index, _, ends = _by_character(rep)
-    values = harmonics_at(folded_grid(degree)[0], rep)[:, list(index)]
-    return tuple(np.split(values, ends, axis=1))
+    """Harmonics, or their derivatives, at the points of the folded grid, by character."""
+    index, _, ends = _by_character(rep, natural)
+    points, _ = folded_grid(degree)
+    values = harmonics_at(points, rep) if kind == "values" else _slopes(points, rep, kind)
+    return tuple(np.split(values[:, list(index)], ends, axis=1))
+
+
+def _slopes(points: np.ndarray, rep: Irreps, kind: str) -> Float[np.ndarray, "points dim"]:
+    """``e . (r x grad Y)`` with e the first or second of two tangents, a right-handed frame."""
+    ring = np.stack([points[:, 2], 0 * points[:, 1], -points[:, 0]], axis=-1)
+    first = ring / np.linalg.norm(ring, axis=-1, keepdims=True)
+    tangent = first if kind == "first" else np.cross(points, first)
+    columns = []
+    for b in blocks(rep):
+        values = harmonics_table(b.l, points)[:, b.l**2 :]
+        # A rotation of the coefficients by the axis a moves the function: its slope is -a . L.
+        columns.append(-np.einsum("pa,akm,pk->pm", tangent, so3_generators(b.l), values))
+    return np.concatenate(columns, axis=1)
 
 
 def multiply_separable(reps: tuple[Irreps, ...], *factors: Array) -> Array:

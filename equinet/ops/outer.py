@@ -40,6 +40,22 @@ def contract(
     return _contract_p.bind(u, x, axis=axis)
 
 
+def multiply_matrices(
+    x: Float[Array, "a b n"],
+    y: Float[Array, "b c n"],
+    *,
+    transpose_x: bool = False,
+    transpose_y: bool = False,
+) -> Float[Array, "a c n"]:
+    """A product of small matrices for each entry of the last axis.
+
+    >>> x = jnp.arange(4.0).reshape(2, 2, 1)
+    >>> multiply_matrices(x, x)[..., 0].tolist()
+    [[2.0, 3.0], [6.0, 11.0]]
+    """
+    return _matrices_p.bind(x, y, transpose_x=transpose_x, transpose_y=transpose_y)
+
+
 def move_rows(
     x: Float[Array, "*rows m n"], index: Sequence[int], inverse: Sequence[int]
 ) -> Float[Array, "*rows k n"]:
@@ -66,6 +82,25 @@ def _contract(u: Array, x: Array, *, axis: int) -> Array:
         for i in range(x.shape[-2])
     )
     return functools.reduce(jnp.add, terms)
+
+
+def _matrices(x: Array, y: Array, *, transpose_x: bool, transpose_y: bool) -> Array:
+    columns = x if transpose_x else jnp.swapaxes(x, -3, -2)
+    rows = jnp.swapaxes(y, -3, -2) if transpose_y else y
+    terms = (columns[..., i, :, None, :] * rows[..., i, None, :, :] for i in range(rows.shape[-3]))
+    return functools.reduce(jnp.add, terms)
+
+
+def _matrices_x(g: Array, x: Any, y: Array, *, transpose_x: bool, transpose_y: bool) -> Array:
+    if transpose_x:
+        return multiply_matrices(y, g, transpose_x=transpose_y, transpose_y=True)
+    return multiply_matrices(g, y, transpose_y=not transpose_y)
+
+
+def _matrices_y(g: Array, x: Array, y: Any, *, transpose_x: bool, transpose_y: bool) -> Array:
+    if transpose_y:
+        return multiply_matrices(g, x, transpose_x=True, transpose_y=transpose_x)
+    return multiply_matrices(x, g, transpose_x=not transpose_x)
 
 
 def _move(x: Array, *, index: tuple[int, ...], inverse: tuple[int, ...]) -> Array:
@@ -102,7 +137,9 @@ def _shaped(like: Any, result: jax.ShapeDtypeStruct) -> Any:
 
 _outer_p = _primitive("outer", _outer)
 _contract_p = _primitive("contract", _contract)
+_matrices_p = _primitive("multiply_matrices", _matrices)
 _move_p = _primitive("move_rows", _move)
+ad.defbilinear(_matrices_p, _matrices_x, _matrices_y)
 ad.defbilinear(
     _outer_p,
     lambda g, x, y: contract(g, y, -2),

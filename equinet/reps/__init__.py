@@ -9,6 +9,7 @@ from equinet.reps.algebra import Vector as Vector
 from equinet.reps.basis import EquivariantBasis as EquivariantBasis
 from equinet.reps.basis import equivariant_basis as equivariant_basis
 from equinet.reps.clebsch_gordan import clebsch_gordan as clebsch_gordan
+from equinet.reps.clebsch_gordan import complex_clebsch_gordan as complex_clebsch_gordan
 from equinet.reps.clebsch_gordan import so3_generators as so3_generators
 from equinet.reps.irrep import Irrep as Irrep
 from equinet.reps.irreps import Irreps as Irreps

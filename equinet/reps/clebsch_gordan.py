@@ -76,25 +76,35 @@ def so3_generators(l: int) -> Float[np.ndarray, "3 {2*l+1} {2*l+1}"]:
     return _read_only(scale * clebsch_gordan(1, l, l).swapaxes(1, 2))
 
 
-def _complex_clebsch_gordan(l1: int, l2: int, l3: int) -> Float[np.ndarray, "m1 m2 m3"]:
-    """Condon-Shortley coefficients over sqrt(2 l3 + 1), each the root of a rounded rational."""
-    table = np.zeros((2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1))
-    if not abs(l1 - l2) <= l3 <= l1 + l2:
-        return table
-    f = [math.factorial(n) for n in range(l1 + l2 + l3 + 2)]
+def complex_clebsch_gordan(l1: int, m1: int, l2: int, m2: int, l3: int) -> float:
+    """The coefficient of Condon and Shortley over ``sqrt(2 l3 + 1)``: a 3j symbol up to sign.
+
+    Zero off the triangle rule. The root of a rational number, rounded once.
+
+    >>> round(complex_clebsch_gordan(1, 1, 1, -1, 0) ** 2, 12)
+    0.333333333333
+    """
+    m3 = m1 + m2
+    if not abs(l1 - l2) <= l3 <= l1 + l2 or abs(m1) > l1 or abs(m2) > l2 or abs(m3) > l3:
+        return 0.0
+    f = math.factorial
     a, b, c = l1 + l2 - l3, l3 + l1 - l2, l3 - l1 + l2
-    denominator = f[l1 + l2 + l3 + 1] * f[a] * f[b] * f[c]
+    terms = range(max(0, l2 - l3 - m1, l1 - l3 + m2), min(a, l1 - m1, l2 + m2) + 1)
+    total = sum(
+        (-1) ** k * math.comb(a, k) * math.comb(b, l1 - m1 - k) * math.comb(c, l2 + m2 - k)
+        for k in terms
+    )
+    weight = f(l1 - m1) * f(l1 + m1) * f(l2 - m2) * f(l2 + m2) * f(l3 - m3) * f(l3 + m3)
+    value = math.sqrt(total * total * weight / (f(l1 + l2 + l3 + 1) * f(a) * f(b) * f(c)))
+    return math.copysign(value, total)
+
+
+def _complex_clebsch_gordan(l1: int, l2: int, l3: int) -> Float[np.ndarray, "m1 m2 m3"]:
+    """All coefficients of three degrees."""
+    table = np.zeros((2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1))
     for m1 in range(-l1, l1 + 1):
         for m2 in range(max(-l2, -l3 - m1), min(l2, l3 - m1) + 1):
-            m3 = m1 + m2
-            terms = range(max(0, l2 - l3 - m1, l1 - l3 + m2), min(a, l1 - m1, l2 + m2) + 1)
-            total = sum(
-                (-1) ** k * math.comb(a, k) * math.comb(b, l1 - m1 - k) * math.comb(c, l2 + m2 - k)
-                for k in terms
-            )
-            weight = f[l1 - m1] * f[l1 + m1] * f[l2 - m2] * f[l2 + m2] * f[l3 - m3] * f[l3 + m3]
-            value = math.sqrt(total * total * weight / denominator)
-            table[l1 + m1, l2 + m2, l3 + m3] = math.copysign(value, total)
+            table[l1 + m1, l2 + m2, l3 + m1 + m2] = complex_clebsch_gordan(l1, m1, l2, m2, l3)
     return table
 
 
