@@ -51,8 +51,22 @@ def map_lanes(
 
 
 def dot(table: np.ndarray, x: Float[Array, "dim lanes"]) -> Float[Array, "rows lanes"]:
-    """A constant float64 table times lanes, in their type and at the highest precision."""
-    return jnp.matmul(jnp.asarray(table, x.dtype), x, precision=HIGHEST)
+    """A constant float64 table times lanes, in their type and at the highest precision.
+
+    A table of one row or column gets a second one of zeros: on a CPU a product of matrices is
+    several times faster than one of a matrix and a vector, forward and transposed.
+
+    >>> dot(np.array([[2.0, 3.0]]), jnp.ones((2, 5))).tolist()
+    [[5.0, 5.0, 5.0, 5.0, 5.0]]
+    """
+    rows, columns = table.shape
+    if rows > 1 and columns > 1:
+        return jnp.matmul(jnp.asarray(table, x.dtype), x, precision=HIGHEST)
+    padded = np.zeros((max(rows, 2), max(columns, 2)))
+    padded[:rows, :columns] = table
+    if columns == 1:
+        x = jnp.concatenate([x, jnp.zeros_like(x)])
+    return jnp.matmul(jnp.asarray(padded, x.dtype), x, precision=HIGHEST)[:rows]
 
 
 def weigh_degrees(

@@ -109,7 +109,7 @@ def _move(x: Array, *, index: tuple[int, ...], inverse: tuple[int, ...]) -> Arra
     return x[..., np.array(index, np.int32), :]
 
 
-def _primitive(name: str, function: Any) -> Primitive:
+def primitive(name: str, function: Any) -> Primitive:
     """A primitive that is computed by ``function`` and mapped over leading axes."""
     primitive = Primitive(name)
     words = inspect.getfullargspec(function).kwonlyargs
@@ -135,10 +135,10 @@ def _shaped(like: Any, result: jax.ShapeDtypeStruct) -> Any:
     return like.update(shape=result.shape, dtype=result.dtype, weak_type=False)
 
 
-_outer_p = _primitive("outer", _outer)
-_contract_p = _primitive("contract", _contract)
-_matrices_p = _primitive("multiply_matrices", _matrices)
-_move_p = _primitive("move_rows", _move)
+_outer_p = primitive("outer", _outer)
+_contract_p = primitive("contract", _contract)
+_matrices_p = primitive("multiply_matrices", _matrices)
+_move_p = primitive("move_rows", _move)
 ad.defbilinear(_matrices_p, _matrices_x, _matrices_y)
 ad.defbilinear(
     _outer_p,
