@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from equinet.ops.coupling import HIGHEST, fold, multiply_rows, multiply_shared
+from equinet.ops.coupling import (
+    HIGHEST,
+    fold,
+    multiply_mixed,
+    multiply_rows,
+    multiply_shared,
+    orders,
+)
 from equinet.ops.klein import KleinOrder
 from equinet.ops.paths import Path, blocks, coupling_paths, path_scale
 from equinet.reps import Irreps, clebsch_gordan
@@ -79,6 +86,21 @@ class ClebschGordanProduct:
         """Bound on the equivariance error beyond rounding: exact, so zero."""
         return 0.0
 
+    @property
+    def flops(self) -> int:
+        """Operations for one row and channel with shared weights: the outer product, and the maps.
+
+        The maps are dense blocks of characters; see ``equinet.ops.klein``.
+        """
+        first, second, result = orders(self.rep1, self.rep2, self.rep_out)
+        pairs = first.classes * first.size * second.size
+        return first.classes * pairs * (1 + 2 * result.size)
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes of both factors and the result in float32, for one row and channel."""
+        return 4 * (self.rep1.dim + self.rep2.dim + self.rep_out.dim)
+
     def __call__(
         self,
         x: Float[Array, "... dim1 channels"],
@@ -114,6 +136,47 @@ class ClebschGordanProduct:
         else:
             weights = jnp.broadcast_to(weights, (*rows, *weights.shape[-2:])).astype(x.dtype)
             z = multiply_rows(self, *flat, weights.reshape(-1, *weights.shape[-2:]))
+        return z.reshape(*rows, *z.shape[1:])
+
+    def mix(
+        self,
+        x: Float[Array, "... dim1 u"],
+        y: Float[Array, "... dim2 v"],
+        weights: Float[Array, "paths u v *w"],
+    ) -> Float[Array, "... dim_out out"]:
+        """Multiply every channel of x with every channel of y, and mix them by path.
+
+        Args:
+            x: First factor, ``[..., rep1.dim, u]``.
+            y: Second factor, ``[..., rep2.dim, v]``.
+            weights: ``[paths, u, v]``: the channels of x stay, those of y are summed ("uvu");
+                ``[paths, u, v, w]``: both are summed into channels w ("uvw").
+
+        Returns:
+            ``[..., rep_out.dim, u]`` or ``[..., rep_out.dim, w]``.
+
+        Raises:
+            ValueError: If a shape does not fit.
+
+        >>> product = ClebschGordanProduct(Irreps("1o"), Irreps("1o"), Irreps("0e+1e+2e"))
+        >>> x, y = jnp.ones((5, 3, 4)), jnp.ones((5, 3, 2))
+        >>> product.mix(x, y, jnp.ones((3, 4, 2))).shape
+        (5, 9, 4)
+        >>> product.mix(x, y, jnp.ones((3, 4, 2, 7))).shape
+        (5, 9, 7)
+        """
+        check_reps(self, x, y)
+        expected = (self.num_weights, x.shape[-1], y.shape[-1])
+        if weights.ndim not in (3, 4) or weights.shape[:3] != expected:
+            raise ValueError(
+                f"weights must have shape {list(expected)} or {[*expected, 'w']}, paths and the "
+                f"channels of x and y, got {weights.shape}"
+            )
+        rows = jnp.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        flat = [
+            jnp.broadcast_to(a, (*rows, *a.shape[-2:])).reshape(-1, *a.shape[-2:]) for a in (x, y)
+        ]
+        z = multiply_mixed(self, *flat, weights.astype(x.dtype))
         return z.reshape(*rows, *z.shape[1:])
 
     def contract(
@@ -178,11 +241,7 @@ def check_factors(product: Any, x: Array, y: Array, weights: Array | None) -> No
     Raises:
         ValueError: If a shape does not fit.
     """
-    for name, array, rep in (("x", x, product.rep1), ("y", y, product.rep2)):
-        if array.ndim < 2 or array.shape[-2] != rep.dim:
-            raise ValueError(
-                f"{name} must have shape [..., {rep.dim}, channels] for {rep}, got {array.shape}"
-            )
+    check_reps(product, x, y)
     if x.shape[-1] != y.shape[-1] and 1 not in (x.shape[-1], y.shape[-1]):
         raise ValueError(
             f"x and y have {x.shape[-1]} and {y.shape[-1]} channels, expected as many or one"
@@ -193,6 +252,19 @@ def check_factors(product: Any, x: Array, y: Array, weights: Array | None) -> No
             f"weights must have shape [..., {expected[0]}, {expected[1]}], num_weights rows and a "
             f"column for each channel, got {weights.shape}"
         )
+
+
+def check_reps(product: Any, x: Array, y: Array) -> None:
+    """Refuse factors whose axis -2 is not that of the reps.
+
+    Raises:
+        ValueError: If a shape does not fit.
+    """
+    for name, array, rep in (("x", x, product.rep1), ("y", y, product.rep2)):
+        if array.ndim < 2 or array.shape[-2] != rep.dim:
+            raise ValueError(
+                f"{name} must have shape [..., {rep.dim}, channels] for {rep}, got {array.shape}"
+            )
 
 
 @functools.cache

@@ -200,15 +200,18 @@ def _accumulate(
     ordered = orders(product.rep1, product.rep2, product.rep_out)
     classes, lanes = ordered[0].classes, x.shape[-1]
     flat = ordered[1].sort(y).reshape(classes, -1)
-    total: list[Array | float] = [0.0] * classes
+    total: list[list[Array]] = [[] for _ in range(classes)]
     for group in _groups(product.rep1, product.rep2, product.rep_out):
         first = group.order.sort(x[group.block])
-        for k in range(classes):
+        for k in (k for k in range(classes) if len(group.couple[k])):
             partner = [t ^ k for t in range(classes)]
             pairs = outer(first, move_rows(flat, partner, partner).reshape(classes, -1, lanes))
             coupled = _dot(group.couple[k], pairs.reshape(-1, lanes))
-            total[k] += _dot(group.place[k], weigh(group, group.spread[k], coupled))
-    return ordered[2].unsort(jnp.stack(total))
+            weighed = weigh(group, group.spread[k], coupled)
+            total[k].append(_dot(group.place[k], weighed))
+    zero = jnp.zeros_like(next(terms[0] for terms in total if terms))
+    sums = [functools.reduce(jnp.add, terms, zero) for terms in total]
+    return ordered[2].unsort(jnp.stack(sums))
 
 
 def _lane_bytes(product: Any, x: Array) -> int:

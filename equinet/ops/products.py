@@ -5,6 +5,7 @@ from typing import Protocol
 from jaxtyping import Array, Float
 
 from equinet.ops.clebsch_gordan import ClebschGordanProduct
+from equinet.ops.complete import CompleteProduct
 from equinet.ops.cp import CPProduct
 from equinet.ops.gaunt import GauntProduct
 from equinet.reps import Irreps
@@ -40,6 +41,16 @@ class TensorProduct(Protocol):
         """Bound on the equivariance error beyond rounding."""
         ...
 
+    @property
+    def flops(self) -> int:
+        """Operations for one row and channel."""
+        ...
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes of both factors and the result in float32, for one row and channel."""
+        ...
+
     def __call__(
         self,
         x: Float[Array, "... dim1 channels"],
@@ -50,7 +61,12 @@ class TensorProduct(Protocol):
         ...
 
 
-PRODUCTS = {"clebsch_gordan": ClebschGordanProduct, "cp": CPProduct, "gaunt": GauntProduct}
+PRODUCTS = {
+    "clebsch_gordan": ClebschGordanProduct,
+    "complete": CompleteProduct,
+    "cp": CPProduct,
+    "gaunt": GauntProduct,
+}
 
 
 def tensor_product(kind: str, rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> TensorProduct:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from equinet import chunks
 from equinet.ops.clebsch_gordan import ClebschGordanProduct
 from equinet.ops.paths import Block, Path, blocks
 from equinet.reps import Irreps, clebsch_gordan
@@ -227,3 +228,44 @@ def test_bad_input() -> None:
         for product in (PRODUCT, NAIVE):
             with pytest.raises(ValueError, match=r"weights must have shape \[\.\.\., \d+, 3\]"):
                 product(x, y, bad)
+
+
+def test_channels_mixed_by_path(x64: None) -> None:
+    """uvu and uvw: every pair of channels by the naive product, weighed and summed."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5, REP1.dim, 4)), rng.normal(size=(5, REP2.dim, 3))
+    weights = rng.normal(size=(PRODUCT.num_weights, 4, 3, 2))
+    uvw, uvu = np.zeros((5, REP_OUT.dim, 2)), np.zeros((5, REP_OUT.dim, 4))
+    for u in range(4):
+        for v in range(3):
+            pair = x[..., u : u + 1], y[..., v : v + 1]
+            for w in range(2):
+                uvw[..., w] += np.asarray(NAIVE(*pair, weights[:, u, v, w, None]))[..., 0]
+            uvu[..., u] += np.asarray(NAIVE(*pair, weights[:, u, v, :1]))[..., 0]
+    np.testing.assert_allclose(jax.jit(PRODUCT.mix)(x, y, weights), uvw, atol=1e-12)
+    np.testing.assert_allclose(PRODUCT.mix(x, y, weights[..., 0]), uvu, atol=1e-12)
+    with pytest.raises(ValueError, match=r"weights must have shape \[.*, 4, 3\] or"):
+        PRODUCT.mix(x, y, weights[:, :3])
+
+
+@pytest.mark.parametrize("lmax", [4, 10])
+def test_blocks_of_channels_and_rows_to_high_degrees(lmax: int, key: jax.Array) -> None:
+    rep = Irreps.spherical_harmonics(lmax, parity=1)
+    product = ClebschGordanProduct(rep, rep, rep)
+    weights = np.random.default_rng(0).normal(size=(product.num_weights, 1))
+    function = jax.jit(lambda x, y: product(x, y, jnp.asarray(weights, x.dtype)))
+    error = equivariance_error(
+        function, (rep, rep), rep, key, dtype=jnp.float64, channels=1, batch=(2,), num_samples=2
+    )
+    assert error < 1e-12
+
+
+def test_blocks_equal_the_whole(monkeypatch: pytest.MonkeyPatch, x64: None) -> None:
+    """Blocks of one channel and three rows, the last one filled up."""
+    x, y, weights = draw(PRODUCT, (7,))
+    expected = PRODUCT(x, y, weights)
+    monkeypatch.setitem(chunks._WORKING_SET, "cpu", 6 * REP1.dim * REP2.dim * 8)
+    monkeypatch.setitem(chunks._CORE_CACHE, "cpu", 2**14)
+    np.testing.assert_allclose(PRODUCT(x, y, weights), expected, atol=1e-12)
+    rows = np.broadcast_to(weights, (7, *weights.shape))
+    np.testing.assert_allclose(PRODUCT(x, y, rows), expected, atol=1e-12)
