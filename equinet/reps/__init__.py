@@ -23,3 +23,4 @@ from equinet.reps.rep import Rep as Rep
 from equinet.reps.restriction import restrict as restrict
 from equinet.reps.wigner import wigner_d as wigner_d
 from equinet.reps.wigner import wigner_matrices as wigner_matrices
+from equinet.reps.wigner import wigner_table as wigner_table

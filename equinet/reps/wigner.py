@@ -76,6 +76,23 @@ def wigner_matrices(
     return tuple(matrices[: lmax + 1])
 
 
+def wigner_table(
+    l: int, rotations: Float[np.ndarray, "n 3 3"]
+) -> Float[np.ndarray, "n {2*l+1} {2*l+1}"]:
+    """The same by numpy, for tables: float64, nothing to compile.
+
+    >>> wigner_table(2, np.eye(3)[None]).shape
+    (1, 5, 5)
+    """
+    matrices = np.ones((len(rotations), 1, 1))
+    for k in range(1, l + 1):
+        step = _step(k)
+        product = np.tensordot(matrices, step, axes=(2, 0))
+        product = np.einsum("nab,nibk->nkia", rotations, product)
+        matrices = np.tensordot(product, step, axes=((2, 3), (0, 1))).swapaxes(1, 2)
+    return matrices
+
+
 @functools.cache
 def _step(l: int) -> Float[np.ndarray, "{2*l-1} 3 {2*l+1}"]:
     """The isometry from degree ``l`` into the product of degrees ``l - 1`` and 1."""
