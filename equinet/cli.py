@@ -201,6 +201,28 @@ def _permutations(text: str) -> list[list[int]]:
     return given
 
 
+def _products_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lmax", type=int, default=4, help="highest degree (4)")
+    parser.add_argument("--channels", type=int, default=16, help="number of channels (16)")
+    parser.add_argument("--batch", type=int, default=256, help="number of rows (256)")
+    parser.add_argument("--products", metavar="a,b", help="some of the products (all)")
+
+
+def _products(options: argparse.Namespace) -> dict[str, Any]:
+    from equinet.comparison import compare_products, table
+    from equinet.training.machine import machine
+
+    sizes = {"lmax": options.lmax, "channels": options.channels, "batch": options.batch}
+    names = options.products.split(",") if options.products else None
+    rows = compare_products(**sizes, products=names, progress=_say)
+    print(table(rows))
+    return {"command": "products", **sizes, "rows": rows, **machine()}
+
+
+def _say(line: str) -> None:
+    print(f"measuring {line} ...", flush=True)
+
+
 def _list_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", default="configs", help="where the configs are (./configs)")
 
@@ -256,6 +278,7 @@ COMMANDS = (
     Command("evaluate", "report on a trained model", _evaluate_flags, _evaluate),
     Command("md", "molecular dynamics with a trained potential", _md_flags, _md),
     Command("cayley", "layer sizes of a Cayley graph", _cayley_flags, _cayley),
+    Command("products", "the tensor products compared on this machine", _products_flags, _products),
     Command("list", "the configs of this project", _list_flags, _list),
 )
 

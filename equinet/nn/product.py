@@ -9,22 +9,36 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.nn.linear import Linear
-from equinet.ops.clebsch_gordan import blocks
+from equinet.ops.clebsch_gordan import ClebschGordanProduct
+from equinet.ops.paths import blocks
 from equinet.ops.products import tensor_product
 from equinet.reps import Irreps
 
 
 class TensorProduct(nnx.Module):
-    """Channel-wise tensor product of two features with a learned weight per path and channel.
+    r"""Tensor product of two features with learned weights.
+
+    Three ways to treat the channels, as e3nn names them: ``"uuu"``, channel by channel, for every
+    product; and for the Clebsch-Gordan product every pair of channels with a weight of its own,
+
+    .. math:: \text{uvu:}\ z_u = \sum_{path, v} w_{path, u v}\, (x_u \otimes y_v)^{path}, \qquad
+              \text{uvw:}\ z_w = \sum_{path, u v} w_{path, u v w}\, (x_u \otimes y_v)^{path}
 
     Args:
         rep1: Irreps of the first factor.
         rep2: Irreps of the second factor.
         rep_out: Irreps of the result.
-        channels: Number of channels.
+        channels: Number of channels of the first factor, and of the second where that is not given.
         kind: Which product, a key of ``equinet.ops.products.PRODUCTS``.
+        mode: ``"uuu"``, ``"uvu"`` or ``"uvw"``.
+        channels2: Channels of the second factor, for ``"uvu"`` and ``"uvw"``.
+        channels_out: Channels of the result, for ``"uvw"``.
         param_dtype: Type of the parameters.
         rngs: Key ``params``.
+
+    Raises:
+        ValueError: If the product or the mode is unknown, they do not go together, or no path
+            exists.
 
     >>> product = TensorProduct(Irreps("1o"), Irreps("1o"), Irreps("0e+1e"), 8, rngs=nnx.Rngs(0))
     >>> product(jnp.ones((5, 3, 8)), jnp.ones((5, 3, 8))).shape
@@ -39,18 +53,39 @@ class TensorProduct(nnx.Module):
         channels: int,
         *,
         kind: str = "clebsch_gordan",
+        mode: str = "uuu",
+        channels2: int | None = None,
+        channels_out: int | None = None,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        self.product = tensor_product(kind, rep1, rep2, rep_out)
-        shape = (self.product.num_weights, channels)
-        self.weights = nnx.Param(jax.random.normal(rngs.params(), shape, param_dtype))
+        if mode not in ("uuu", "uvu", "uvw"):
+            raise ValueError(f"unknown mode {mode!r}, expected 'uuu', 'uvu' or 'uvw'")
+        if mode != "uuu" and kind != "clebsch_gordan":
+            raise ValueError(f"mode {mode!r} needs kind='clebsch_gordan', got {kind!r}")
+        if (mode == "uuu" and channels2) or (mode != "uvw" and channels_out):
+            raise ValueError(f"mode {mode!r} takes no such channels2={channels2} or channels_out")
+        self.product, self.mode = tensor_product(kind, rep1, rep2, rep_out), mode
+        second = channels2 or channels
+        mixed = {
+            "uuu": (channels,),
+            "uvu": (channels, second),
+            "uvw": (channels, second, channels_out or channels),
+        }
+        terms = {"uuu": 1, "uvu": second, "uvw": channels * second}
+        weights = jax.random.normal(
+            rngs.params(), (self.product.num_weights, *mixed[mode]), param_dtype
+        )
+        self.weights = nnx.Param(weights / math.sqrt(terms[mode]))
 
     def __call__(
-        self, x: Float[Array, "... dim1 channels"], y: Float[Array, "... dim2 channels"]
-    ) -> Float[Array, "... dim_out channels"]:
+        self, x: Float[Array, "... dim1 channels"], y: Float[Array, "... dim2 channels2"]
+    ) -> Float[Array, "... dim_out channels_out"]:
         """Multiply ``x`` and ``y``."""
-        return self.product(x, y, self.weights[...].astype(x.dtype))
+        weights = self.weights[...].astype(x.dtype)
+        if self.mode != "uuu" and isinstance(self.product, ClebschGordanProduct):
+            return self.product.mix(x, y, weights)
+        return self.product(x, y, weights)
 
 
 class BodyOrderExpansion(nnx.Module):

@@ -11,6 +11,7 @@ from flax import nnx
 from equinet.nn.product import BodyOrderExpansion, TensorProduct
 from equinet.ops.products import PRODUCTS, tensor_product
 from equinet.reps import Irreps
+from equinet.testing import assert_equivariant
 
 REP = Irreps("0e+1o+2e")
 
@@ -30,6 +31,18 @@ def test_variance_one(kind: str) -> None:
     x, y = jax.random.normal(jax.random.key(1), (2, 64, 9, 512))
     square = jnp.mean(layer(x, y) ** 2, axis=(0, 2))
     np.testing.assert_allclose(square, 1, atol=0.35)
+
+
+@pytest.mark.parametrize("mode", ["uvu", "uvw"])
+def test_every_pair_of_channels(mode: str, key: jax.Array) -> None:
+    options = {"channels_out": 64} if mode == "uvw" else {}
+    layer = TensorProduct(REP, REP, REP, 32, mode=mode, channels2=5, **options, rngs=nnx.Rngs(0))
+    x, y = jax.random.normal(key, (64, 9, 32)), jax.random.normal(key, (64, 9, 5))
+    z = layer(x, y)
+    assert z.shape == (64, 9, 64 if mode == "uvw" else 32)
+    np.testing.assert_allclose(jnp.mean(z**2, axis=(0, 2)), 1, atol=0.5)
+    few = TensorProduct(REP, REP, REP, 2, mode=mode, rngs=nnx.Rngs(0))
+    assert_equivariant(few, (REP, REP), REP, key, dtype=jnp.float64, atol=1e-12)
 
 
 @pytest.mark.parametrize("correlation", [1, 2, 3])
@@ -67,3 +80,9 @@ def test_bad_input() -> None:
         BodyOrderExpansion(REP, REP, 2, correlation=0, num_types=2, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="unknown product 'gant'"):
         TensorProduct(REP, REP, REP, 2, kind="gant", rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="unknown mode 'uvv'"):
+        TensorProduct(REP, REP, REP, 2, mode="uvv", rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="needs kind='clebsch_gordan', got 'gaunt'"):
+        TensorProduct(REP, REP, REP, 2, mode="uvw", kind="gaunt", rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="takes no such channels2=3"):
+        TensorProduct(REP, REP, REP, 2, channels2=3, rngs=nnx.Rngs(0))
