@@ -16,16 +16,37 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.ops.outer import move_rows
+from equinet.ops.frame_maps import FramePlan, from_frame, to_frame
 from equinet.ops.paths import blocks
-from equinet.ops.small_matmul import apply_maps
 from equinet.ops.spherical_harmonics import harmonics_table
 from equinet.reps import Irreps, wigner_table
 
 HIGHEST = jax.lax.Precision.HIGHEST
 
-Rotations = tuple[Float[Array, "edges rows columns"], ...]
-"""For every degree l the rows |m| <= mmax of the Wigner matrix of each edge."""
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rotations:
+    """Wigner matrices of all degrees of every edge, one after the other.
+
+    Attributes:
+        maps: Rows |m| <= mmax of the matrices of degrees 0 to lmax, ``[edges, entries]``.
+        lmax: Highest degree.
+        mmax: Highest order.
+    """
+
+    maps: Float[Array, "edges entries"]
+    lmax: int = dataclasses.field(metadata={"static": True})
+    mmax: int = dataclasses.field(metadata={"static": True})
+
+    def degree(self, l: int) -> Float[Array, "edges rows columns"]:
+        """The matrices of one degree: rows m = -min(l, mmax) to min(l, mmax), all columns."""
+        begin, shape = self.place(l)
+        return self.maps[:, begin : begin + shape[0] * shape[1]].reshape(-1, *shape)
+
+    def place(self, l: int) -> tuple[int, tuple[int, int]]:
+        """Where the entries of a degree begin, and the shape of its matrices."""
+        shapes = [(2 * min(k, self.mmax) + 1, 2 * k + 1) for k in range(l + 1)]
+        return sum(a * b for a, b in shapes[:l]), shapes[l]
 
 
 def edge_rotations(
@@ -46,13 +67,13 @@ def edge_rotations(
         mmax: Only the rows of orders up to this; all if absent.
 
     Returns:
-        For every degree l ``[edges, rows, 2 l + 1]``, rows m = -min(l, mmax) to min(l, mmax).
+        The matrices: ``degree(l)`` has the shape ``[edges, rows, 2 l + 1]``.
 
     Raises:
         ValueError: If a degree is negative or the last axis is not 3.
 
     >>> turns = edge_rotations(1, jnp.array([[0.0, 0.0, 2.0]]))
-    >>> print((turns[1][0] @ jnp.array([0.0, 0.0, 1.0])).round(6) + 0.0)
+    >>> print((turns.degree(1)[0] @ jnp.array([0.0, 0.0, 1.0])).round(6) + 0.0)
     [0. 1. 0.]
     """
     if lmax < 0 or (mmax is not None and mmax < 0):
@@ -61,16 +82,17 @@ def edge_rotations(
         raise ValueError(f"vectors must have the shape [edges, 3], got {vectors.shape}")
     point, below = _half_turn(vectors)
     even = _even_harmonics(lmax, *point)
-    matrices = []
+    highest = lmax if mmax is None else min(mmax, lmax)
+    entries = []
     for l in range(lmax + 1):
-        table, signs = _rotation_table(l, min(l, lmax if mmax is None else mmax))
+        table, signs = _rotation_table(l, min(l, highest))
         size = table.shape[0]
         flat = jnp.matmul(
             even[:, :size], jnp.asarray(table.reshape(size, -1), even.dtype), precision=HIGHEST
         )
         turn = jnp.where(below[:, None], jnp.asarray(signs, even.dtype)[None], 1)
-        matrices.append(flat.reshape(-1, *table.shape[1:]) * turn[:, None, :])
-    return tuple(matrices)
+        entries.append(flat * jnp.tile(turn, (1, table.shape[1])))
+    return Rotations(jnp.concatenate(entries, axis=1), lmax, highest)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,65 +120,68 @@ class FrameRows:
         return tuple(i for i, b in enumerate(blocks(self.rep)) if b.l >= m)
 
     @property
-    def index(self) -> tuple[int, ...]:
-        """The row of the rotated components, block after block, at every place."""
-        return _frame_order(self)[0]
+    def sizes(self) -> tuple[int, ...]:
+        """Number of rows of every part: m = 0, then m and -m for m = 1, 2, ..."""
+        return tuple(len(part) for part in _frame_order(self)[0])
 
     @property
-    def inverse(self) -> tuple[int, ...]:
-        """The place of every row: the inverse permutation."""
-        return _frame_order(self)[1]
+    def signs(self) -> Float[np.ndarray, "rows"]:
+        """What the rows are multiplied with."""
+        return np.concatenate(_frame_order(self)[1])
 
     def rotate(
         self, rotations: Rotations, x: Float[Array, "edges dim channels"]
-    ) -> Float[Array, "edges rows channels"]:
+    ) -> Float[Array, "rows edges channels"]:
         """Features into the frame of every edge."""
-        rows = [
-            apply_maps(self._maps(rotations, block.l), x[:, block.slice])
-            for block in blocks(self.rep)
-        ]
-        sorted_rows = move_rows(jnp.concatenate(rows, axis=1), self.index, self.inverse)
-        return self._sign(sorted_rows)
+        return self._sign(to_frame(rotations.maps.astype(x.dtype), x, self._plan(rotations)))
 
     def rotate_back(
-        self, rotations: Rotations, x: Float[Array, "edges rows channels"]
+        self, rotations: Rotations, rows: Float[Array, "rows edges channels"]
     ) -> Float[Array, "edges dim channels"]:
         """Features out of the frame of every edge; orders above mmax are zero in it."""
-        rows = move_rows(self._sign(x), self.inverse, self.index)
-        sizes = [2 * min(block.l, self.mmax) + 1 for block in blocks(self.rep)]
-        parts = jnp.split(rows, np.cumsum(sizes)[:-1].tolist(), axis=1)
-        turned = [
-            apply_maps(self._maps(rotations, block.l), part, transpose=True)
-            for block, part in zip(blocks(self.rep), parts, strict=True)
-        ]
-        return jnp.concatenate(turned, axis=1)
+        maps = rotations.maps.astype(rows.dtype)
+        return from_frame(maps, self._sign(rows), self._plan(rotations))
 
-    def _maps(self, rotations: Rotations, l: int) -> Array:
-        maps = rotations[l]
-        middle, kept = maps.shape[1] // 2, min(l, self.mmax)
-        return maps[:, middle - kept : middle + kept + 1]
+    def parts(
+        self, rows: Float[Array, "rows edges channels"]
+    ) -> list[Float[Array, "part edges channels"]]:
+        """The rows of m = 0, 1, -1, 2, -2, ..."""
+        return jnp.split(rows, np.cumsum(self.sizes)[:-1].tolist())
+
+    def _plan(self, rotations: Rotations) -> FramePlan:
+        return _plan(self, rotations.lmax, rotations.mmax, rotations.maps.shape[1])
 
     def _sign(self, rows: Array) -> Array:
-        signs = _frame_order(self)[2]
-        if (signs > 0).all():
+        if (self.signs > 0).all():
             return rows
-        return rows * jnp.asarray(signs, rows.dtype)[None, :, None]
+        return rows * jnp.asarray(self.signs, rows.dtype)[:, None, None]
 
 
 @functools.cache
-def _frame_order(rows: FrameRows) -> tuple[tuple[int, ...], tuple[int, ...], np.ndarray]:
+def _plan(rows: FrameRows, lmax: int, mmax: int, entries: int) -> FramePlan:
+    places = []
+    for block in blocks(rows.rep):
+        begin, shape = Rotations(np.empty(0), lmax, mmax).place(block.l)  # type: ignore[arg-type]
+        kept = min(block.l, rows.mmax)
+        places.append((begin, shape, shape[0] // 2 - kept, 2 * kept + 1, block.start))
+    return FramePlan(tuple(places), sum(_frame_order(rows)[0], ()), entries)
+
+
+@functools.cache
+def _frame_order(rows: FrameRows) -> tuple[tuple[tuple[int, ...], ...], tuple[np.ndarray, ...]]:
+    """The rows of every part among those of all blocks one after the other, and their signs."""
     kept = [min(block.l, rows.mmax) for block in blocks(rows.rep)]
     middle = np.cumsum([0] + [2 * k + 1 for k in kept])[:-1] + kept
     odd = [rows.split and b.p != (-1) ** b.l for b in blocks(rows.rep)]
-    index, signs = [], []
+    parts, signs = [], []
     for m in range(rows.mmax + 1):
         members = rows.members(m)
         if m == 0:
             members = sorted(members, key=lambda i: odd[i])
         for sign in (1, -1)[: 2 if m else 1]:
-            index += [int(middle[i] + (-sign if odd[i] else sign) * m) for i in members]
-            signs += [-1.0 if odd[i] and sign < 0 else 1.0 for i in members]
-    return tuple(index), tuple(np.argsort(index).tolist()), np.array(signs)
+            parts.append(tuple(int(middle[i] + (-sign if odd[i] else sign) * m) for i in members))
+            signs.append(np.array([-1.0 if odd[i] and sign < 0 else 1.0 for i in members]))
+    return tuple(parts), tuple(signs)
 
 
 def _half_turn(vectors: Array) -> tuple[tuple[Array, Array, Array], Array]:
@@ -192,7 +217,8 @@ def _even_harmonics(lmax: int, w: Array, x: Array, z: Array) -> Float[Array, "ed
         previous, polar = jax.lax.optimization_barrier((previous, polar))
         if l % 2 == 0:
             parts += [polar * cos[: l + 1], polar[1:] * sin[1 : l + 1]]
-    return jnp.concatenate(parts).T
+    # Moved for good: products that contract the first axis are slow.
+    return jax.lax.optimization_barrier(jnp.concatenate(parts).T)
 
 
 @functools.cache

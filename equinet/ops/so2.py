@@ -1,11 +1,11 @@
 """SO(3) convolution in the frame of every edge, where it mixes degrees order by order."""
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.chunks import map_chunks, rows_per_chunk
@@ -13,6 +13,9 @@ from equinet.ops.edge_frame import FrameRows, Rotations, edge_rotations
 from equinet.ops.graph import GraphBatch, by_receiver, gather_senders
 from equinet.ops.paths import blocks
 from equinet.reps import Irreps
+
+
+_CALL = "call edge_features(vectors) of the layer of the highest degree and order"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +134,7 @@ class SO2Convolution:
             vectors: From receiver to sender, ``[edges, 3]``.
 
         Returns:
-            For every degree ``[edges, rows, 2 l + 1]``.
+            The rotations, ``[edges, entries]``.
         """
         return edge_rotations(max(self.rep_in.lmax, self.rep_out.lmax), vectors, self.orders)
 
@@ -160,15 +163,15 @@ class SO2Convolution:
         self._check(x, edges, radial, weights)
         rows_in, rows_out = self.rows
         sizes = [len(rows_in.members(m)) for m in range(self.orders + 1)]
-        ends = [size for m, size in enumerate(sizes) for _ in range(2 if m else 1)]
-        parts = jnp.split(rows_in.rotate(edges, x), _running(ends), axis=1)
-        scales = jnp.split(radial, _running(sizes), axis=1)
+        parts = rows_in.parts(rows_in.rotate(edges, x))
+        scales = jnp.split(radial.astype(x.dtype), np.cumsum(sizes)[:-1].tolist(), axis=1)
         weights = [w.astype(x.dtype) for w in weights]
-        mixed = self._mix_scalars(parts[0] * scales[0], weights)
+        mixed = self._mix_scalars(parts[0].swapaxes(0, 1) * scales[0], weights)
         for m in range(1, self.orders + 1):
-            first, last = (part * scales[m] for part in parts[2 * m - 1 : 2 * m + 1])
-            mixed += self._mix_pair(first, last, weights[m - self.orders - 1])
-        return rows_out.rotate_back(edges, jnp.concatenate(mixed, axis=1))
+            pair = (part.swapaxes(0, 1) * scales[m] for part in parts[2 * m - 1 : 2 * m + 1])
+            mixed += self._mix_pair(*pair, weights[m - self.orders - 1])
+        rows = jnp.concatenate([part.swapaxes(0, 1) for part in mixed])
+        return rows_out.rotate_back(edges, rows)
 
     def __call__(
         self,
@@ -190,8 +193,8 @@ class SO2Convolution:
         Returns:
             ``[nodes, rep_out.dim, channels_out]``.
         """
-        rows = 2 * (len(self.rows[0].index) * self.channels_in)
-        rows += 2 * len(self.rows[1].index) * self.channels_out
+        rows = 2 * (sum(self.rows[0].sizes) * self.channels_in)
+        rows += 2 * sum(self.rows[1].sizes) * self.channels_out
 
         def messages(x: Array, edges: Rotations, radial: Array) -> Array:
             return self.messages(x, edges, radial, weights)
@@ -200,13 +203,13 @@ class SO2Convolution:
 
     def _mix_scalars(self, x: Array, weights: list[Array]) -> list[Array]:
         """Order 0: one real matrix, or one for each parity under reflections through the edge."""
-        groups, start, mixed = self._scalars(), 0, []
+        groups, mixed = self._scalars(), []
         odd = sum(b.p != (-1) ** b.l for b in blocks(self.rep_in)) if self.parity else 0
         even = len(blocks(self.rep_in)) - odd
         for (size, _), weight in zip(groups, weights, strict=False):
             start = 0 if not mixed else even
             mixed.append(self._matmul(x[:, start : start + size], weight))
-        return mixed
+        return [jnp.concatenate(mixed, axis=1)]
 
     def _scalars(self) -> list[tuple[int, int]]:
         if not self.parity:
@@ -253,16 +256,15 @@ def check_rotations(edges: Any, count: int, lmax: int, mmax: int) -> None:
     Raises:
         ValueError: If degrees or orders are missing, or the number of edges differs.
     """
-    if not isinstance(edges, tuple) or len(edges) <= lmax:
+    if not isinstance(edges, Rotations):
+        raise ValueError(f"edges must be Rotations, got {type(edges).__name__}: {_CALL}")
+    if edges.maps.shape[0] != count:
+        raise ValueError(f"got {edges.maps.shape[0]} rotations for {count} edges")
+    if edges.lmax < lmax or edges.mmax < mmax:
         raise ValueError(
-            f"edges must be the rotations of degrees 0 to {lmax}: call edge_features(vectors)"
+            f"edges must have degrees to {lmax} and orders to {mmax}, got rotations of degrees to "
+            f"{edges.lmax} and orders to {edges.mmax}: {_CALL}"
         )
-    for l, maps in enumerate(edges[: lmax + 1]):
-        if maps.shape[0] != count or maps.shape[1] < 2 * min(l, mmax) + 1:
-            raise ValueError(
-                f"rotations of degree {l} must have shape [{count}, {2 * min(l, mmax) + 1} or "
-                f"more, {2 * l + 1}], got {maps.shape}: call edge_features(vectors)"
-            )
 
 
 def sum_messages(
@@ -311,6 +313,3 @@ def _each_once(name: str, rep: Irreps) -> Irreps:
         )
     return rep
 
-
-def _running(sizes: list[int]) -> list[int]:
-    return [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
