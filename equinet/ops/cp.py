@@ -13,6 +13,9 @@ from equinet.ops.clebsch_gordan import HIGHEST, Path, blocks, check_factors
 from equinet.ops.cp_fit import EXACT, KINDS, Factors, load_factors, residual, stored_ranks
 from equinet.reps import Irreps, clebsch_gordan, so3_generators
 
+LARGEST = 2**22
+"""Entries of a coupling table beyond which no decomposition but a stored one is looked for."""
+
 
 @dataclasses.dataclass(frozen=True)
 class CPProduct:
@@ -192,9 +195,11 @@ def _factors(rep1: Irreps, rep2: Irreps, rep_out: Irreps, rank: int | str | None
     """B, C and A: rows of the stored factors, the result scaled to variance one."""
     reps = (rep1, rep2, rep_out)
     kind, lmax = _kind(*reps), max(block.l for rep in reps for block in blocks(rep))
-    trivial = _by_fibres(*reps)
+    small = rep1.dim * rep2.dim * rep_out.dim <= LARGEST
+    trivial = _by_fibres(*reps) if small else None
+    terms = trivial[0].shape[1] if trivial else LARGEST
     found = None
-    stored = _choose(kind, lmax, rank, trivial[0].shape[1])
+    stored = _choose(kind, lmax, rank, terms)
     if stored is not None:
         first, second, third = (
             np.concatenate([u[b.l**2 : (b.l + 1) ** 2] for b in blocks(rep)])
@@ -202,8 +207,9 @@ def _factors(rep1: Irreps, rep2: Irreps, rep_out: Irreps, rank: int | str | None
         )
         alive = np.all([np.linalg.norm(u, axis=0) > 1e-12 for u in (first, second, third)], axis=0)
         found = (first[:, alive], second[:, alive], third[:, alive])
-    if found is None or (not isinstance(rank, int) and trivial[0].shape[1] <= found[0].shape[1]):
+    if found is None or (not isinstance(rank, int) and terms <= found[0].shape[1]):
         found = trivial
+    assert found is not None
     first, second, third = found
     power = (_project(_compose(found), *reps)[0] ** 2).sum((0, 1))
     power = np.concatenate([np.full(2 * b.l + 1, power[b.slice].mean()) for b in blocks(rep_out)])
