@@ -10,6 +10,7 @@ below the equator are turned by pi about x first, so that the angle never exceed
 import dataclasses
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,9 @@ from equinet.ops.spherical_harmonics import harmonics_table
 from equinet.reps import Irreps, wigner_table
 
 HIGHEST = jax.lax.Precision.HIGHEST
+
+_CALL = "call edge_features(vectors) of the layer of the highest degree and order"
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +97,23 @@ def edge_rotations(
         turn = jnp.where(below[:, None], jnp.asarray(signs, even.dtype)[None], 1)
         entries.append(flat * jnp.tile(turn, (1, table.shape[1])))
     return Rotations(jnp.concatenate(entries, axis=1), lmax, highest)
+
+
+def check_rotations(edges: Any, count: int, lmax: int, mmax: int) -> None:
+    """Refuse rotations that do not reach a degree or an order.
+
+    Raises:
+        ValueError: If degrees or orders are missing, or the number of edges differs.
+    """
+    if not isinstance(edges, Rotations):
+        raise ValueError(f"edges must be Rotations, got {type(edges).__name__}: {_CALL}")
+    if edges.maps.shape[0] != count:
+        raise ValueError(f"got {edges.maps.shape[0]} rotations for {count} edges")
+    if edges.lmax < lmax or edges.mmax < mmax:
+        raise ValueError(
+            f"edges must have degrees to {lmax} and orders to {mmax}, got rotations of degrees to "
+            f"{edges.lmax} and orders to {edges.mmax}: {_CALL}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,7 +245,8 @@ def _even_harmonics(lmax: int, w: Array, x: Array, z: Array) -> Float[Array, "ed
 @functools.cache
 def _recurrence(l: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of the polar factors of all orders: factor of w times the last degree, of the one before it,
-    and the factor of order l itself."""
+    and the factor of order l itself.
+    """
     m = np.arange(l)
     a = np.sqrt((4 * l * l - 1) / (l * l - m * m))
     b = a * np.sqrt(np.maximum((l - 1) ** 2 - m * m, 0) / max(4 * (l - 1) ** 2 - 1, 1))

@@ -118,9 +118,7 @@ def _pair(z: Array, x: Array, *, plan: FramePlan) -> Array:
     row = 0
     for begin, shape, first, rows, start in plan.blocks:
         part = z[np.array(plan.inverse[row : row + rows])]
-        pairs = jnp.einsum(
-            "iec,ejc->eij", part, x[:, start : start + shape[1]], precision=HIGHEST
-        )
+        pairs = jnp.einsum("iec,ejc->eij", part, x[:, start : start + shape[1]], precision=HIGHEST)
         pairs = jnp.pad(pairs, ((0, 0), (first, shape[0] - first - rows), (0, 0)))
         sizes[begin][1].append(pairs.reshape(x.shape[0], -1))
         row += rows

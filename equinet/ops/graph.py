@@ -1,10 +1,13 @@
 """Graphs in slots: one padded layout, in which a sum over neighbours is a reshape and a sum."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+from equinet.chunks import map_chunks, rows_per_chunk
 
 
 @jax.tree_util.register_dataclass
@@ -153,3 +156,41 @@ def sum_graphs(x: Float[Array, "nodes *rest"], graph: GraphBatch) -> Float[Array
     member = graph.graph_index[None, :] == jnp.arange(graph.num_graphs, dtype=jnp.int32)[:, None]
     member = (member & graph.node_mask[None, :]).astype(x.dtype)
     return jnp.tensordot(member, x, axes=1, precision=jax.lax.Precision.HIGHEST)
+
+
+def sum_messages(
+    messages: Any,
+    row_numbers: int,
+    x: Float[Array, "nodes dim_in channels_in"],
+    edges: Any,
+    radial: Float[Array, "edges num_radial channels_in"],
+    graph: GraphBatch,
+    chunk_bytes: int | None,
+) -> Float[Array, "nodes dim_out channels_out"]:
+    """Messages of the senders summed over the slots of every node, a block of nodes at a time.
+
+    Args:
+        messages: Takes features, edge features and radial weights of some edges.
+        row_numbers: Numbers in flight for one edge.
+        x: Node features.
+        edges: Edge features, any tree of arrays.
+        radial: Radial weights, zero on empty slots.
+        graph: Senders and slots.
+        chunk_bytes: Bound on the bytes in flight; None: all at once.
+    """
+    neighbours = gather_senders(x, graph)
+    sloted = jax.tree.map(lambda leaf: by_receiver(leaf, graph), (neighbours, edges, radial))
+    chunk = graph.num_nodes
+    if chunk_bytes is not None:
+        row_bytes = graph.degree * row_numbers * x.dtype.itemsize
+        chunk = rows_per_chunk(graph.num_nodes, row_bytes, chunk_bytes)
+
+    def block(*slots: Any) -> Array:
+        nodes = slots[0].shape[0]
+        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), slots)
+        found = messages(*flat)
+        wide = jnp.promote_types(found.dtype, jnp.float32)
+        summed = found.reshape(nodes, graph.degree, -1).astype(wide).sum(1)
+        return summed.reshape(nodes, *found.shape[1:]).astype(found.dtype)
+
+    return map_chunks(block, chunk, *sloted)

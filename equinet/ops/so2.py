@@ -3,19 +3,14 @@
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.chunks import map_chunks, rows_per_chunk
-from equinet.ops.edge_frame import FrameRows, Rotations, edge_rotations
-from equinet.ops.graph import GraphBatch, by_receiver, gather_senders
+from equinet.ops.edge_frame import FrameRows, Rotations, check_rotations, edge_rotations
+from equinet.ops.graph import GraphBatch, sum_messages
 from equinet.ops.paths import blocks
 from equinet.reps import Irreps
-
-
-_CALL = "call edge_features(vectors) of the layer of the highest degree and order"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,66 +245,8 @@ class SO2Convolution:
         check_rotations(edges, count, max(self.rep_in.lmax, self.rep_out.lmax), self.orders)
 
 
-def check_rotations(edges: Any, count: int, lmax: int, mmax: int) -> None:
-    """Refuse rotations that do not reach a degree or an order.
-
-    Raises:
-        ValueError: If degrees or orders are missing, or the number of edges differs.
-    """
-    if not isinstance(edges, Rotations):
-        raise ValueError(f"edges must be Rotations, got {type(edges).__name__}: {_CALL}")
-    if edges.maps.shape[0] != count:
-        raise ValueError(f"got {edges.maps.shape[0]} rotations for {count} edges")
-    if edges.lmax < lmax or edges.mmax < mmax:
-        raise ValueError(
-            f"edges must have degrees to {lmax} and orders to {mmax}, got rotations of degrees to "
-            f"{edges.lmax} and orders to {edges.mmax}: {_CALL}"
-        )
-
-
-def sum_messages(
-    messages: Any,
-    row_numbers: int,
-    x: Float[Array, "nodes dim_in channels_in"],
-    edges: Any,
-    radial: Float[Array, "edges num_radial channels_in"],
-    graph: GraphBatch,
-    chunk_bytes: int | None,
-) -> Float[Array, "nodes dim_out channels_out"]:
-    """Messages of the senders summed over the slots of every node, a block of nodes at a time.
-
-    Args:
-        messages: Takes features, edge features and radial weights of some edges.
-        row_numbers: Numbers in flight for one edge.
-        x: Node features.
-        edges: Edge features, any tree of arrays.
-        radial: Radial weights, zero on empty slots.
-        graph: Senders and slots.
-        chunk_bytes: Bound on the bytes in flight; None: all at once.
-    """
-    neighbours = gather_senders(x, graph)
-    sloted = jax.tree.map(lambda leaf: by_receiver(leaf, graph), (neighbours, edges, radial))
-    chunk = graph.num_nodes
-    if chunk_bytes is not None:
-        row_bytes = graph.degree * row_numbers * x.dtype.itemsize
-        chunk = rows_per_chunk(graph.num_nodes, row_bytes, chunk_bytes)
-
-    def block(*slots: Any) -> Array:
-        nodes = slots[0].shape[0]
-        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), slots)
-        found = messages(*flat)
-        wide = jnp.promote_types(found.dtype, jnp.float32)
-        summed = found.reshape(nodes, graph.degree, -1).astype(wide).sum(1)
-        return summed.reshape(nodes, *found.shape[1:]).astype(found.dtype)
-
-    return map_chunks(block, chunk, *sloted)
-
-
 def _each_once(name: str, rep: Irreps) -> Irreps:
     kinds = [(block.l, block.p) for block in blocks(rep)]
     if not kinds or len(set(kinds)) < len(kinds):
-        raise ValueError(
-            f"{name} must have each irrep once, copies are channels; got {rep}"
-        )
+        raise ValueError(f"{name} must have each irrep once, copies are channels; got {rep}")
     return rep
-
