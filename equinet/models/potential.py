@@ -11,14 +11,14 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from equinet.nn.convolution import edge_features
 from equinet.nn.linear import Linear
 from equinet.nn.message_passing import MessagePassing
 from equinet.nn.mlp import MLP
 from equinet.nn.radial import RadialNetwork
-from equinet.ops.clebsch_gordan import blocks
 from equinet.ops.graph import GraphBatch, edge_vectors, sum_graphs
+from equinet.ops.paths import blocks
 from equinet.ops.safe import safe_norm
-from equinet.ops.spherical_harmonics import spherical_harmonics
 from equinet.reps import Irreps
 
 # The arguments of ``Potential`` that are its architecture and its scale.
@@ -189,20 +189,24 @@ class Potential(nnx.Module):
         """Energy of every atom in eV, without its reference energy; zero for padding."""
         dtype = self.dtype or graph.positions.dtype
         vectors = edge_vectors(graph, far=2 * self.cutoff)
-        filters = spherical_harmonics(self.lmax, vectors).astype(dtype)
+        edges = edge_features(self._spec["convolution"], self._edge_degree(), vectors)
         distances = safe_norm(vectors)
         types = jax.nn.one_hot(graph.species, len(self.elements), dtype=dtype)
         x = jnp.matmul(types, self.embedding[...].astype(dtype))[:, None, :]
         energy = jnp.zeros(graph.num_nodes, dtype)
         radial = jnp.split(self.radial(distances), len(self.interactions), axis=-1)
         for layer, interaction in enumerate(self.interactions):
-            x = interaction(x, types, filters, radial[layer], graph)
+            x = interaction(x, types, edges, radial[layer], graph)
             if layer < len(self.readouts):
                 energy = energy + self.readouts[layer](x)[:, 0, 0]
         scalars = [x[:, b.start, :] for b in blocks(interaction.rep_out) if (b.l, b.p) == (0, 1)]
         energy = energy + self.readout(jnp.concatenate(scalars, axis=-1))[:, 0]
         energy = energy.astype(graph.positions.dtype) * self.energy_scale
         return jnp.where(graph.node_mask, energy, 0)
+
+    def _edge_degree(self) -> int:
+        """Highest degree that any convolution turns or couples with."""
+        return max(self.lmax, *(interaction.rep_in.lmax for interaction in self.interactions))
 
     def energy(self, graph: GraphBatch) -> Float[Array, "graphs"]:
         """Energy of every graph in eV, without the reference energies."""

@@ -1,25 +1,20 @@
 """A message-passing layer: convolution over neighbours, body-order expansion, residual."""
 
 import math
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from equinet.nn.activations import Gate
+from equinet.nn.convolution import Convolution
 from equinet.nn.linear import Linear
 from equinet.nn.product import BodyOrderExpansion
-from equinet.ops.clebsch_gordan import blocks
-from equinet.ops.convolution import ClebschGordanConvolution
 from equinet.ops.graph import GraphBatch
+from equinet.ops.paths import blocks
 from equinet.reps import Irreps
-
-CONVOLUTIONS: dict[str, Callable[..., ClebschGordanConvolution]] = {
-    "clebsch_gordan": ClebschGordanConvolution
-}
 
 
 class MessagePassing(nnx.Module):
@@ -79,10 +74,6 @@ class MessagePassing(nnx.Module):
         precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
     ) -> None:
-        if convolution not in CONVOLUTIONS:
-            raise ValueError(
-                f"unknown convolution {convolution!r}, expected one of {sorted(CONVOLUTIONS)}"
-            )
         self.rep_in, self.rep_out = Irreps(rep_in), Irreps(rep_out)
         self.scale, self.dtype = 1 / max(average_neighbours, 1.0), dtype
         options = {
@@ -94,11 +85,17 @@ class MessagePassing(nnx.Module):
         self.gate = Gate(self.rep_out) if gate else None
         rep_update = self.rep_out if self.gate is None else Irreps(self.gate.rep_in)
         rep_edge, rep_density = _used(self.rep_in, Irreps(rep_edge), Irreps(rep_density))
-        self.convolution = CONVOLUTIONS[convolution](
-            self.rep_in, rep_edge, rep_density, chunk_bytes=chunk_bytes
+        self.convolution = Convolution(
+            self.rep_in,
+            rep_edge,
+            rep_density,
+            channels,
+            kind=convolution,
+            chunk_bytes=chunk_bytes,
+            param_dtype=param_dtype,
+            precision=precision,
+            rngs=rngs,
         )
-        shape = (len(self.convolution.paths), channels)
-        self.weights = nnx.Param(jax.random.normal(rngs.params(), shape, param_dtype))
         self.linear_up = Linear(self.rep_in, self.rep_in, channels, channels, **options)
         self.linear_density = (
             Linear(rep_density, rep_density, channels, channels, **options)
@@ -122,7 +119,7 @@ class MessagePassing(nnx.Module):
         self,
         x: Float[Array, "nodes dim_in channels"],
         types: Float[Array, "nodes num_types"],
-        filters: Float[Array, "edges dim_edge"],
+        edges: PyTree[Array],
         radial: Float[Array, "edges channels"],
         graph: GraphBatch,
     ) -> Float[Array, "nodes dim_out channels"]:
@@ -131,7 +128,7 @@ class MessagePassing(nnx.Module):
         Args:
             x: Node features, ``[nodes, rep_in.dim, channels]``.
             types: One-hot node types, ``[nodes, num_types]``.
-            filters: Angular filters, ``[edges, rep_edge.dim]``.
+            edges: Of ``equinet.nn.convolution.edge_features`` for this convolution.
             radial: Radial filters, ``[edges, channels]``, zero on empty slots.
             graph: Senders and slots.
 
@@ -139,11 +136,9 @@ class MessagePassing(nnx.Module):
             ``[nodes, rep_out.dim, channels]``.
         """
         dtype = self.dtype or x.dtype
-        x, types, filters, radial = (a.astype(dtype) for a in (x, types, filters, radial))
-        weights = self.weights[...].astype(dtype)
-        filters = filters[:, : self.convolution.rep_edge.dim]
-        density = self.convolution(self.linear_up(x), filters, radial, weights, graph)
-        density = density * self.scale
+        x, types, radial = (a.astype(dtype) for a in (x, types, radial))
+        edges = jax.tree.map(lambda a: a.astype(dtype), edges)
+        density = self.convolution(self.linear_up(x), edges, radial, graph) * self.scale
         if self.linear_density is not None:
             density = self.linear_density(density)
         update = (self.expansion(density, types) + self.skip(x, types)) * math.sqrt(0.5)

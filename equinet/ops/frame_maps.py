@@ -79,7 +79,7 @@ def _to(maps: Array, x: Array, *, plan: FramePlan) -> Array:
 def _to_written_out(maps: Array, x: Array, *, plan: FramePlan) -> Array:
     # Fused into the sums, whatever makes x would be computed once for each of its uses.
     maps, x = jax.lax.optimization_barrier((maps, x))
-    wide = jnp.promote_types(x.dtype, jnp.float32)
+    wide = x.dtype if x.dtype.itemsize > 2 else jnp.dtype(jnp.float32)
     rows = []
     for matrix, components, _ in plan.matrices(maps.astype(wide)):
         part = x[:, components].astype(wide)
@@ -99,7 +99,7 @@ def _from(maps: Array, z: Array, *, plan: FramePlan) -> Array:
 
 def _from_written_out(maps: Array, z: Array, *, plan: FramePlan) -> Array:
     maps, z = jax.lax.optimization_barrier((maps, z))
-    wide = jnp.promote_types(z.dtype, jnp.float32)
+    wide = z.dtype if z.dtype.itemsize > 2 else jnp.dtype(jnp.float32)
     columns = []
     for matrix, _, places in plan.matrices(maps.astype(wide)):
         terms = (

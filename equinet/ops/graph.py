@@ -189,7 +189,7 @@ def sum_messages(
         nodes = slots[0].shape[0]
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), slots)
         found = messages(*flat)
-        wide = jnp.promote_types(found.dtype, jnp.float32)
+        wide = found.dtype if found.dtype.itemsize > 2 else jnp.dtype(jnp.float32)
         summed = found.reshape(nodes, graph.degree, -1).astype(wide).sum(1)
         return summed.reshape(nodes, *found.shape[1:]).astype(found.dtype)
 

@@ -17,9 +17,10 @@ from flax import nnx
 
 from equinet.data import Budget, Frame, collate, from_atoms, to_graph
 from equinet.groups import E
-from equinet.models import potential
 from equinet.models.potential import Potential
+from equinet.nn import convolution
 from equinet.ops.graph import GraphBatch
+from equinet.ops.products import PRODUCTS
 from equinet.reps import Points, Vector, WithoutChannels
 from equinet.testing import assert_equivariant, equivariance_error
 
@@ -38,6 +39,7 @@ FAMILIES = {
     "mace": {"lmax": 2, "correlation": 2, "gate": False},
     "nequip": {"lmax": 2, "correlation": 1, "gate": True, "hidden": "0e+0o+1o"},
 }
+MOVED = [("clebsch_gordan", kind) for kind in convolution.CONVOLUTIONS if kind != "clebsch_gordan"]
 E3 = E(3)
 FORCES = WithoutChannels(Vector(E3))
 
@@ -139,6 +141,31 @@ def test_invariant_energy_and_equivariant_forces(name: str, state: str, key: jax
             assert_equivariant(function, *reps, key, atol=atol, **options)
 
 
+@pytest.mark.parametrize(
+    ("product", "convolution"),
+    [*((product, "clebsch_gordan") for product in sorted(PRODUCTS)), *MOVED],
+)
+def test_every_product_and_convolution(product: str, convolution: str, key: jax.Array) -> None:
+    """By one word each; atoms on all axes, where a frame of the edge could be singular."""
+    model = build(lmax=2, layers=2, correlation=2, product=product, convolution=convolution)
+    axes = np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)]) * 1.1
+    cross = Frame(numbers=np.array([8, 1, 1, 8, 1, 8, 1]), positions=axes)
+    with jax.enable_x64(True):
+        graph = padded(cross)
+
+        @jax.jit
+        def function(positions: jax.Array) -> tuple:
+            return model.energy_and_forces(dataclasses.replace(graph, positions=positions))
+
+        reps, positions = (Points(E3), (None, FORCES)), np.asarray(graph.positions)
+        options = {"inputs": positions, "num_samples": 2, "group": E3}
+        assert_equivariant(function, *reps, key, atol=1e-10, **options)
+        step = 1e-5 * np.random.default_rng(0).normal(size=positions.shape)
+        up, down = (function(positions + s * step)[0].sum() for s in (1, -1))
+        slope = -2 * np.sum(step * np.asarray(function(positions)[1]))
+        np.testing.assert_allclose(up - down, slope, rtol=1e-4, atol=1e-12)
+
+
 def test_controls_fail(key: jax.Array, x64: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forces taken for invariants, and one component of the filters twice as large."""
     model = build(lmax=2, layers=1)
@@ -154,9 +181,9 @@ def test_controls_fail(key: jax.Array, x64: None, monkeypatch: pytest.MonkeyPatc
     right = compiled()
     assert equivariance_error(right, Points(E3), (None, FORCES), key, **options) < 1e-10
     assert equivariance_error(right, Points(E3), (None, None), key, **options) > 0.1
-    harmonics, scale = potential.spherical_harmonics, np.ones((1, 9))
+    harmonics, scale = convolution.spherical_harmonics, np.ones((1, 9))
     scale[0, 4] = 2
-    monkeypatch.setattr(potential, "spherical_harmonics", lambda l, r: harmonics(l, r) * scale)
+    monkeypatch.setattr(convolution, "spherical_harmonics", lambda l, r: harmonics(l, r) * scale)
     assert equivariance_error(compiled(), Points(E3), (None, FORCES), key, **options) > 0.01
 
 

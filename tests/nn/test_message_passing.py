@@ -82,8 +82,8 @@ def test_by_hand(graph: GraphBatch) -> None:
     """The formula of the docstring, from the parts."""
     layer = build(gate=False, rep_density=REP_EDGE)
     x, types, filters, radial = draw(graph)
-    convolution = dataclasses.replace(layer.convolution, method="naive")
-    up, weights = layer.linear_up(x), layer.weights[...]
+    convolution = dataclasses.replace(layer.convolution.op, method="naive")
+    up, weights = layer.linear_up(x), layer.convolution.weights[0][...]
     density = convolution(up, filters, radial, weights, graph) / 3.0
     assert layer.linear_density is not None
     update = layer.expansion(layer.linear_density(density), types) + layer.skip(x, types)

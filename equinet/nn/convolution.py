@@ -1,0 +1,141 @@
+"""Convolutions over neighbours with learned weights, exchanged by one word."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, PyTree
+
+from equinet.nn.linear import precision_word
+from equinet.ops.convolution import ClebschGordanConvolution
+from equinet.ops.edge_frame import edge_rotations
+from equinet.ops.graph import GraphBatch
+from equinet.ops.so2 import SO2Convolution
+from equinet.ops.spherical_harmonics import spherical_harmonics
+from equinet.reps import Irreps
+
+CONVOLUTIONS = ("clebsch_gordan", "so2")
+
+
+def edge_features(kind: str, lmax: int, vectors: Float[Array, "edges 3"]) -> PyTree[Array]:
+    """What a convolution needs to know of the directions of the edges, for all layers at once.
+
+    Args:
+        kind: A word of ``CONVOLUTIONS``.
+        lmax: Highest degree of any layer.
+        vectors: From receiver to sender.
+
+    Returns:
+        Spherical harmonics for ``"clebsch_gordan"``; for the others rotations into the frame of
+        every edge.
+
+    Raises:
+        ValueError: If the word is unknown.
+    """
+    check_convolution(kind)
+    if kind == "clebsch_gordan":
+        return spherical_harmonics(lmax, vectors)
+    return edge_rotations(lmax, vectors)
+
+
+def check_convolution(kind: str) -> None:
+    """Refuse an unknown word.
+
+    Raises:
+        ValueError: If the word is unknown.
+    """
+    if kind not in CONVOLUTIONS:
+        raise ValueError(f"unknown convolution {kind!r}, expected one of {sorted(CONVOLUTIONS)}")
+
+
+class Convolution(nnx.Module):
+    r"""Sum over neighbours of messages: features, turned by a filter of radius and direction.
+
+    Two filters, each equivariant under rotations and reflections:
+
+    - ``"clebsch_gordan"``: products with spherical harmonics, a weight for every path and channel;
+    - ``"so2"``: every map of degrees and channels that keeps the order m in the frame of the edge.
+
+    The radial functions belong to the channels.
+
+    Args:
+        rep_in: Irreps of the node features.
+        rep_edge: Irreps of the filter; for ``"so2"`` the degrees of the features decide instead.
+        rep_out: Irreps of the result.
+        channels: Number of channels.
+        kind: Which filter.
+        chunk_bytes: Bound on the bytes of messages in flight; None: all at once.
+        param_dtype: Type of the parameters.
+        precision: Of the channel mixing, which only ``"so2"`` does.
+        rngs: Key ``params``.
+
+    Raises:
+        ValueError: If the word is unknown, or no path exists.
+    """
+
+    def __init__(
+        self,
+        rep_in: Irreps,
+        rep_edge: Irreps,
+        rep_out: Irreps,
+        channels: int,
+        *,
+        kind: str = "clebsch_gordan",
+        chunk_bytes: int | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: jax.lax.Precision | str | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
+        check_convolution(kind)
+        self.kind = kind
+        self.op: Any
+        if kind == "clebsch_gordan":
+            self.op = ClebschGordanConvolution(rep_in, rep_edge, rep_out, chunk_bytes=chunk_bytes)
+            shapes = ((len(self.op.paths), channels),)
+            scales = (1.0,)
+        else:
+            self.op = SO2Convolution(
+                rep_in,
+                rep_out,
+                channels,
+                channels,
+                parity=True,
+                chunk_bytes=chunk_bytes,
+                precision=precision_word(precision),
+            )
+            shapes = self.op.weight_shapes
+            scales = tuple(1 / math.sqrt(max(shape[-2], 1)) for shape in shapes)
+        self.weights = nnx.List(
+            [
+                nnx.Param(scale * jax.random.normal(rngs.params(), shape, param_dtype))
+                for shape, scale in zip(shapes, scales, strict=True)
+            ]
+        )
+
+    def __call__(
+        self,
+        x: Float[Array, "nodes dim_in channels"],
+        edges: PyTree[Array],
+        radial: Float[Array, "edges channels"],
+        graph: GraphBatch,
+    ) -> Float[Array, "nodes dim_out channels"]:
+        """Convolve.
+
+        Args:
+            x: Node features, ``[nodes, rep_in.dim, channels]``.
+            edges: From ``edge_features``, for this degree or a higher one.
+            radial: Radial functions, zero on empty slots, ``[edges, channels]``.
+            graph: Senders and slots.
+
+        Returns:
+            ``[nodes, rep_out.dim, channels]``.
+        """
+        weights = [weight[...].astype(x.dtype) for weight in self.weights]
+        if self.kind == "clebsch_gordan":
+            filters = edges[:, : self.op.rep_edge.dim]
+            return self.op(x, filters, radial, weights[0], graph)
+        shape = (radial.shape[0], self.op.num_radial, radial.shape[1])
+        return self.op(x, edges, jnp.broadcast_to(radial[:, None, :], shape), weights, graph)
