@@ -10,14 +10,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PyTree
 
 from equinet.nn.linear import precision_word
-from equinet.ops.convolution import ClebschGordanConvolution
+from equinet.ops.convolution import CONVOLUTIONS, ClebschGordanConvolution, GauntConvolution
 from equinet.ops.edge_frame import edge_rotations
 from equinet.ops.graph import GraphBatch
+from equinet.ops.paths import blocks
 from equinet.ops.so2 import SO2Convolution
 from equinet.ops.spherical_harmonics import spherical_harmonics
 from equinet.reps import Irreps
-
-CONVOLUTIONS = ("clebsch_gordan", "so2")
 
 
 def edge_features(kind: str, lmax: int, vectors: Float[Array, "edges 3"]) -> PyTree[Array]:
@@ -54,10 +53,11 @@ def check_convolution(kind: str) -> None:
 class Convolution(nnx.Module):
     r"""Sum over neighbours of messages: features, turned by a filter of radius and direction.
 
-    Two filters, each equivariant under rotations and reflections:
+    Three filters, each equivariant under rotations and reflections:
 
     - ``"clebsch_gordan"``: products with spherical harmonics, a weight for every path and channel;
-    - ``"so2"``: every map of degrees and channels that keeps the order m in the frame of the edge.
+    - ``"so2"``: every map of degrees and channels that keeps the order m in the frame of the edge;
+    - ``"gaunt"``: pointwise products with harmonics, a weight for every degree and channel.
 
     The radial functions belong to the channels.
 
@@ -95,6 +95,10 @@ class Convolution(nnx.Module):
         if kind == "clebsch_gordan":
             self.op = ClebschGordanConvolution(rep_in, rep_edge, rep_out, chunk_bytes=chunk_bytes)
             shapes = ((len(self.op.paths), channels),)
+            scales = (1.0,)
+        elif kind == "gaunt":
+            self.op = GauntConvolution(rep_in, rep_edge, rep_out, chunk_bytes=chunk_bytes)
+            shapes = ((self.op.num_weights, channels),)
             scales = (1.0,)
         else:
             self.op = SO2Convolution(
@@ -137,5 +141,15 @@ class Convolution(nnx.Module):
         if self.kind == "clebsch_gordan":
             filters = edges[:, : self.op.rep_edge.dim]
             return self.op(x, filters, radial, weights[0], graph)
+        if self.kind == "gaunt":
+            return self.op(x, edges, self._gaunt_radial(radial, weights[0]), None, graph)
         shape = (radial.shape[0], self.op.num_radial, radial.shape[1])
         return self.op(x, edges, jnp.broadcast_to(radial[:, None, :], shape), weights, graph)
+
+    def _gaunt_radial(self, radial: Array, weights: Array) -> Array:
+        """The radial function goes with the degrees of the filter, not with those of the rest."""
+        first, last = (len(blocks(rep)) for rep in (self.op.rep_in, self.op.rep_out))
+        middle = weights[first : weights.shape[0] - last]
+        constant = jnp.ones_like(radial)[:, None, :]
+        parts = [constant * weights[None, :first], radial[:, None, :] * middle[None]]
+        return jnp.concatenate([*parts, constant * weights[None, -last:]], axis=1)
