@@ -36,9 +36,8 @@ class ClebschGordanConvolution:
     are coupled once a node instead of once an edge. Work and memory per edge are those of
     ``phi * x_j`` alone, whatever the number of paths.
 
-    With radial weights for every path, :math:`w_{path, c}(r_{ij})`, that is not possible. Then every
-    message is computed in the frame of its edge, where a path couples only m with m and -m, instead
-    of by the couplings of all components.
+    With radial weights for every path, :math:`w_{path, c}(r_{ij})`, that is not possible. Then
+    every message is computed in the frame of its edge, where a path couples m with m and -m only.
 
     Attributes:
         rep_in: Irreps of the node features.

@@ -58,7 +58,7 @@ def edge_rotations(
 ) -> Rotations:
     r"""Wigner matrices of rotations that turn every vector onto the polar axis y.
 
-    .. math:: D^l_{mn}(e) = s^l_n(e) \sum_{k \le l} \sum_\mu T^l_{mn, 2k, \mu}\, Y_{2k, \mu}(w, x, z)
+    .. math:: D^l_{mn}(e) = s^l_n(e) \sum_{k \le l, \mu} T^l_{mn, 2k, \mu}\, Y_{2k, \mu}(w, x, z)
 
     with a constant T, and signs s that turn e by pi about x where :math:`e_y < 0`. The roll about
     the edge jumps there; a map that is equivariant under rotations about the edge does not see it.
@@ -244,9 +244,7 @@ def _even_harmonics(lmax: int, w: Array, x: Array, z: Array) -> Float[Array, "ed
 
 @functools.cache
 def _recurrence(l: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the polar factors of all orders: factor of w times the last degree, of the one before it,
-    and the factor of order l itself.
-    """
+    """Factors of w times the last degree, of the one before it, and the factor of order l."""
     m = np.arange(l)
     a = np.sqrt((4 * l * l - 1) / (l * l - m * m))
     b = a * np.sqrt(np.maximum((l - 1) ** 2 - m * m, 0) / max(4 * (l - 1) ** 2 - 1, 1))

@@ -112,9 +112,9 @@ def _from_written_out(maps: Array, z: Array, *, plan: FramePlan) -> Array:
 
 def _pair(z: Array, x: Array, *, plan: FramePlan) -> Array:
     entries: list[Array] = []
-    sizes = {}
-    for begin, shape, first, rows, start in plan.blocks:
-        sizes[begin] = (shape, [])
+    sizes: dict[int, tuple[tuple[int, int], list[Array]]] = {
+        begin: (shape, []) for begin, shape, *_ in plan.blocks
+    }
     row = 0
     for begin, shape, first, rows, start in plan.blocks:
         part = z[np.array(plan.inverse[row : row + rows])]

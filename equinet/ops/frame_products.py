@@ -44,8 +44,8 @@ def path_weights_to_so2(l1: int, l3: int) -> Float[np.ndarray, "{2*min(l1,l3)+1}
     columns = []
     for l2 in range(abs(l1 - l3), l1 + l3 + 1):
         real, imaginary = _axis_coupling(l1, l2, l3)
-        pairs = [[real[m], imaginary[m]] for m in range(1, len(real))]
-        columns.append([real[0]] + sum(pairs, []))
+        # h_0, h_-0, h_1, h_-1, ... without h_-0
+        columns.append(np.delete(np.stack([real, imaginary], axis=-1).reshape(-1), 1))
     return np.array(columns).T
 
 

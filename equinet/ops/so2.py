@@ -78,7 +78,8 @@ class SO2Convolution:
             )
         if min(self.channels_in, self.channels_out) < 1:
             raise ValueError(
-                f"got {self.channels_in} channels in and {self.channels_out} out, expected 1 or more"
+                f"got {self.channels_in} channels in and {self.channels_out} out, expected at "
+                "least one"
             )
 
     @property

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +10,17 @@ import numpy as np
 import pytest
 
 from equinet.data import Budget
-from equinet.ops.convolution import ClebschGordanConvolution
+from equinet.groups import O
+from equinet.ops.convolution import (
+    CONVOLUTIONS,
+    ClebschGordanConvolution,
+    GauntConvolution,
+    SO2Convolution,
+)
 from equinet.ops.graph import GraphBatch, edge_vectors
+from equinet.ops.paths import blocks
 from equinet.ops.spherical_harmonics import spherical_harmonics
-from equinet.reps import Irreps, WithoutChannels
+from equinet.reps import Irreps, Points, WithoutChannels
 from equinet.testing import assert_equivariant, equivariance_error
 
 REP_IN, REP_EDGE, REP_OUT = Irreps("2x0e+1o"), Irreps("0e+1o+2e"), Irreps("0e+1o+1e+2e")
@@ -157,6 +165,109 @@ def test_bfloat16_sums_accumulate_in_float32(convolution: ClebschGordanConvoluti
     found = scalar(*(jnp.ones(shape, jnp.bfloat16) for shape in shapes), graph)
     assert found.dtype == jnp.bfloat16
     np.testing.assert_array_equal(found.astype(jnp.float32), 300)
+
+
+AXES = np.concatenate([np.eye(3), -np.eye(3), [[1, 1e-9, 0], [1e-9, -1, 0], [0.3, -0.5, 2]]])
+EDGE_WEIGHTED = [
+    ClebschGordanConvolution("0e+1e+2e", "0e+1e+2e+3e", "0e+1e+2e+3e"),
+    ClebschGordanConvolution("0e+1o+1e+2x2e", "0e+1o+2e+3o", "0o+1o+1e+3o+2o"),
+    ClebschGordanConvolution("1o", "2e", "1o"),
+    GauntConvolution("0e+1o+2e", "0e+1o+2e", "0e+1o+2e"),
+    GauntConvolution("0e+2e+3o", "1o+2e", "0e+1o+3o+4e"),
+]
+
+
+def draw_messages(convolution: Any, edges: int) -> tuple[jax.Array, jax.Array]:
+    """Features and radial weights of every edge."""
+    rng = np.random.default_rng(3)
+    shapes = (edges, convolution.rep_in.dim, 2), (edges, convolution.num_radial, 2)
+    return tuple(jnp.asarray(rng.normal(size=shape)) for shape in shapes)
+
+
+def plain_messages(convolution: Any, x: jax.Array, vectors: jax.Array, radial: jax.Array) -> Any:
+    """The product with the harmonics of the edge, all components."""
+    if isinstance(convolution, ClebschGordanConvolution):
+        naive = dataclasses.replace(convolution, method="naive")
+        return naive.messages(x, naive.edge_features(vectors), radial)
+    harmonics = spherical_harmonics(convolution.rep_edge.lmax, vectors)
+    columns = [harmonics[:, b.l**2 : (b.l + 1) ** 2] for b in blocks(convolution.rep_edge)]
+    return convolution.product(x, jnp.concatenate(columns, axis=1)[..., None], radial)
+
+
+@pytest.mark.parametrize("convolution", EDGE_WEIGHTED, ids=range(5))
+def test_messages_in_the_frame_of_the_edge(convolution: Any, x64: None) -> None:
+    """Equal to the products with harmonics, with both orders of derivatives, on the axes too."""
+    x, radial = draw_messages(convolution, len(AXES))
+
+    def ours(x: jax.Array, vectors: jax.Array, radial: jax.Array) -> jax.Array:
+        return convolution.messages(x, convolution.edge_features(vectors), radial)
+
+    def plain(x: jax.Array, vectors: jax.Array, radial: jax.Array) -> jax.Array:
+        return plain_messages(convolution, x, vectors, radial)
+
+    def derive(messages: Callable, *args: jax.Array) -> tuple:
+        forces = jax.grad(lambda *args: jnp.sum(messages(*args) ** 3), argnums=1)
+        norm = jax.grad(lambda *args: jnp.sum(forces(*args) ** 2), argnums=(0, 1, 2))
+        return messages(*args), forces(*args), *norm(*args)
+
+    derive = jax.jit(derive, static_argnums=0)
+    found = derive(ours, x, jnp.asarray(AXES), radial)
+    expected = derive(plain, x, jnp.asarray(AXES), radial)
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-12)
+    for a, b in zip(found[1:], expected[1:], strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-11 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("convolution", EDGE_WEIGHTED[1:4:2], ids=["clebsch_gordan", "gaunt"])
+def test_messages_are_equivariant(convolution: Any, key: jax.Array, x64: None) -> None:
+    x, radial = draw_messages(convolution, len(AXES))
+    function = jax.jit(
+        lambda x, vectors: convolution.messages(x, convolution.edge_features(vectors), radial)
+    )
+    reps = (convolution.rep_in, Points(O(3)))
+    inputs = {"inputs": (x, jnp.asarray(AXES))}
+    assert_equivariant(function, reps, convolution.rep_out, key, **inputs)
+    wrong = Irreps([(mul, (ir.l, -ir.p)) for mul, ir in convolution.rep_out])
+    assert equivariance_error(function, reps, wrong, key, **inputs) > 0.1
+
+
+@pytest.mark.parametrize("convolution", EDGE_WEIGHTED[1:4:2], ids=["clebsch_gordan", "gaunt"])
+def test_messages_are_summed_in_chunks(convolution: Any, graph: GraphBatch) -> None:
+    count = len(graph.senders)
+    x, radial = draw_messages(convolution, count)
+    x, radial = x[: graph.num_nodes], jnp.where(graph.edge_mask[:, None, None], radial, 0)
+    edges = convolution.edge_features(edge_vectors(graph, far=4.0))
+    each = convolution.messages(x[graph.senders], edges, radial)
+    expected = np.zeros((graph.num_nodes, *each.shape[1:]))
+    np.add.at(expected, np.asarray(graph.receivers), np.asarray(each))
+    for chunk_bytes in (None, 2**16):
+        chunked = dataclasses.replace(convolution, chunk_bytes=chunk_bytes)
+        found = jax.jit(chunked)(x, edges, radial, None, graph)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_table_of_convolutions() -> None:
+    """All have edge features, messages, num_radial and an equivariance error."""
+    assert set(CONVOLUTIONS) == {"clebsch_gordan", "so2", "gaunt"}
+    rep = Irreps("0e+1o")
+    for made in (*EDGE_WEIGHTED[::3], SO2Convolution(rep, rep, 2, 2)):
+        assert made.equivariance_error == 0
+        assert made.num_radial > 0
+        edges = made.edge_features(jnp.ones((2, 3)))
+        assert jax.tree.leaves(edges)[0].shape[0] == 2
+    assert EDGE_WEIGHTED[0].flops > EDGE_WEIGHTED[0].bytes_moved > 0
+    assert EDGE_WEIGHTED[3].flops > EDGE_WEIGHTED[3].bytes_moved > 0
+
+
+def test_bad_messages() -> None:
+    convolution = EDGE_WEIGHTED[3]
+    edges = convolution.edge_features(jnp.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"x must have shape \[edges, 9, channels\]"):
+        convolution.messages(jnp.ones((2, 8, 1)), edges, jnp.ones((2, 9, 1)))
+    with pytest.raises(ValueError, match=r"radial must have shape \(2, 9, 1\)"):
+        convolution.messages(jnp.ones((2, 9, 1)), edges, jnp.ones((2, 8, 1)))
+    with pytest.raises(ValueError, match="of parity"):
+        GauntConvolution("0e+1e", "0e", "0e")
 
 
 def test_bad_input() -> None:
