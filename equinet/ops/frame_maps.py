@@ -111,26 +111,35 @@ def _from_written_out(maps: Array, z: Array, *, plan: FramePlan) -> Array:
 
 
 def _pair(z: Array, x: Array, *, plan: FramePlan) -> Array:
-    entries: list[Array] = []
-    sizes: dict[int, tuple[tuple[int, int], list[Array]]] = {
-        begin: (shape, []) for begin, shape, *_ in plan.blocks
-    }
+    # All pairs of rows and components in one product, of which some are chosen: slicing the blocks
+    # first takes longer than what it saves.
+    pairs = jnp.einsum("iec,ejc->eij", z, x, precision=HIGHEST).reshape(x.shape[0], -1)
+    found = [
+        pairs[:, chosen] * jnp.asarray(used, x.dtype)[None]
+        for chosen, used in _chosen_pairs(plan, x.shape[1])
+    ]
+    return functools.reduce(operator.add, found)
+
+
+@functools.cache
+def _chosen_pairs(plan: FramePlan, dim: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The pair of row and component of every entry, and whether there is one.
+
+    Blocks of one degree share their entries: as many such arrays as there are blocks of it.
+    """
+    rounds: list[tuple[np.ndarray, np.ndarray]] = []
+    seen: dict[int, int] = {}
     row = 0
     for begin, shape, first, rows, start in plan.blocks:
-        part = z[np.array(plan.inverse[row : row + rows])]
-        pairs = jnp.einsum("iec,ejc->eij", part, x[:, start : start + shape[1]], precision=HIGHEST)
-        pairs = jnp.pad(pairs, ((0, 0), (first, shape[0] - first - rows), (0, 0)))
-        sizes[begin][1].append(pairs.reshape(x.shape[0], -1))
+        copy = seen[begin] = seen.get(begin, -1) + 1
+        if copy == len(rounds):
+            rounds.append((np.zeros(plan.entries, np.int32), np.zeros(plan.entries)))
+        places = np.array(plan.inverse[row : row + rows])[:, None]
+        pairs = places * dim + np.arange(start, start + shape[1])
+        into = slice(begin + first * shape[1], begin + (first + rows) * shape[1])
+        rounds[copy][0][into], rounds[copy][1][into] = pairs.reshape(-1), 1.0
         row += rows
-    end = 0
-    for begin in sorted(sizes):
-        shape, found = sizes[begin]
-        if begin > end:
-            entries.append(jnp.zeros((x.shape[0], begin - end), x.dtype))
-        entries.append(functools.reduce(operator.add, found))
-        end = begin + shape[0] * shape[1]
-    entries.append(jnp.zeros((x.shape[0], plan.entries - end), x.dtype))
-    return jnp.concatenate(entries, axis=1)
+    return rounds
 
 
 def _batch_edges(prim: Primitive, edge_axes: tuple[int, ...], axis_out: int) -> None:
