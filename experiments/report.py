@@ -26,7 +26,18 @@ from experiments.benchmarks.rows import case_text, markdown, short, table
 
 HERE = pathlib.Path(__file__).parent
 FOLDERS = (HERE / "results", HERE / "benchmarks" / "results")
-COLUMNS = ("library", "config", "model", "samples", "seed", "steps", "parameters", "minutes")
+COLUMNS = (
+    "library",
+    "config",
+    "model",
+    "samples",
+    "seed",
+    "steps",
+    "parameters",
+    "minutes",
+    "step_ms",
+    "peak_memory_mb",
+)
 LAST_COLUMNS = ("atoms_per_second", "hardware", "note")
 CURVE_METRIC = "force_rmse_mev_per_angstrom"
 SAMPLES_METRIC = "relative_rmse"
@@ -69,11 +80,18 @@ def training_row(workdir: pathlib.Path, note: str) -> dict[str, Any]:
         **kept,
         "command": _command(workdir, result["config"]),
         "minutes": round(result["seconds"] / 60, 1),
+        **_step_ms(records),
         "hardware": f"{os.cpu_count()} cores" if result["device"] == "cpu" else result["device"],
         "note": note,
         "curve": curve,
         "curve_metric": f"validation {metric}",
     }
+
+
+def _step_ms(records: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Median milliseconds of a step, without what came before the first record: compilation."""
+    rates = sorted(r["steps_per_second"] for r in records[1:] if r.get("steps_per_second"))
+    return {"step_ms": round(1e3 / rates[len(rates) // 2], 2)} if rates else {}
 
 
 def _command(workdir: pathlib.Path, source: str) -> str:

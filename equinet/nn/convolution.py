@@ -112,10 +112,13 @@ class Convolution(nnx.Module):
             )
             shapes = self.op.weight_shapes
             scales = tuple(1 / math.sqrt(max(shape[-2], 1)) for shape in shapes)
+        self.shapes = tuple(shapes)
+        # A checkpoint holds no empty arrays.
         self.weights = nnx.List(
             [
                 nnx.Param(scale * jax.random.normal(rngs.params(), shape, param_dtype))
                 for shape, scale in zip(shapes, scales, strict=True)
+                if math.prod(shape)
             ]
         )
 
@@ -137,7 +140,11 @@ class Convolution(nnx.Module):
         Returns:
             ``[nodes, rep_out.dim, channels]``.
         """
-        weights = [weight[...].astype(x.dtype) for weight in self.weights]
+        learned = iter(self.weights)
+        weights = [
+            next(learned)[...].astype(x.dtype) if math.prod(shape) else jnp.zeros(shape, x.dtype)
+            for shape in self.shapes
+        ]
         if self.kind == "clebsch_gordan":
             filters = edges[:, : self.op.rep_edge.dim]
             return self.op(x, filters, radial, weights[0], graph)
