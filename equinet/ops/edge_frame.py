@@ -1,15 +1,10 @@
 """The frame of an edge: rotations that turn a direction onto the polar axis, and their matrices.
 
-The rotation by the smallest angle that takes a direction e to the polar axis y turns about an axis
-that is perpendicular to y: as a quaternion it is (w, x, 0, z), a point on a sphere. The entries of
-its Wigner matrix of degree l are even polynomials of degree 2 l in that point, so the matrices of
-all degrees are spherical harmonics of (w, x, z) times one constant matrix: no angles. Directions
-below the equator are turned by pi about x first, so that the angle never exceeds a right angle.
+How they are computed without angles stands in `equinet.reps.tilt`.
 """
 
 import dataclasses
 import functools
-import math
 from typing import Any
 
 import jax
@@ -19,10 +14,8 @@ from jaxtyping import Array, Float
 
 from equinet.ops.frame_maps import FramePlan, from_frame, to_frame
 from equinet.ops.paths import blocks
-from equinet.ops.spherical_harmonics import harmonics_table
-from equinet.reps import Irreps, wigner_table
-
-HIGHEST = jax.lax.Precision.HIGHEST
+from equinet.reps import Irreps
+from equinet.reps.tilt import tilt_entries
 
 _CALL = "call edge_features(vectors) of the layer of the highest degree and order"
 
@@ -84,19 +77,8 @@ def edge_rotations(
         raise ValueError(f"degrees and orders must be at least 0, got lmax={lmax}, mmax={mmax}")
     if vectors.ndim != 2 or vectors.shape[-1] != 3:
         raise ValueError(f"vectors must have the shape [edges, 3], got {vectors.shape}")
-    point, below = _half_turn(vectors)
-    even = _even_harmonics(lmax, *point)
     highest = lmax if mmax is None else min(mmax, lmax)
-    entries = []
-    for l in range(lmax + 1):
-        table, signs = _rotation_table(l, min(l, highest))
-        size = table.shape[0]
-        flat = jnp.matmul(
-            even[:, :size], jnp.asarray(table.reshape(size, -1), even.dtype), precision=HIGHEST
-        )
-        turn = jnp.where(below[:, None], jnp.asarray(signs, even.dtype)[None], 1)
-        entries.append(flat * jnp.tile(turn, (1, table.shape[1])))
-    return Rotations(jnp.concatenate(entries, axis=1), lmax, highest)
+    return Rotations(tilt_entries(lmax, vectors, highest), lmax, highest)
 
 
 def check_rotations(edges: Any, count: int, lmax: int, mmax: int) -> None:
@@ -203,117 +185,3 @@ def _frame_order(rows: FrameRows) -> tuple[tuple[tuple[int, ...], ...], tuple[np
             parts.append(tuple(int(middle[i] + (-sign if odd[i] else sign) * m) for i in members))
             signs.append(np.array([-1.0 if odd[i] and sign < 0 else 1.0 for i in members]))
     return tuple(parts), tuple(signs)
-
-
-def _half_turn(vectors: Array) -> tuple[tuple[Array, Array, Array], Array]:
-    """The point (w, x, z) of every edge, and which edges were turned."""
-    squared = jnp.sum(vectors * vectors, axis=-1)
-    is_zero = squared == 0
-    inverse = jnp.where(is_zero, 0, jax.lax.rsqrt(jnp.where(is_zero, 1, squared)))
-    x, y, z = (vectors[:, i] * inverse for i in range(3))
-    below = y < 0
-    y, z = jnp.where(below, -y, y), jnp.where(below, -z, z)
-    w = jnp.sqrt((1 + jnp.where(is_zero, 1, y)) / 2)
-    return (w, -z / (2 * w), x / (2 * w)), below
-
-
-def _even_harmonics(lmax: int, w: Array, x: Array, z: Array) -> Float[Array, "edges harmonics"]:
-    """Harmonics of degrees 0, 2, ... 2 lmax about the axis w, in the order of `_even_table`.
-
-    A degree at a time for all orders, and no step is fused into the next, or compiling takes
-    minutes at degree 40.
-    """
-    cosines, sines = [jnp.ones_like(w)], [jnp.zeros_like(w)]
-    for _ in range(2 * lmax):
-        c, s = cosines[-1], sines[-1]
-        cosines.append(z * c - x * s)
-        sines.append(z * s + x * c)
-    cos, sin = jax.lax.optimization_barrier((jnp.stack(cosines), jnp.stack(sines)))
-    previous, polar = jnp.zeros_like(w)[None, :][:0], jnp.ones_like(w)[None]
-    parts = [polar]
-    for l in range(1, 2 * lmax + 1):
-        a, b, diagonal = (jnp.asarray(t, w.dtype)[:, None] for t in _recurrence(l))
-        rest = a * w[None] * polar - b * jnp.concatenate([previous, jnp.zeros_like(polar[:1])])
-        previous, polar = polar, jnp.concatenate([rest, diagonal * jnp.ones_like(w)[None]])
-        previous, polar = jax.lax.optimization_barrier((previous, polar))
-        if l % 2 == 0:
-            parts += [polar * cos[: l + 1], polar[1:] * sin[1 : l + 1]]
-    # Moved for good: products that contract the first axis are slow.
-    return jax.lax.optimization_barrier(jnp.concatenate(parts).T)
-
-
-@functools.cache
-def _recurrence(l: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Factors of w times the last degree, of the one before it, and the factor of order l."""
-    m = np.arange(l)
-    a = np.sqrt((4 * l * l - 1) / (l * l - m * m))
-    b = a * np.sqrt(np.maximum((l - 1) ** 2 - m * m, 0) / max(4 * (l - 1) ** 2 - 1, 1))
-    diagonal = math.prod(math.sqrt((2 * k + 1) / (2 * k)) for k in range(1, l + 1)) * math.sqrt(2)
-    return a, b, np.array([diagonal])
-
-
-def _even_table(lmax: int, points: np.ndarray) -> Float[np.ndarray, "points harmonics"]:
-    """The same by numpy at points (x, w, z): of every degree first the cosines."""
-    harmonics = harmonics_table(2 * lmax, points)
-    order = []
-    for l in range(0, 2 * lmax + 1, 2):
-        middle = l * l + l
-        order += [middle + m for m in range(l + 1)] + [middle - m for m in range(1, l + 1)]
-    return harmonics[:, order]
-
-
-@functools.cache
-def _rotation_table(
-    l: int, mmax: int
-) -> tuple[Float[np.ndarray, "harmonics rows {2*l+1}"], Float[np.ndarray, "{2*l+1}"]]:
-    """Coefficients of the entries in harmonics of even degree, and the signs of the turn by pi.
-
-    Integrals over the sphere by a quadrature that is exact for them: as well conditioned as the
-    harmonics are.
-    """
-    points, weights = _half_sphere(4 * l)
-    even = _even_table(l, points)
-    x, w, z = points.T
-    matrices = wigner_table(l, quaternion_matrices(np.stack([w, x, 0 * w, z], axis=-1)))
-    rows = matrices[:, l - mmax : l + mmax + 1]
-    table = ((even * weights[:, None]).T @ rows.reshape(len(rows), -1)).reshape(-1, *rows.shape[1:])
-    table[np.abs(table) < 1e-13] = 0.0
-    signs = np.diagonal(wigner_table(l, np.diag([1.0, -1.0, -1.0])[None])[0]).round()
-    table.setflags(write=False)
-    signs.setflags(write=False)
-    return table, signs
-
-
-def _half_sphere(degree: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points of the upper half and weights of mean one: exact for even polynomials.
-
-    Gauss-Legendre nodes in the polar coordinate y, equal angles about it.
-    """
-    nodes, weights = np.polynomial.legendre.leggauss(2 * (degree // 4) + 2)
-    nodes, weights = nodes[len(nodes) // 2 :], weights[len(nodes) // 2 :]
-    angles = 2 * math.pi * np.arange(degree + 1) / (degree + 1)
-    radius = np.sqrt(1 - nodes**2)
-    points = np.stack(
-        [
-            radius[:, None] * np.sin(angles),
-            np.broadcast_to(nodes[:, None], (len(nodes), len(angles))),
-            radius[:, None] * np.cos(angles),
-        ],
-        axis=-1,
-    )
-    return points.reshape(-1, 3), np.repeat(weights, len(angles)) / len(angles)
-
-
-def quaternion_matrices(quaternions: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 3 3"]:
-    """Rotation matrices of unit quaternions (w, x, y, z).
-
-    >>> quaternion_matrices(np.array([[0.0, 1.0, 0.0, 0.0]]))[0].tolist()
-    [[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]]
-    """
-    w, x, y, z = np.asarray(quaternions, np.float64).T
-    rows = [
-        [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2) + 0.0

@@ -1,22 +1,16 @@
-"""Wigner matrices as polynomials in the rotation matrix: no angles, so no singular points."""
+"""Wigner matrices of rotation matrices: no angles, so no singular points."""
 
-import functools
-import math
-
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.reps.clebsch_gordan import clebsch_gordan
-
-HIGHEST = jax.lax.Precision.HIGHEST
+from equinet.reps.tilt import tilt_entries
+from equinet.reps.tilt import wigner_table as wigner_table
 
 
 def wigner_d(l: int, rotation: Float[Array, "... 3 3"]) -> Float[Array, "... {2*l+1} {2*l+1}"]:
     """The matrix by which a rotation acts on degree ``l``, in the real basis of e3nn.
 
-    A polynomial of degree ``l`` in the entries of ``rotation``: every derivative is finite, at the
+    Every derivative along the rotations is finite and continuous where the value is, at the
     identity and at rotations by pi too. A reflection gets the parity of the spherical harmonics,
     (-1)^l times the matrix of the rotation that is left without the inversion.
 
@@ -42,11 +36,13 @@ def wigner_d(l: int, rotation: Float[Array, "... 3 3"]) -> Float[Array, "... {2*
 def wigner_matrices(
     lmax: int, rotation: Float[Array, "... 3 3"]
 ) -> tuple[Float[Array, "..."], ...]:
-    r"""The Wigner matrices of all degrees 0 to ``lmax``, each from the one before.
+    r"""The Wigner matrices of all degrees 0 to ``lmax``.
 
-    .. math:: D^l = (2l+1)\, C^T (D^{l-1} \otimes R)\, C, \qquad C = C^{(l-1), 1, l}
+    .. math:: D^l(R) = Z^l(\alpha)\, T^l(e), \qquad e = R^T y, \quad R = R_y(\alpha)\, T(e)
 
-    The cost grows as ``lmax**4`` and is that of matrix products with constant tables.
+    with the tilt T(e) that takes e to the polar axis y by at most a right angle, and the roll Z
+    that is left. Both are polynomials in the entries of ``rotation`` and the cosine of half an
+    angle of at most a right angle: no chart has a singular point.
 
     Args:
         lmax: The largest degree.
@@ -67,35 +63,38 @@ def wigner_matrices(
         raise ValueError(f"the degree must be an integer >= 0, got {lmax}")
     if rotation.shape[-2:] != (3, 3):
         raise ValueError(f"rotations must have the shape [..., 3, 3], got {rotation.shape}")
-    matrices = [jnp.ones((*rotation.shape[:-2], 1, 1), rotation.dtype), rotation]
-    for l in range(2, lmax + 1):
-        table = jnp.asarray(_step(l), rotation.dtype)
-        product = jnp.einsum("...ij,jbn->...ibn", matrices[-1], table, precision=HIGHEST)
-        product = jnp.einsum("...ab,...ibn->...ian", rotation, product, precision=HIGHEST)
-        matrices.append(jnp.einsum("iam,...ian->...mn", table, product, precision=HIGHEST))
-    return tuple(matrices[: lmax + 1])
+    if lmax < 2:
+        return (jnp.ones((*rotation.shape[:-2], 1, 1), rotation.dtype), rotation)[: lmax + 1]
+    flat = rotation.reshape(-1, 3, 3)
+    sign = jnp.where(jnp.linalg.det(flat) < 0, -1, 1).astype(flat.dtype)
+    # The middle row is the direction that goes to the polar axis y: what is left is a roll about y.
+    entries = tilt_entries(lmax, flat[:, 1] * sign[:, None], lmax)
+    tilt = entries[:, 1:10].reshape(-1, 3, 3)
+    cosine, sine = _roll(flat * sign[:, None, None], tilt)
+    matrices, begin = [], 0
+    for l in range(lmax + 1):
+        size = 2 * l + 1
+        part = entries[:, begin : begin + size * size].reshape(-1, size, size)
+        begin += size * size
+        cosines, sines = _multiples(l, cosine, sine)
+        matrix = cosines * part + sines * part[:, ::-1]
+        matrix = matrix * sign[:, None, None] if l % 2 else matrix
+        matrices.append(matrix.reshape(*rotation.shape[:-2], size, size))
+    return (matrices[0], rotation, *matrices[2:])
 
 
-def wigner_table(
-    l: int, rotations: Float[np.ndarray, "n 3 3"]
-) -> Float[np.ndarray, "n {2*l+1} {2*l+1}"]:
-    """The same by numpy, for tables: float64, nothing to compile.
-
-    >>> wigner_table(2, np.eye(3)[None]).shape
-    (1, 5, 5)
-    """
-    matrices = np.ones((len(rotations), 1, 1))
-    for k in range(1, l + 1):
-        step = _step(k)
-        product = np.tensordot(matrices, step, axes=(2, 0))
-        product = np.einsum("nab,nibk->nkia", rotations, product)
-        matrices = np.tensordot(product, step, axes=((2, 3), (0, 1))).swapaxes(1, 2)
-    return matrices
+def _roll(rotation: Array, tilt: Array) -> tuple[Array, Array]:
+    """Cosine and sine of the angle about y by which a rotation exceeds the tilt."""
+    x, z = rotation[:, 0], rotation[:, 2]
+    return jnp.sum(z * tilt[:, 2], -1), jnp.sum(x * tilt[:, 2], -1)
 
 
-@functools.cache
-def _step(l: int) -> Float[np.ndarray, "{2*l-1} 3 {2*l+1}"]:
-    """The isometry from degree ``l`` into the product of degrees ``l - 1`` and 1."""
-    table = math.sqrt(2 * l + 1) * clebsch_gordan(l - 1, 1, l)
-    table.setflags(write=False)
-    return table
+def _multiples(l: int, cosine: Array, sine: Array) -> tuple[Array, Array]:
+    """Factors of the rows m and -m that turn degree l about the polar axis: [n, 2 l + 1, 1]."""
+    cosines, sines = [jnp.ones_like(cosine)], [jnp.zeros_like(sine)]
+    for _ in range(l):
+        c, s = cosines[-1], sines[-1]
+        cosines.append(c * cosine - s * sine)
+        sines.append(s * cosine + c * sine)
+    both = jnp.stack(cosines[:0:-1] + cosines, 1), jnp.stack(sines[:0:-1] + [-s for s in sines], 1)
+    return both[0][..., None], both[1][..., None]

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ def draw(convolution: SO2Convolution, edges: int, dtype: type = np.float64) -> t
     return jax.tree.map(lambda a: jnp.asarray(a, dtype), (x, radial, tuple(weights)))
 
 
-def apply(convolution: SO2Convolution, x: jax.Array, vectors: jax.Array, *rest: object) -> object:
+def apply(convolution: SO2Convolution, x: jax.Array, vectors: jax.Array, *rest: Any) -> Any:
     return convolution.messages(x, convolution.edge_features(vectors), *rest)
 
 
