@@ -164,8 +164,8 @@ class SO2Convolution:
         weights = [w.astype(x.dtype) for w in weights]
         mixed = self._mix_scalars(parts[0].swapaxes(0, 1) * scales[0], weights)
         for m in range(1, self.orders + 1):
-            pair = (part.swapaxes(0, 1) * scales[m] for part in parts[2 * m - 1 : 2 * m + 1])
-            mixed += self._mix_pair(*pair, weights[m - self.orders - 1])
+            plus, minus = (part.swapaxes(0, 1) * scales[m] for part in parts[2 * m - 1 : 2 * m + 1])
+            mixed += self._mix_pair(plus, minus, weights[m - self.orders - 1])
         rows = jnp.concatenate([part.swapaxes(0, 1) for part in mixed])
         return rows_out.rotate_back(edges, rows)
 
@@ -210,13 +210,14 @@ class SO2Convolution:
     def _scalars(self) -> list[tuple[int, int]]:
         if not self.parity:
             return [(len(blocks(self.rep_in)), len(blocks(self.rep_out)))]
-        return [
-            tuple(
+        found = []
+        for even in (True, False):
+            counts = [
                 sum((b.p == (-1) ** b.l) == even for b in blocks(rep))
                 for rep in (self.rep_in, self.rep_out)
-            )
-            for even in (True, False)
-        ]
+            ]
+            found.append((counts[0], counts[1]))
+        return found
 
     def _mix_pair(self, first: Array, last: Array, weight: Array) -> list[Array]:
         """Orders m and -m: a complex matrix in three real products, or a real one."""
