@@ -130,12 +130,12 @@ class ClebschGordanProduct:
         y = jnp.broadcast_to(y, (*rows, self.rep2.dim, channels))
         if self.method == "naive":
             return self._naive(x, y, weights)
-        flat = (a.reshape(-1, *a.shape[-2:]) for a in (x, y))
+        x, y = (a.reshape(-1, *a.shape[-2:]) for a in (x, y))
         if weights.ndim == 2:
-            z = multiply_shared(self, *flat, weights.astype(x.dtype))
+            z = multiply_shared(self, x, y, weights.astype(x.dtype))
         else:
             weights = jnp.broadcast_to(weights, (*rows, *weights.shape[-2:])).astype(x.dtype)
-            z = multiply_rows(self, *flat, weights.reshape(-1, *weights.shape[-2:]))
+            z = multiply_rows(self, x, y, weights.reshape(-1, *weights.shape[-2:]))
         return z.reshape(*rows, *z.shape[1:])
 
     def mix(
@@ -173,10 +173,10 @@ class ClebschGordanProduct:
                 f"channels of x and y, got {weights.shape}"
             )
         rows = jnp.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-        flat = [
+        x, y = (
             jnp.broadcast_to(a, (*rows, *a.shape[-2:])).reshape(-1, *a.shape[-2:]) for a in (x, y)
-        ]
-        z = multiply_mixed(self, *flat, weights.astype(x.dtype))
+        )
+        z = multiply_mixed(self, x, y, weights.astype(x.dtype))
         return z.reshape(*rows, *z.shape[1:])
 
     def contract(

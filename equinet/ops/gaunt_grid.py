@@ -27,7 +27,8 @@ def multiply_grid(reps: tuple[Irreps, ...], *factors: Array) -> Array:
     """
     degree = degree_of(*reps)
     signals = (to_grid(rep, degree, x) for rep, x in zip(reps[:-1], factors, strict=True))
-    return from_grid(reps[-1], degree, functools.reduce(multiply_signals, signals))
+    found = from_grid(reps[-1], degree, functools.reduce(multiply_signals, signals))
+    return jnp.asarray(found, factors[0].dtype)
 
 
 def multiply_signals(f: Signal, g: Signal) -> Signal:

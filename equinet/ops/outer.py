@@ -57,7 +57,9 @@ def multiply_matrices(
 
 
 def move_rows(
-    x: Float[Array, "*rows m n"], index: Sequence[int], inverse: Sequence[int]
+    x: Float[Array, "*rows m n"],
+    index: Sequence[int] | np.ndarray,
+    inverse: Sequence[int] | np.ndarray,
 ) -> Float[Array, "*rows k n"]:
     """Rows ``index`` of axis -2; an index beyond the end gives a row of zeros.
 

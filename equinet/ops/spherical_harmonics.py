@@ -89,7 +89,7 @@ def spherical_harmonics(
 
 def harmonics_table(
     lmax: int, vectors: Float[np.ndarray, "points 3"]
-) -> Float[np.ndarray, "points ({lmax}+1)**2"]:
+) -> Float[np.ndarray, "points harmonics"]:
     """The same by numpy, for tables: float64, nothing to compile.
 
     >>> harmonics_table(1, np.array([[0.0, 0.0, 1.0]])).round(4).tolist()
