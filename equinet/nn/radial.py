@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.nn.mlp import MLP
-from equinet.ops.clebsch_gordan import HIGHEST
+from equinet.ops.lanes import HIGHEST
 from equinet.ops.radial import (
     bessel_basis,
     chebyshev_basis,

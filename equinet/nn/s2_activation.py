@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from equinet.nn.activations import Activation, normalized
-from equinet.ops.clebsch_gordan import blocks
+from equinet.ops.paths import blocks
 from equinet.ops.s2grid import S2Grid
 from equinet.reps import Irreps
 
