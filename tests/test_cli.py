@@ -30,7 +30,7 @@ def equinet_command(capsys):
     ("words", "line"),
     [
         ((), "the following arguments are required: COMMAND"),
-        (("trian",), "(choose from 'train', 'evaluate', 'md', 'cayley', 'list')"),
+        (("trian",), "(choose from 'train', 'evaluate', 'md', 'cayley', 'products', 'list')"),
         (("train",), "the following arguments are required: --config, --workdir"),
         (("train", "--config=x.py", "--workdir=w", "--stpes=3"), "unrecognized arguments: --stpes"),
         (("train", "--config=no_such.py", "--workdir=w"), "no config file no_such.py"),
