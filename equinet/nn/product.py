@@ -1,6 +1,8 @@
 """Tensor products with learned path weights, and body-order expansion by repeated products."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +32,7 @@ class TensorProduct(nnx.Module):
         rep_out: Irreps of the result.
         channels: Number of channels of the first factor, and of the second where that is not given.
         kind: Which product, a key of ``equinet.ops.products.PRODUCTS``.
+        options: What that product takes beside, e.g. ``{"copies": 4}`` for ``"complete"``.
         mode: ``"uuu"``, ``"uvu"`` or ``"uvw"``.
         channels2: Channels of the second factor, for ``"uvu"`` and ``"uvw"``.
         channels_out: Channels of the result, for ``"uvw"``.
@@ -53,6 +56,7 @@ class TensorProduct(nnx.Module):
         channels: int,
         *,
         kind: str = "clebsch_gordan",
+        options: Mapping[str, Any] | None = None,
         mode: str = "uuu",
         channels2: int | None = None,
         channels_out: int | None = None,
@@ -65,7 +69,8 @@ class TensorProduct(nnx.Module):
             raise ValueError(f"mode {mode!r} needs kind='clebsch_gordan', got {kind!r}")
         if (mode == "uuu" and channels2) or (mode != "uvw" and channels_out):
             raise ValueError(f"mode {mode!r} takes no such channels2={channels2} or channels_out")
-        self.product, self.mode = tensor_product(kind, rep1, rep2, rep_out), mode
+        self.product = tensor_product(kind, rep1, rep2, rep_out, **(options or {}))
+        self.mode = mode
         second = channels2 or channels
         mixed = {
             "uuu": (channels,),

@@ -169,23 +169,23 @@ class ClebschGordanConvolution:
         filters = edges
         if self.method == "naive":
             return self._naive(x, filters, radial, weights, graph)
-        neighbours = by_receiver(gather_senders(x.reshape(x.shape[0], -1), graph), graph)
-        filters, radial = by_receiver(filters, graph), by_receiver(radial, graph)
+        slots = (by_receiver(a, graph) for a in (graph.senders, filters, radial))
         chunk = graph.num_nodes
         if self.chunk_bytes is not None:
             row_bytes = graph.degree * self.rep_in.dim * x.shape[-1] * x.dtype.itemsize
             chunk = rows_per_chunk(graph.num_nodes, row_bytes, self.chunk_bytes)
         product, channels = self.product, x.shape[-1]
 
-        def block(neighbours: Array, filters: Array, radial: Array) -> Array:
+        def block(senders: Array, filters: Array, radial: Array) -> Array:
             nodes, degree = radial.shape[:2]
-            messages = neighbours.reshape(nodes, degree, -1, channels) * radial[:, :, None, :]
+            neighbours = x[senders.reshape(-1)].reshape(nodes, degree, -1, channels)
+            messages = neighbours * radial[:, :, None, :]
             density = jnp.einsum(
                 "njb,njx->nbx", filters, messages.reshape(nodes, degree, -1), precision=HIGHEST
             )
             return product.contract(density.reshape(nodes, -1, channels), weights)
 
-        return map_chunks(block, chunk, neighbours, filters, radial)
+        return map_chunks(block, chunk, *slots)
 
     def _naive(
         self, x: Array, filters: Array, radial: Array, weights: Array, graph: GraphBatch

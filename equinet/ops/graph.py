@@ -178,19 +178,18 @@ def sum_messages(
         graph: Senders and slots.
         chunk_bytes: Bound on the bytes in flight; None: all at once.
     """
-    neighbours = gather_senders(x, graph)
-    sloted = jax.tree.map(lambda leaf: by_receiver(leaf, graph), (neighbours, edges, radial))
+    slots = jax.tree.map(lambda leaf: by_receiver(leaf, graph), (graph.senders, edges, radial))
     chunk = graph.num_nodes
     if chunk_bytes is not None:
         row_bytes = graph.degree * row_numbers * x.dtype.itemsize
         chunk = rows_per_chunk(graph.num_nodes, row_bytes, chunk_bytes)
 
-    def block(*slots: Any) -> Array:
-        nodes = slots[0].shape[0]
-        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), slots)
-        found = messages(*flat)
+    def block(senders: Array, edges: Any, radial: Array) -> Array:
+        nodes = senders.shape[0]
+        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (edges, radial))
+        found = messages(x[senders.reshape(-1)], *flat)
         wide = found.dtype if found.dtype.itemsize > 2 else jnp.dtype(jnp.float32)
         summed = found.reshape(nodes, graph.degree, -1).astype(wide).sum(1)
         return summed.reshape(nodes, *found.shape[1:]).astype(found.dtype)
 
-    return map_chunks(block, chunk, *sloted)
+    return map_chunks(block, chunk, *slots)

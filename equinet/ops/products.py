@@ -1,6 +1,7 @@
 """The tensor products that are interchangeable in a model by one word."""
 
-from typing import Protocol
+import dataclasses
+from typing import Any, Protocol
 
 from jaxtyping import Array, Float
 
@@ -69,7 +70,9 @@ PRODUCTS = {
 }
 
 
-def tensor_product(kind: str, rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> TensorProduct:
+def tensor_product(
+    kind: str, rep1: Irreps, rep2: Irreps, rep_out: Irreps, **options: Any
+) -> TensorProduct:
     """The tensor product of that name.
 
     Args:
@@ -77,16 +80,23 @@ def tensor_product(kind: str, rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> Te
         rep1: Irreps of the first factor.
         rep2: Irreps of the second factor.
         rep_out: Irreps of the result.
+        **options: What that product takes beside: ``method``, ``copies``, ``rank``.
 
     Returns:
         The static product.
 
     Raises:
-        ValueError: If the name is unknown or no path exists.
+        ValueError: If the name is unknown, the product has no such option, or no path exists.
 
     >>> len(tensor_product("clebsch_gordan", Irreps("1o"), Irreps("1o"), Irreps("0e+2e")).paths)
     2
     """
     if kind not in PRODUCTS:
         raise ValueError(f"unknown product {kind!r}, expected one of {sorted(PRODUCTS)}")
-    return PRODUCTS[kind](rep1, rep2, rep_out)
+    made = PRODUCTS[kind]
+    known = {field.name for field in dataclasses.fields(made)} - {"rep1", "rep2", "rep_out"}
+    if not set(options) <= known:
+        raise ValueError(
+            f"product {kind!r} takes the options {sorted(known)}, got {sorted(options)}"
+        )
+    return made(rep1, rep2, rep_out, **options)

@@ -33,6 +33,16 @@ def test_variance_one(kind: str) -> None:
     np.testing.assert_allclose(square, 1, atol=0.35)
 
 
+def test_options_of_a_product_reach_it(key: jax.Array) -> None:
+    one, four = (
+        TensorProduct(REP, REP, REP, 512, kind="complete", options={"copies": k}, rngs=nnx.Rngs(0))
+        for k in (1, 4)
+    )
+    assert four.weights.shape[0] == 4 * one.weights.shape[0]
+    x, y = jax.random.normal(key, (2, 16, 9, 512))
+    np.testing.assert_allclose(jnp.mean(four(x, y) ** 2, axis=(0, 2)), 1, atol=0.5)
+
+
 @pytest.mark.parametrize("mode", ["uvu", "uvw"])
 def test_every_pair_of_channels(mode: str, key: jax.Array) -> None:
     options = {"channels_out": 64} if mode == "uvw" else {}
@@ -80,6 +90,8 @@ def test_bad_input() -> None:
         BodyOrderExpansion(REP, REP, 2, correlation=0, num_types=2, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="unknown product 'gant'"):
         TensorProduct(REP, REP, REP, 2, kind="gant", rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"takes the options \['method'\], got \['copies'\]"):
+        TensorProduct(REP, REP, REP, 2, kind="gaunt", options={"copies": 2}, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="unknown mode 'uvv'"):
         TensorProduct(REP, REP, REP, 2, mode="uvv", rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="needs kind='clebsch_gordan', got 'gaunt'"):
