@@ -49,8 +49,9 @@ class CPProduct:
             of an even sum, no path exists, or no factors are stored for the degree or the rank.
 
     References:
-        Lin et al., Tensor Decomposition Networks, arXiv:2507.01131 (2025): rank :math:`7 l_{max}^2` and the shared
-        weight, with factors trained by gradient descent. Exact decompositions: ours.
+        Lin et al., Tensor Decomposition Networks, arXiv:2507.01131 (2025): rank
+        :math:`7 l_{max}^2` and the shared weight, with factors trained by gradient descent. Exact
+        decompositions: ours.
 
     >>> product = CPProduct(Irreps("0e+1o"), Irreps("0e+1o"), Irreps("0e+1o"))
     >>> product(jnp.ones((5, 4, 8)), jnp.ones((5, 4, 8))).shape, product.terms
