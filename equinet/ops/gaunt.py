@@ -22,8 +22,8 @@ METHODS = ("auto", "grid", "separable", "fft")
 SEPARABLE_FROM = {"cpu": 120, "gpu": 120, "tpu": 120}
 """Sum of the degrees from which the separable transforms are taken, by backend.
 
-On a CPU of two cores the grid is twice as fast at a sum of 60 and 1.5 times at 78; 120 is where that
-line ends. The other backends were not measured.
+On a CPU of two cores the grid is twice as fast at a sum of 60 and 1.5 times at 78; 120 is where
+that line ends. The other backends were not measured.
 """
 
 
