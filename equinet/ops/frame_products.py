@@ -57,8 +57,8 @@ def _axis_coupling(l1: int, l2: int, l3: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @dataclasses.dataclass(frozen=True)
-class PathsInFrame:
-    """A Clebsch-Gordan product with the harmonics of the edge, in its frame.
+class ProductInFrame:
+    """A product of a feature with a filter, in the frame of the edge.
 
     Attributes:
         rep_in: Irreps of the feature.
@@ -75,6 +75,11 @@ class PathsInFrame:
         """How feature and result are sorted."""
         highest = min(self.rep_in.lmax, self.rep_out.lmax)
         return FrameRows(self.rep_in, highest), FrameRows(self.rep_out, highest)
+
+
+@dataclasses.dataclass(frozen=True)
+class PathsInFrame(ProductInFrame):
+    """A Clebsch-Gordan product with the harmonics of the edge, in its frame."""
 
     @property
     def flops(self) -> int:
@@ -161,24 +166,8 @@ def rotation_flops(rows: FrameRows) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class GauntInFrame:
-    """The product with a function of the angle to the edge alone: diagonal in m.
-
-    Attributes:
-        rep_in: Irreps of the feature.
-        rep_edge: Irreps of the filter.
-        rep_out: Irreps of the result.
-    """
-
-    rep_in: Irreps
-    rep_edge: Irreps
-    rep_out: Irreps
-
-    @property
-    def rows(self) -> tuple[FrameRows, FrameRows]:
-        """How feature and result are sorted."""
-        highest = min(self.rep_in.lmax, self.rep_out.lmax)
-        return FrameRows(self.rep_in, highest), FrameRows(self.rep_out, highest)
+class GauntInFrame(ProductInFrame):
+    """The product with a function of the angle to the edge alone: diagonal in m."""
 
     @property
     def flops(self) -> int:
