@@ -10,13 +10,12 @@ from jaxtyping import Array, Float
 
 from equinet.ops.clebsch_gordan import check_factors
 from equinet.ops.gaunt import gaunt_coefficient, split_weights
-from equinet.ops.gaunt_grid import degree_of, lane_bytes
+from equinet.ops.gaunt_grid import degree_of, grid_flops, lane_bytes
 from equinet.ops.lanes import map_lanes, weigh_degrees
 from equinet.ops.matrix_signal import from_matrix, matrix_coefficient, matrix_degree, to_matrix
 from equinet.ops.outer import multiply_matrices
 from equinet.ops.paths import Path, blocks, coupling_paths
 from equinet.ops.poisson import bracket_coefficient, multiply_poisson, multiply_vector
-from equinet.ops.s2grid import folded_grid
 from equinet.reps import Irreps
 
 METHODS = ("matrix", "poisson", "vector")
@@ -114,9 +113,8 @@ class CompleteProduct:
         if self.method == "matrix":
             size = 2 * _size(*self._reps) + 1
             return self.copies * int(size**2 * dims.sum() // 2 + 2 * size**3)
-        points = len(folded_grid(degree_of(*self._reps))[1])
         transforms = np.array([3, 3, 1] if self.method == "poisson" else [1, 3, 3])
-        return self.copies * points * int(2 * transforms @ dims + 3 * 8 * 16)
+        return self.copies * grid_flops(degree_of(*self._reps), int(transforms @ dims), products=3)
 
     @property
     def bytes_moved(self) -> int:

@@ -12,10 +12,15 @@ from jaxtyping import Array, Float
 
 from equinet.ops.clebsch_gordan import check_factors
 from equinet.ops.gaunt_fourier import multiply_fourier
-from equinet.ops.gaunt_grid import degree_of, lane_bytes, multiply_grid, multiply_separable
+from equinet.ops.gaunt_grid import (
+    degree_of,
+    grid_flops,
+    lane_bytes,
+    multiply_grid,
+    multiply_separable,
+)
 from equinet.ops.lanes import map_lanes, weigh_degrees
 from equinet.ops.paths import Path, blocks
-from equinet.ops.s2grid import folded_grid
 from equinet.reps import Irreps
 
 METHODS = ("auto", "grid", "separable", "fft")
@@ -43,9 +48,9 @@ class GauntProduct:
         rep1: Irreps of the first factor, each degree at most once, of natural parity.
         rep2: Irreps of the second factor, likewise.
         rep_out: Irreps of the result, likewise.
-        method: How the integral is taken; all are exact up to rounding. ``"grid"``: values on a
-            Gauss-Legendre grid by matrix products, in the order of ``equinet.ops.klein``, so that
-            an eighth of the sphere is enough; O(L^4). ``"separable"``: on the whole sphere, by a
+        method: How the integral is taken; all are exact up to rounding. ``"grid"``: values at
+            Lebedev's points by matrix products, folded by reflections
+            (``equinet.ops.folded_grid``); O(L^4). ``"separable"``: on a Gauss-Legendre grid, by a
             Legendre transform for every order and a Fourier transform of the azimuth; O(L^3).
             ``"fft"``: as polynomials in two angles by fast Fourier transforms; O(L^3).
             ``"auto"``: the fastest of them, by a table for each backend.
@@ -97,8 +102,8 @@ class GauntProduct:
     @property
     def flops(self) -> int:
         """Operations for one row and channel by the grid: three transforms and the products."""
-        points = len(folded_grid(degree_of(self.rep1, self.rep2, self.rep_out))[1])
-        return points * (2 * (self.rep1.dim + self.rep2.dim + self.rep_out.dim) + 8 * 16)
+        degree = degree_of(self.rep1, self.rep2, self.rep_out)
+        return grid_flops(degree, self.rep1.dim + self.rep2.dim + self.rep_out.dim)
 
     @property
     def bytes_moved(self) -> int:

@@ -6,25 +6,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.ops.klein import characters
+from equinet.ops.folded_grid import fold_bits, fold_characters, folded_grid
 from equinet.ops.lanes import dot
 from equinet.ops.outer import move_rows
 from equinet.ops.paths import blocks
-from equinet.ops.s2grid import S2Grid, folded_grid
+from equinet.ops.s2grid import S2Grid
 from equinet.ops.spherical_harmonics import harmonics_table
 from equinet.reps import Irreps, so3_generators
 
 Signal = list[Float[Array, "points lanes"] | None]
-"""Values at the points of the folded grid for each of the eight characters; None: zero."""
+"""Values at the points of the folded grid for each of the characters; None: zero."""
 
 
 def multiply_grid(reps: tuple[Irreps, ...], *factors: Array) -> Array:
-    """The integral of the product with every harmonic of the last rep, on an eighth of the sphere.
-
-    Harmonics change at most their sign under the reflections in x, y and z. Sorted by these eight
-    characters, values at an eighth of the points tell those at all of them, and of the products
-    of characters each gives one: an eighth of the work of a matrix product to all points.
-    """
+    """The integral of the product with every harmonic of the last rep, on the folded grid."""
     degree = degree_of(*reps)
     signals = (to_grid(rep, degree, x) for rep, x in zip(reps[:-1], factors, strict=True))
     found = from_grid(reps[-1], degree, functools.reduce(multiply_signals, signals))
@@ -34,8 +29,10 @@ def multiply_grid(reps: tuple[Irreps, ...], *factors: Array) -> Array:
 def multiply_signals(f: Signal, g: Signal) -> Signal:
     """Pointwise product: the characters of the factors are combined by exclusive or."""
     found: Signal = []
-    for k in range(8):
-        terms = [a * b for t in range(8) if (a := f[t]) is not None and (b := g[t ^ k]) is not None]
+    for k in range(len(f)):
+        terms = [
+            a * b for t in range(len(f)) if (a := f[t]) is not None and (b := g[t ^ k]) is not None
+        ]
         found.append(functools.reduce(jnp.add, terms) if terms else None)
     return found
 
@@ -57,14 +54,23 @@ def to_grid(
         kind: ``"values"``, or ``"first"`` and ``"second"``: derivatives along two tangents.
         natural: 1 or -1: only the irreps of natural parity, or only the others.
     """
-    index, inverse, ends = _by_character(rep, natural)
+    index, inverse, ends = _by_character(rep, degree, natural)
     if not index:
-        return [None] * 8
+        return empty(degree)
     parts = jnp.split(move_rows(x, index, inverse), ends)
     tables = _tables(rep, degree, kind, natural)
     return [
         dot(table, part) if len(part) else None for table, part in zip(tables, parts, strict=True)
     ]
+
+
+def empty(degree: int) -> Signal:
+    """The signal zero.
+
+    >>> empty(3)
+    [None, None]
+    """
+    return [None] * 2 ** fold_bits(degree)
 
 
 def from_grid(
@@ -76,7 +82,7 @@ def from_grid(
     natural: int | None = None,
 ) -> Float[Array, "dim lanes"] | float:
     """Integrals of a signal with every harmonic, or with its derivatives; see `to_grid`."""
-    index, inverse, _ = _by_character(rep, natural)
+    index, inverse, _ = _by_character(rep, degree, natural)
     like = next((values for values in signal if values is not None), None)
     if not index or like is None:
         return 0.0
@@ -93,17 +99,17 @@ def from_grid(
 
 @functools.cache
 def _by_character(
-    rep: Irreps, natural: int | None
+    rep: Irreps, degree: int, natural: int | None
 ) -> tuple[tuple[int, ...], tuple[int, ...], list[int]]:
     """Components by character, the place of each, and where each character but the first begins."""
     sizes = [2 * b.l + 1 for b in blocks(rep)]
     kept = np.repeat([natural in (None, b.p * (-1) ** b.l) for b in blocks(rep)], sizes)
-    kinds = characters(rep)
+    kinds = fold_characters(rep, degree)
     index = np.flatnonzero(kept)
     index = index[np.argsort(kinds[index], kind="stable")]
     place = np.full(rep.dim, len(index))
     place[index] = np.arange(len(index))
-    ends = np.cumsum(np.bincount(kinds[index], minlength=8))[:-1]
+    ends = np.cumsum(np.bincount(kinds[index], minlength=2 ** fold_bits(degree)))[:-1]
     return tuple(index.tolist()), tuple(place.tolist()), ends.tolist()
 
 
@@ -112,7 +118,7 @@ def _tables(
     rep: Irreps, degree: int, kind: str, natural: int | None
 ) -> tuple[Float[np.ndarray, "points components"], ...]:
     """Harmonics, or their derivatives, at the points of the folded grid, by character."""
-    index, _, ends = _by_character(rep, natural)
+    index, _, ends = _by_character(rep, degree, natural)
     points, _ = folded_grid(degree)
     values = harmonics_at(points, rep) if kind == "values" else _slopes(points, rep, kind)
     return tuple(np.split(values[:, list(index)], ends, axis=1))
@@ -121,6 +127,8 @@ def _tables(
 def _slopes(points: np.ndarray, rep: Irreps, kind: str) -> Float[np.ndarray, "points dim"]:
     """``e . (r x grad Y)`` with e the first or second of two tangents, a right-handed frame."""
     ring = np.stack([points[:, 2], 0 * points[:, 1], -points[:, 0]], axis=-1)
+    at_pole = np.linalg.norm(ring, axis=-1, keepdims=True) < 1e-9  # there any tangent will do
+    ring = np.where(at_pole, [1.0, 0.0, 0.0], ring)
     first = ring / np.linalg.norm(ring, axis=-1, keepdims=True)
     tangent = first if kind == "first" else np.cross(points, first)
     columns = []
@@ -175,3 +183,18 @@ def degree_of(*reps: Irreps) -> int:
 def lane_bytes(reps: tuple[Irreps, ...], x: Array) -> int:
     """Bytes of the values on a grid of all factors, for one row and channel."""
     return (len(reps) - 1) * x.dtype.itemsize * (degree_of(*reps) + 1) ** 2 // 2
+
+
+def grid_flops(degree: int, components: int, products: int = 1) -> int:
+    """Operations on the folded grid for one row and channel.
+
+    Args:
+        degree: Of the grid.
+        components: Of all features that are transformed, together.
+        products: Number of pointwise products.
+
+    >>> grid_flops(12, 3 * 25)
+    5846
+    """
+    points, classes = len(folded_grid(degree)[1]), 2 ** fold_bits(degree)
+    return points * (2 * components + 2 * classes**2 * products)

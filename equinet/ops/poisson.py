@@ -15,7 +15,14 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from equinet.ops.gaunt_grid import Signal, degree_of, from_grid, multiply_signals, to_grid
+from equinet.ops.gaunt_grid import (
+    Signal,
+    degree_of,
+    empty,
+    from_grid,
+    multiply_signals,
+    to_grid,
+)
 from equinet.reps import Irreps, complex_clebsch_gordan
 
 PAIRS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
@@ -51,7 +58,7 @@ def multiply_poisson(reps: tuple[Irreps, ...], ratio: float, x: Array, y: Array)
     degree = degree_of(*reps)
     f = {s: _with_slopes(reps[0], degree, x, s) for s in (1, -1)}
     g = {s: _with_slopes(reps[1], degree, y, s) for s in (1, -1)}
-    totals: dict[int, Signal] = {1: [None] * 8, -1: [None] * 8}
+    totals: dict[int, Signal] = {1: empty(degree), -1: empty(degree)}
     for a, b in PAIRS:
         product = multiply_signals(f[a][0], g[b][0])
         totals[a * b] = _add(totals[a * b], product)
@@ -67,8 +74,8 @@ def multiply_vector(reps: tuple[Irreps, ...], ratio: float, x: Array, y: Array) 
     g = {s: _with_slopes(reps[1], degree, y, s) for s in (1, -1)}
     parts = []
     for s in (1, -1):
-        product: Signal = [None] * 8
-        field: list[Signal] = [[None] * 8, [None] * 8]
+        product: Signal = empty(degree)
+        field: list[Signal] = [empty(degree), empty(degree)]
         for a, b in PAIRS:
             if a * b == s:
                 product = _add(product, multiply_signals(f[a], g[b][0]))
@@ -92,8 +99,8 @@ def _with_slopes(rep: Irreps, degree: int, x: Array, natural: int) -> tuple[Sign
 
 
 def _mirror(signal: Signal) -> Signal:
-    """The bracket is a pseudoscalar: it changes sign under every reflection."""
-    return [signal[k ^ 4] for k in range(8)]
+    """The bracket is a pseudoscalar: inversion, the first bit, changes its sign."""
+    return [signal[k ^ 1] for k in range(len(signal))]
 
 
 def _add(total: Signal, signal: Signal, factor: float = 1.0) -> Signal:

@@ -50,47 +50,6 @@ def gauss_legendre_grid(
     return points, weights
 
 
-@functools.cache
-def folded_grid(
-    degree: int,
-) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points"]]:
-    """An eighth of the sphere, for functions that reflections in x, y and z leave as they are.
-
-    A grid of n Gauss-Legendre nodes times 2 n equispaced azimuths, ``n = degree // 2 + 1``, which
-    the three reflections map onto itself: of the points that they exchange one is kept.
-
-    Args:
-        degree: Highest degree of the integrand, at least 0.
-
-    Returns:
-        About ``n**2 / 4`` unit vectors (polar axis y) and weights that sum to one, read-only
-        float64.
-
-    Raises:
-        ValueError: If ``degree`` is negative.
-
-    >>> points, weights = folded_grid(4)
-    >>> points.shape, bool(np.allclose(weights @ points**4, 1 / 5))
-    ((4, 3), True)
-    """
-    if degree < 0:
-        raise ValueError(f"degree must be at least 0, got {degree}")
-    n = degree // 2 + 1
-    cosines, latitudes = np.polynomial.legendre.leggauss(n)
-    north = np.arange(n) >= n // 2
-    cosines, latitudes = np.maximum(cosines[north], 0), latitudes[north]
-    latitudes = latitudes * np.where(cosines > 0, 2, 1)
-    # Half a step off where the number of azimuths is a multiple of four: then none stays in place.
-    steps = np.arange(n // 2) + 0.5 if n % 2 == 0 else np.arange((n + 1) // 2)
-    azimuths = np.where(steps > 0, 4, 2) / (2 * n)
-    height, angle = np.meshgrid(cosines, steps * np.pi / n, indexing="ij")
-    radius = np.sqrt(1 - height**2)
-    points = np.stack([radius * np.sin(angle), height, radius * np.cos(angle)], -1).reshape(-1, 3)
-    weights = np.outer(latitudes / 2, azimuths).reshape(-1)
-    points.flags.writeable = weights.flags.writeable = False
-    return points, weights
-
-
 @dataclasses.dataclass(frozen=True)
 class S2Grid:
     r"""Functions on the sphere, by coefficients of harmonics or by values at points.

@@ -36,7 +36,6 @@ from equinet.training.host_memory import keep_freed_memory
 from experiments.benchmarks.harness import Ceilings, measure_ceilings
 from experiments.benchmarks.peers import edges_jax
 from experiments.benchmarks.peers.so2_reference import so2_inputs, so2_reference
-from experiments.benchmarks.peers.so3_jax import found_in
 from experiments.benchmarks.peers.so3_reference import (
     Arrays,
     all_paths,
@@ -52,6 +51,7 @@ from experiments.benchmarks.sides import (
     Judge,
     Side,
     Start,
+    found_in,
     measure,
     start_fastest,
     start_side,

@@ -63,6 +63,32 @@ class Side:
     version_of: str | None = None
 
 
+def found_in(
+    feature: Callable[[Any], np.ndarray],
+    weights: Callable[[Any], np.ndarray] | None,
+    second: Callable[[Any], np.ndarray] | None = None,
+    names: tuple[str, str, str] = ("x", "y", "weights"),
+) -> Callable[..., Arrays]:
+    """The arrays to compare, from a library's output and its gradients of three arguments.
+
+    Args:
+        feature: From its layout of a feature to equinet's: of the output and the first argument.
+        weights: Likewise of the third argument; None if it is not compared.
+        second: Likewise of the second argument, if it is no such feature.
+        names: Of the arguments.
+    """
+
+    def found(output: Any, *gradients: Any) -> Arrays:
+        named = {"output": feature(output)}
+        if gradients:
+            named |= {names[0]: feature(gradients[0]), names[1]: (second or feature)(gradients[1])}
+        if gradients and weights is not None:
+            named[names[2]] = weights(gradients[2])
+        return named
+
+    return found
+
+
 class Budget:
     """Who was too slow, and so is not tried at a larger degree."""
 
@@ -198,6 +224,9 @@ def measure(
                 )
                 contenders.append(contender)
                 seconds += once
+            except ImportError as error:
+                first = f"not installed: pip install -e '.[peers]' ({error})"
+                rows.append({**head, "library": library, "error": first})
             except (WorkerError, ValueError, MemoryError, jax.errors.JaxRuntimeError) as error:
                 first = (str(error).splitlines() or [type(error).__name__])[0]
                 rows.append({**head, "library": library, "error": first})

@@ -53,6 +53,7 @@ from experiments.benchmarks.sides import (
     Judge,
     Side,
     Start,
+    found_in,
     measure,
     start_side,
     start_worker,
@@ -97,7 +98,7 @@ def our_side(product: Any, data: Arrays) -> Side:
         function=product,
         inputs=tuple(jnp.asarray(data[name]) for name in ("x", "y", "weights")),
         cotangent=jnp.asarray(data["cotangent"]),
-        found=so3_jax.found_in(np.asarray, np.asarray),
+        found=found_in(np.asarray, np.asarray),
     )
 
 

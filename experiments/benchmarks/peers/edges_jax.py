@@ -7,10 +7,7 @@ even irreps: all paths that SO(3) allows. The factors stand in the order feature
 
 from __future__ import annotations
 
-import cuequivariance as cue
-import cuequivariance_jax as cuex
 import e3nn_jax
-import e3x
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,11 +15,10 @@ import numpy as np
 from experiments.benchmarks.peers.so3_jax import (
     cue_polynomial,
     e3nn_jax_grid_product,
-    found_in,
     take_older_rule,
 )
 from experiments.benchmarks.peers.so3_reference import Arrays, all_paths, block
-from experiments.benchmarks.sides import Side
+from experiments.benchmarks.sides import Side, found_in
 
 NAMES = ("x", "vectors", "weights")
 POLAR_Z = np.array([2, 0, 1])  # e3x's polar axis is z, that of equinet y
@@ -74,6 +70,9 @@ def e3nn_jax_messages(lmax: int, data: Arrays) -> Side:
 
 def cuequivariance_messages(lmax: int, data: Arrays) -> Side:
     """A channel-wise segmented product with one filter ("uvu"), and its own harmonics."""
+    import cuequivariance as cue
+    import cuequivariance_jax as cuex
+
     take_older_rule()
     edges, dim, channels = data["x"].shape
     polynomial = cue_polynomial(lmax, channels, 1)
@@ -106,6 +105,8 @@ def e3x_messages(lmax: int, data: Arrays, *, functions: int = 8) -> Side:
     Its radial weights are those of a few radial functions on each edge, mixed for every degree and
     channel, and the weights of the paths are shared. `e3x_weights` is what that amounts to.
     """
+    import e3x
+
     channels = data["x"].shape[-1]
     tensor = e3x.nn.Tensor(max_degree=lmax, include_pseudotensors=True, cartesian_order=False)
     dense = e3x.nn.Dense(features=channels, use_bias=False)

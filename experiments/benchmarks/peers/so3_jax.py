@@ -2,7 +2,8 @@
 
 They run in the process of the benchmark, in our environment. Each is a `Side`, a function of two
 factors and weights, with the way back to equinet's layout and order for the comparison. Whatever
-only sorts or places weights is done before the timing.
+only sorts or places weights is done before the timing. The libraries of the extra `peers` are
+imported where they are used: without one, the others still run.
 """
 
 from __future__ import annotations
@@ -11,44 +12,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import cuequivariance as cue
-import cuequivariance_jax as cuex
 import e3nn_jax
-import e3x
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cuequivariance_jax.segmented_polynomials import segmented_polynomial as cuex_polynomial
 from jax._src.interpreters import partial_eval
 
 from experiments.benchmarks.peers.so3_reference import Arrays, all_paths, natural_paths
-from experiments.benchmarks.sides import Side
-
-
-def found_in(
-    feature: Callable[[Any], np.ndarray],
-    weights: Callable[[Any], np.ndarray] | None,
-    second: Callable[[Any], np.ndarray] | None = None,
-    names: tuple[str, str, str] = ("x", "y", "weights"),
-) -> Callable[..., Arrays]:
-    """The arrays to compare, from a library's output and its gradients of three arguments.
-
-    Args:
-        feature: From its layout of a feature to equinet's: of the output and the first argument.
-        weights: Likewise of the third argument; None if it is not compared.
-        second: Likewise of the second argument, if it is no such feature.
-        names: Of the arguments.
-    """
-
-    def found(output: Any, *gradients: Any) -> Arrays:
-        named = {"output": feature(output)}
-        if gradients:
-            named |= {names[0]: feature(gradients[0]), names[1]: (second or feature)(gradients[1])}
-        if gradients and weights is not None:
-            named[names[2]] = weights(gradients[2])
-        return named
-
-    return found
+from experiments.benchmarks.sides import Side, found_in
 
 
 def _swap(array: Any) -> Any:
@@ -90,6 +61,7 @@ def e3nn_jax_product(lmax: int, data: Arrays) -> Side:
 
 def take_older_rule() -> None:
     """cuequivariance-jax 0.13 has the rule for unused outputs that JAX called before 0.12."""
+    from cuequivariance_jax.segmented_polynomials import segmented_polynomial as cuex_polynomial
 
     def rule(used: list[bool], live: list[bool], equation: Any) -> Any:
         del live
@@ -101,6 +73,8 @@ def take_older_rule() -> None:
 @functools.cache
 def cue_polynomial(lmax: int, channels: int, channels_y: int) -> Any:
     """All paths of weights, x and y into the result; y has all channels or one."""
+    import cuequivariance as cue
+
     second = "ju" if channels_y == channels else "j"
     product = cue.SegmentedTensorProduct.from_subscripts(f"u,iu,{second},ku+ijk")
     for l in range(lmax + 1):
@@ -115,6 +89,8 @@ def cue_polynomial(lmax: int, channels: int, channels_y: int) -> Any:
 
 def cuequivariance_product(lmax: int, data: Arrays) -> Side:
     """A channel-wise segmented tensor product of all paths; "naive" is the method for the CPU."""
+    import cuequivariance_jax as cuex
+
     take_older_rule()
     rows, dim, channels = data["cotangent"].shape
     polynomial = cue_polynomial(lmax, channels, data["y"].shape[-1])
@@ -148,6 +124,8 @@ def e3x_product(lmax: int, data: Arrays, *, pseudotensors: bool = True) -> Side:
         pseudotensors: With them all paths of SO(3) are there, half of them in the other parity,
             and the parities are added; without them it is half of the paths.
     """
+    import e3x
+
     paths, chosen = all_paths(lmax), all_paths(lmax) if pseudotensors else natural_paths(lmax)
     tensor = e3x.nn.Tensor(
         max_degree=lmax, include_pseudotensors=pseudotensors, cartesian_order=False
@@ -177,6 +155,8 @@ def e3x_product(lmax: int, data: Arrays, *, pseudotensors: bool = True) -> Side:
 
 def e3x_fused(lmax: int, data: Arrays) -> Side:
     """`e3x.nn.FusedTensor`, with the weights that it has: of degrees, not of paths."""
+    import e3x
+
     tensor = e3x.nn.FusedTensor(max_degree=lmax, cartesian_order=False)
     x, y = jnp.asarray(data["x"]), jnp.asarray(data["y"])
     weights = jax.jit(tensor.init)(jax.random.key(0), x[:, None], y[:, None])

@@ -63,6 +63,8 @@ def test_vectors_are_turned_to_the_polar_axis() -> None:
 
 
 def test_messages_of_all_paths() -> None:
+    pytest.importorskip("e3x")
+    pytest.importorskip("cuequivariance_jax")
     case = benchmark.case_of("clebsch_gordan", 1)
     rows = rows_of(benchmark.path_starts(case, ["e3nn-jax", "e3x", "cuequivariance-jax"]), case)
     assert [row.get("error") for row in rows] == [None] * 6

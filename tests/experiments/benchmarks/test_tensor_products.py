@@ -3,6 +3,7 @@
 import functools
 import json
 import pathlib
+import sys
 
 import jax
 import numpy as np
@@ -61,6 +62,8 @@ def test_a_sum_of_other_paths_is_refused() -> None:
 
 
 def test_rows_of_free_weights() -> None:
+    pytest.importorskip("e3x")
+    pytest.importorskip("cuequivariance_jax")
     rows = rows_of("clebsch_gordan", "shared", ("e3nn-jax", "cuequivariance-jax", "e3x"))
     assert [row.get("error") for row in rows] == [None] * 10
     names = ["equinet", "e3nn-jax", "cuequivariance-jax", "e3x", benchmark.HALF]
@@ -70,7 +73,7 @@ def test_rows_of_free_weights() -> None:
 
 
 def test_rows_of_weights_of_each_row() -> None:
-    rows = rows_of("clebsch_gordan", "rows", ("e3nn-jax", "e3x"))
+    rows = rows_of("clebsch_gordan", "rows", ("e3nn-jax", "e3x"))  # e3x has no such weights
     assert [(row["library"], row["direction"], row.get("error")) for row in rows] == [
         ("equinet", "forward", None),
         ("e3nn-jax", "forward", None),
@@ -94,7 +97,14 @@ def test_rows_of_both_parities() -> None:
     ]
 
 
+def test_a_library_that_is_not_installed_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cuequivariance_jax", None)
+    rows = rows_of("clebsch_gordan", "shared", ("cuequivariance-jax",))
+    assert ["not installed" in row.get("error", "") for row in rows] == [True, False] * 2
+
+
 def test_the_fused_product_has_these_paths() -> None:
+    pytest.importorskip("e3x")
     case = benchmark.case_of("complete", 1, "shared")
     data = benchmark.data_of(case, 3)
     judge = functools.partial(
