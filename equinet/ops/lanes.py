@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.chunks import map_chunks, rows_per_chunk
+from equinet.ops.outer import repeat_rows
 from equinet.ops.paths import blocks
 from equinet.reps import Irreps
 
@@ -84,6 +85,8 @@ def weigh_degrees(
         for i, b in enumerate(blocks(rep))
     ]
     spread = jnp.concatenate(rows, axis=-2).astype(x.dtype)
+    if spread.ndim == 2 and x.ndim > 2:
+        spread = repeat_rows(spread, math.prod(x.shape[:-2])).reshape(x.shape[:-2] + spread.shape)
     rank = max(x.ndim, spread.ndim)
     x, spread = (a.reshape((1,) * (rank - a.ndim) + a.shape) for a in (x, spread))
     return x * spread

@@ -74,6 +74,25 @@ def move_rows(
     return _move_p.bind(x, index=tuple(map(int, index)), inverse=tuple(map(int, inverse)))
 
 
+def repeat_rows(x: Float[Array, "*rest"], rows: int) -> Float[Array, "rows *rest"]:
+    """The same for every row; its transpose, a sum over the rows, is a product of matrices.
+
+    >>> repeat_rows(jnp.ones((3, 2)), 5).shape
+    (5, 3, 2)
+    """
+    return _repeat_p.bind(x.reshape(-1), rows=rows).reshape(rows, *x.shape)
+
+
+def _repeat(x: Array, *, rows: int) -> Array:
+    return jnp.broadcast_to(x[..., None, :], (*x.shape[:-1], rows, x.shape[-1]))
+
+
+def _sum(x: Array) -> Array:
+    # Two rows of ones: on a CPU a matrix product is several times faster than one with a vector.
+    ones = jnp.ones((2, x.shape[-2]), x.dtype)
+    return jnp.matmul(ones, x, precision=jax.lax.Precision.HIGHEST)[..., 0, :]
+
+
 def _outer(x: Array, y: Array) -> Array:
     return x[..., :, None, :] * y[..., None, :, :]
 
@@ -152,4 +171,8 @@ ad.defbilinear(
     lambda g, u, x, axis: outer(g, x) if axis == -2 else outer(x, g),
     lambda g, u, x, axis: contract(u, g, -3 if axis == -2 else -2),
 )
+_repeat_p = primitive("repeat_rows", _repeat)
+_sum_p = primitive("sum_rows", _sum)
+ad.deflinear2(_repeat_p, lambda g, x, rows: [_sum_p.bind(g)])
+ad.deflinear2(_sum_p, lambda g, x: [_repeat_p.bind(g, rows=x.aval.shape[-2])])
 ad.deflinear2(_move_p, lambda g, x, index, inverse: [move_rows(g, inverse, index)])
