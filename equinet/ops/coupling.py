@@ -8,15 +8,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.interpreters import ad
 from jaxtyping import Array, Float
 
 from equinet.chunks import map_chunks, rows_per_chunk
 from equinet.ops.klein import KleinOrder
-from equinet.ops.outer import move_rows, outer
-from equinet.ops.paths import Path, blocks, coupling_paths, path_scale
+from equinet.ops.outer import move_rows, outer, primitive
+from equinet.ops.paths import Block, Path, blocks, coupling_paths, path_scale
 from equinet.reps import Irreps, clebsch_gordan
 
 HIGHEST = jax.lax.Precision.HIGHEST
+PART = 24
 
 
 def orders(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> tuple[KleinOrder, ...]:
@@ -33,9 +35,9 @@ def fold(
 ) -> Float[Array, "channels classes size_out pairs"]:
     r"""Path weights and couplings as one bilinear map for each channel and character.
 
-    Every entry (i, j, k) of the map belongs to at most one path, so it is the sum of all couplings
-    times the weights, spread over the components of each block by three one-hot contractions: the
-    cost does not grow with the number of paths, and no gather has to be transposed.
+    Every entry (i, j, k) of the map belongs to at most one path, so the map is a gather of weights
+    times the couplings. Its transpose sums the entries of every path by one-hot contractions, a
+    factor at a time: neither cost grows with the number of paths.
 
     Args:
         product: The static description: ``rep1``, ``rep2``, ``rep_out``.
@@ -46,14 +48,40 @@ def fold(
         ``[channels, classes, size_out, classes * size1 * size2]``: for character k of the result,
         the pairs of character t of the first factor with the one of the second that gives k.
     """
-    tables = _fold_tables(product.rep1, product.rep2, product.rep_out, ordered[0].bits)
-    first, second, result, grid, coupling = (jnp.asarray(t, weights.dtype) for t in tables)
-    einsum = functools.partial(jnp.einsum, precision=HIGHEST)
-    spread = einsum("pc,pxyz->cxyz", weights, grid)
-    spread = einsum("cxyz,kfz->ckfxy", spread, result)
-    spread = einsum("ckfxy,tax->ckftay", spread, first)
-    maps = einsum("ckftay,ktby->ckftab", spread, second) * coupling[None]
-    return maps.reshape(*maps.shape[:3], -1)
+    words = dict(zip(("rep1", "rep2", "rep_out"), (o.irreps for o in ordered), strict=True))
+    return _fold_p.bind(weights.T, **words, bits=ordered[0].bits)
+
+
+def _fold(weights: Array, *, rep1: Irreps, rep2: Irreps, rep_out: Irreps, bits: int) -> Array:
+    path, coupling = _entries(rep1, rep2, rep_out, bits)
+    table = jnp.asarray(coupling, weights.dtype)
+    return weights[..., path] * jnp.expand_dims(table, range(weights.ndim - 1))
+
+
+def _unfold(maps: Array, *, rep1: Irreps, rep2: Irreps, rep_out: Irreps, bits: int) -> Array:
+    """The transpose of `_fold`: ``[..., channels, paths]``."""
+    _, coupling = _entries(rep1, rep2, rep_out, bits)
+    table = jnp.asarray(coupling, maps.dtype)
+    maps = maps * jnp.expand_dims(table, range(maps.ndim - table.ndim))
+    first, second, result, grid = (
+        jnp.asarray(table, maps.dtype) for table in _memberships(rep1, rep2, rep_out, bits)
+    )
+    blocks1, blocks2 = first.shape[-1], second.shape[-1]
+    triples = []
+    for k in range(result.shape[0]):
+        pairs = first[:, :, None, :, None] * second[k][:, None, :, None, :]
+        pairs = pairs.reshape(-1, blocks1 * blocks2)
+        sums = jnp.matmul(maps[..., k, :, :], pairs, precision=HIGHEST)
+        triples.append(jnp.einsum("...fn,fz->...nz", sums, result[k], precision=HIGHEST))
+    total = functools.reduce(jnp.add, triples)
+    total = total.reshape(*total.shape[:-2], -1)
+    return jnp.matmul(total, grid.reshape(grid.shape[0], -1).T, precision=HIGHEST)
+
+
+_fold_p = primitive("fold_weights", _fold)
+_unfold_p = primitive("unfold_weights", _unfold)
+ad.deflinear2(_fold_p, lambda g, weights, **words: [_unfold_p.bind(g, **words)])
+ad.deflinear2(_unfold_p, lambda g, maps, **words: [_fold_p.bind(g, **words)])
 
 
 def multiply_shared(
@@ -70,22 +98,28 @@ def multiply_shared(
     ordered = orders(product.rep1, product.rep2, product.rep_out)
     x = ordered[0].sort(jnp.transpose(x, (2, 1, 0)))
     y = ordered[1].sort(jnp.transpose(y, (2, 1, 0)))
-    rows = x.shape[-1]
-    row_bytes = 2 * product.rep1.dim * product.rep2.dim * x.dtype.itemsize
-    block_rows = rows_per_chunk(rows, row_bytes)
+    channels, rows, size = x.shape[0], x.shape[-1], x.dtype.itemsize
+    pairs = ordered[0].classes * ordered[0].size * ordered[1].size * size
+    block_rows = rows_per_chunk(rows, pairs)
+    block_channels = rows_per_chunk(channels, block_rows * pairs, in_core=True)
 
-    def some_channels(weights: Array, x: Array, y: Array) -> Array:
+    def some_maps(weights: Array, x: Array, y: Array) -> Array:
         maps = fold(product, weights.T, ordered)
         if block_rows == rows:
-            return _apply(maps, x, y)
-        apply = functools.partial(_apply_rows_first, maps)
-        return jnp.moveaxis(
-            map_chunks(apply, block_rows, jnp.moveaxis(x, -1, 0), jnp.moveaxis(y, -1, 0)), 0, -1
-        )
+            return map_chunks(_apply, block_channels, maps, x, y)
 
-    block_channels = rows_per_chunk(x.shape[0], block_rows * row_bytes)
-    z = map_chunks(some_channels, block_channels, weights.T, x, y)
-    return jnp.transpose(ordered[2].unsort(z), (2, 1, 0))
+        def some_channels(maps: Array, x: Array, y: Array) -> Array:
+            apply = functools.partial(_apply_rows_first, maps)
+            z = map_chunks(apply, block_rows, jnp.moveaxis(x, -1, 0), jnp.moveaxis(y, -1, 0))
+            return jnp.moveaxis(z, 0, -1)
+
+        return map_chunks(some_channels, block_channels, maps, x, y)
+
+    map_bytes = pairs * ordered[2].classes * ordered[2].size
+    z = map_chunks(some_maps, rows_per_chunk(channels, map_bytes), weights.T, x, y)
+    # Rows go back to the front in a step of their own: together both would write with a stride.
+    z = jax.lax.optimization_barrier(jnp.swapaxes(ordered[2].unsort(z), 0, 1))
+    return jnp.transpose(z, (2, 0, 1))
 
 
 def _apply_rows_first(maps: Array, x: Array, y: Array) -> Array:
@@ -121,10 +155,10 @@ def multiply_rows(
     def some_rows(x: Array, y: Array, weights: Array) -> Array:
         x, y, weights = (a.swapaxes(0, 1).reshape(a.shape[1], -1) for a in (x, y, weights))
 
-        def weigh(group: _Group, spread: np.ndarray, coupled: Array) -> Array:
-            return coupled * _dot(spread, weights[group.paths])
+        def weigh(spread: np.ndarray, coupled: Array, weights: Array) -> Array:
+            return coupled * _dot(spread, weights)
 
-        z = _accumulate(product, x, y, weigh)
+        z = _accumulate(product, x, y, weights, weigh)
         return z.reshape(product.rep_out.dim, -1, channels).swapaxes(0, 1)
 
     block = rows_per_chunk(x.shape[0], _lane_bytes(product, x) * channels, in_core=True)
@@ -150,9 +184,9 @@ def multiply_mixed(
         x = jnp.broadcast_to(x.swapaxes(0, 1)[..., None], (x.shape[1], rows, u, v))
         y = jnp.broadcast_to(y.swapaxes(0, 1)[..., None, :], (y.shape[1], rows, u, v))
 
-        def weigh(group: _Group, spread: np.ndarray, coupled: Array) -> Array:
+        def weigh(spread: np.ndarray, coupled: Array, flat: Array) -> Array:
             spread_weights = jnp.einsum(
-                "np,pmw->nmw", jnp.asarray(spread, x.dtype), flat[group.paths], precision=HIGHEST
+                "np,pmw->nmw", jnp.asarray(spread, x.dtype), flat, precision=HIGHEST
             )
             if weights.ndim == 4:
                 coupled = coupled.reshape(-1, rows, u * v)
@@ -162,7 +196,8 @@ def multiply_mixed(
             coupled = coupled.reshape(-1, rows, u, v) * spread_weights.reshape(-1, 1, u, v)
             return coupled.sum(-1).reshape(coupled.shape[0], -1)
 
-        z = _accumulate(product, x.reshape(-1, rows * u * v), y.reshape(-1, rows * u * v), weigh)
+        flat_x, flat_y = (a.reshape(-1, rows * u * v) for a in (x, y))
+        z = _accumulate(product, flat_x, flat_y, flat, weigh)
         return z.reshape(product.rep_out.dim, rows, -1).swapaxes(0, 1)
 
     block = rows_per_chunk(x.shape[0], _lane_bytes(product, x) * u * v, in_core=True)
@@ -171,20 +206,22 @@ def multiply_mixed(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Group:
-    """All paths of one block of the first factor.
+    """All paths of one block of the first factor and some blocks of the second.
 
     Attributes:
-        block: Its components.
-        order: Their order.
-        paths: The paths among all.
+        first: The block of the first factor.
+        part: The part of the second factor.
+        orders: The orders of both.
+        paths: Where its paths end among all.
         couple: For each character of the result, couplings ``[terms, pairs]``.
         spread: One-hot from the paths to the terms, ``[terms, paths]``.
         place: One-hot from the terms to the components of the result, ``[size_out, terms]``.
     """
 
-    block: slice
-    order: KleinOrder
-    paths: slice
+    first: int
+    part: int
+    orders: tuple[KleinOrder, KleinOrder]
+    paths: int
     couple: tuple[np.ndarray, ...]
     spread: tuple[np.ndarray, ...]
     place: tuple[np.ndarray, ...]
@@ -194,24 +231,30 @@ def _accumulate(
     product: Any,
     x: Float[Array, "dim1 lanes"],
     y: Float[Array, "dim2 lanes"],
-    weigh: Callable[[_Group, np.ndarray, Array], Array],
+    weights: Float[Array, "paths *rest"],
+    weigh: Callable[[np.ndarray, Array, Array], Array],
 ) -> Float[Array, "dim_out lanes_out"]:
-    """Couple block after block of the first factor, weigh every term, add up the results."""
-    ordered = orders(product.rep1, product.rep2, product.rep_out)
-    classes, lanes = ordered[0].classes, x.shape[-1]
-    flat = ordered[1].sort(y).reshape(classes, -1)
+    """Couple blocks of both factors, group after group, weigh every term, add up the results."""
+    result = orders(product.rep1, product.rep2, product.rep_out)[2]
+    groups = _groups(product.rep1, product.rep2, product.rep_out)
+    classes, lanes = result.classes, x.shape[-1]
+    # Splits, because the transpose of a slice is a sum of padded arrays.
+    firsts = jnp.split(x, [block.start for block in blocks(product.rep1)][1:])
+    seconds = jnp.split(y, [block.start for block in _starts(product.rep2)][1:])
+    own = jnp.split(weights, [group.paths for group in groups][:-1])
     total: list[list[Array]] = [[] for _ in range(classes)]
-    for group in _groups(product.rep1, product.rep2, product.rep_out):
-        first = group.order.sort(x[group.block])
+    for group, weights_here in zip(groups, own, strict=True):
+        first = group.orders[0].sort(firsts[group.first])
+        flat = group.orders[1].sort(seconds[group.part]).reshape(classes, -1)
         for k in (k for k in range(classes) if len(group.couple[k])):
             partner = [t ^ k for t in range(classes)]
             pairs = outer(first, move_rows(flat, partner, partner).reshape(classes, -1, lanes))
             coupled = _dot(group.couple[k], pairs.reshape(-1, lanes))
-            weighed = weigh(group, group.spread[k], coupled)
+            weighed = weigh(group.spread[k], coupled, weights_here)
             total[k].append(_dot(group.place[k], weighed))
     zero = jnp.zeros_like(next(terms[0] for terms in total if terms))
     sums = [functools.reduce(jnp.add, terms, zero) for terms in total]
-    return ordered[2].unsort(jnp.stack(sums))
+    return result.unsort(jnp.stack(sums))
 
 
 def _lane_bytes(product: Any, x: Array) -> int:
@@ -226,28 +269,48 @@ def _dot(table: np.ndarray, x: Array) -> Array:
 
 @functools.cache
 def _groups(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> tuple[_Group, ...]:
-    first, second, result = orders(rep1, rep2, rep_out)
+    first, _, result = orders(rep1, rep2, rep_out)
     scale = path_scale(rep1, rep2, rep_out)
-    members: dict[int, list[tuple[int, Path]]] = {}
+    members: dict[tuple[int, int], list[tuple[int, Path]]] = {}
     for index, path in enumerate(coupling_paths(rep1, rep2, rep_out)):
-        members.setdefault(path.first, []).append((index, path))
+        members.setdefault((path.first, _parts(rep2)[path.second]), []).append((index, path))
     groups = []
-    for i, paths in members.items():
-        block = blocks(rep1)[i]
-        order = KleinOrder(Irreps([(1, (block.l, block.p))]), first.bits)
-        tables = [_terms(order, second, result, paths, scale, k) for k in range(first.classes)]
-        couple, spread, place = zip(*tables, strict=True)
-        groups.append(
-            _Group(
-                block.slice,
-                order,
-                slice(paths[0][0], paths[-1][0] + 1),
-                couple,
-                spread,
-                place,
-            )
+    for (i, part), paths in members.items():
+        own = [j for j, number in enumerate(_parts(rep2)) if number == part]
+        both = (
+            KleinOrder(_of_blocks(blocks(rep1)[i : i + 1]), first.bits),
+            KleinOrder(_of_blocks(blocks(rep2)[own[0] : own[-1] + 1]), first.bits),
         )
+        local = [
+            (index, dataclasses.replace(path, second=path.second - own[0])) for index, path in paths
+        ]
+        tables = [_terms(*both, result, local, scale, k) for k in range(first.classes)]
+        groups.append(_Group(i, part, both, paths[-1][0] + 1, *zip(*tables, strict=True)))
     return tuple(groups)
+
+
+def _of_blocks(some: tuple[Block, ...]) -> Irreps:
+    return Irreps([(1, (block.l, block.p)) for block in some])
+
+
+@functools.cache
+def _parts(rep: Irreps) -> tuple[int, ...]:
+    """The part of each block: consecutive ones, up to `PART` components or half of them.
+
+    The couplings of larger parts are mostly zeros, and smaller ones take longer to compile.
+    """
+    parts, dim, most = [0], 0, max(PART, rep.dim // 2)
+    for block in blocks(rep):
+        size = 2 * block.l + 1
+        new = dim > 0 and dim + size > most
+        parts.append(parts[-1] + new)
+        dim = size if new else dim + size
+    return tuple(parts[1:])
+
+
+def _starts(rep: Irreps) -> list[Block]:
+    """The first block of every part."""
+    return [b for k, b in enumerate(blocks(rep)) if not k or _parts(rep)[k] > _parts(rep)[k - 1]]
 
 
 def _terms(
@@ -280,28 +343,46 @@ def _terms(
 
 
 @functools.cache
-def _fold_tables(rep1: Irreps, rep2: Irreps, rep_out: Irreps, bits: int) -> tuple[np.ndarray, ...]:
-    """One-hot spreads block -> component of the three reps, path -> triple, and all couplings."""
+def _memberships(rep1: Irreps, rep2: Irreps, rep_out: Irreps, bits: int) -> tuple[np.ndarray, ...]:
+    """One-hot from the components to the blocks of the three reps, from paths to triples.
+
+    Those of the second rep stand, for every character of the result, at its partner of the first.
+    """
     ordered = [KleinOrder(rep, bits) for rep in (rep1, rep2, rep_out)]
     first, second, result = (order.spread(_membership(order.irreps)) for order in ordered)
-    paths, scale = coupling_paths(rep1, rep2, rep_out), path_scale(rep1, rep2, rep_out)
+    paths = coupling_paths(rep1, rep2, rep_out)
     grid = np.zeros((len(paths), *(table.shape[-1] for table in (first, second, result))))
-    coupling = np.zeros((rep1.dim + 1, rep2.dim + 1, rep_out.dim + 1))
     for index, path in enumerate(paths):
+        grid[index, path.first, path.second, path.result] = 1
+    return first, second[_partners(len(first))], result, grid
+
+
+@functools.cache
+def _entries(
+    rep1: Irreps, rep2: Irreps, rep_out: Irreps, bits: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Path and coupling of each entry of the map, ``[classes, size_out, pairs]``."""
+    scale = path_scale(rep1, rep2, rep_out)
+    path_of = np.zeros((rep1.dim + 1, rep2.dim + 1, rep_out.dim + 1), np.int32)
+    coupling = np.zeros(path_of.shape)
+    for index, path in enumerate(coupling_paths(rep1, rep2, rep_out)):
         a, b = blocks(rep1)[path.first], blocks(rep2)[path.second]
         c = blocks(rep_out)[path.result]
-        grid[index, path.first, path.second, path.result] = 1
         coupling[a.slice, b.slice, c.slice] = scale[index] * clebsch_gordan(a.l, b.l, c.l)
-    classes = range(ordered[0].classes)
-    partner = np.array([[t ^ k for t in classes] for k in classes])
+        path_of[a.slice, b.slice, c.slice] = index
+    first, second, result = (KleinOrder(rep, bits).place for rep in (rep1, rep2, rep_out))
     # [character of the result, its components, character of the first, components of both]
-    places = [order.place for order in ordered]
-    chosen = coupling[
-        places[0][None, None, :, :, None],
-        places[1][partner][:, None, :, None, :],
-        places[2][:, :, None, None, None],
-    ]
-    return first, second[partner], result, grid, chosen
+    chosen = (
+        first[None, None, :, :, None],
+        second[_partners(len(first))][:, None, :, None, :],
+        result[:, :, None, None, None],
+    )
+    shape = (*result.shape, -1)
+    return path_of[chosen].reshape(shape), coupling[chosen].reshape(shape)
+
+
+def _partners(classes: int) -> np.ndarray:
+    return np.array([[t ^ k for t in range(classes)] for k in range(classes)])
 
 
 def _membership(rep: Irreps) -> Float[np.ndarray, "dim blocks"]:
