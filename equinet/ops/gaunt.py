@@ -49,8 +49,8 @@ class GauntProduct:
         rep2: Irreps of the second factor, likewise.
         rep_out: Irreps of the result, likewise.
         method: How the integral is taken; all are exact up to rounding. ``"grid"``: values at
-            Lebedev's points by matrix products, folded by reflections
-            (``equinet.ops.folded_grid``); O(L^4). ``"separable"``: on a Gauss-Legendre grid, by a
+            Lebedev's points by matrix products, even and odd degrees on half of the sphere
+            (``equinet.ops.hemisphere``); O(L^4). ``"separable"``: on a Gauss-Legendre grid, by a
             Legendre transform for every order and a Fourier transform of the azimuth; O(L^3).
             ``"fft"``: as polynomials in two angles by fast Fourier transforms; O(L^3).
             ``"auto"``: the fastest of them, by a table for each backend.

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.ops.folded_grid import fold_bits, fold_characters, folded_grid
+from equinet.ops.hemisphere import hemisphere_grid
 from equinet.ops.lanes import dot
 from equinet.ops.outer import move_rows
 from equinet.ops.paths import blocks
@@ -15,11 +15,11 @@ from equinet.ops.spherical_harmonics import harmonics_table
 from equinet.reps import Irreps, so3_generators
 
 Signal = list[Float[Array, "points lanes"] | None]
-"""Values at the points of the folded grid for each of the characters; None: zero."""
+"""Values of the even and of the odd part on half of the sphere; None: zero."""
 
 
 def multiply_grid(reps: tuple[Irreps, ...], *factors: Array) -> Array:
-    """The integral of the product with every harmonic of the last rep, on the folded grid."""
+    """The integral of the product with every harmonic of the last rep, on half of the sphere."""
     degree = degree_of(*reps)
     signals = (to_grid(rep, degree, x) for rep, x in zip(reps[:-1], factors, strict=True))
     found = from_grid(reps[-1], degree, functools.reduce(multiply_signals, signals))
@@ -27,12 +27,10 @@ def multiply_grid(reps: tuple[Irreps, ...], *factors: Array) -> Array:
 
 
 def multiply_signals(f: Signal, g: Signal) -> Signal:
-    """Pointwise product: the characters of the factors are combined by exclusive or."""
+    """Pointwise product: even times odd is odd, all others are even."""
     found: Signal = []
-    for k in range(len(f)):
-        terms = [
-            a * b for t in range(len(f)) if (a := f[t]) is not None and (b := g[t ^ k]) is not None
-        ]
+    for k in range(2):
+        terms = [a * b for t in range(2) if (a := f[t]) is not None and (b := g[t ^ k]) is not None]
         found.append(functools.reduce(jnp.add, terms) if terms else None)
     return found
 
@@ -45,32 +43,23 @@ def to_grid(
     kind: str = "values",
     natural: int | None = None,
 ) -> Signal:
-    """Values at the points of the folded grid.
+    """Values at the points of the grid.
 
     Args:
         rep: Irreps as functions on the sphere, by their degrees.
-        degree: Of the folded grid.
+        degree: Of the grid.
         x: Coefficients.
         kind: ``"values"``, or ``"first"`` and ``"second"``: derivatives along two tangents.
         natural: 1 or -1: only the irreps of natural parity, or only the others.
     """
-    index, inverse, ends = _by_character(rep, degree, natural)
+    index, inverse, even = _by_parity(rep, natural)
     if not index:
-        return empty(degree)
-    parts = jnp.split(move_rows(x, index, inverse), ends)
+        return [None, None]
+    parts = jnp.split(move_rows(x, index, inverse), [even])
     tables = _tables(rep, degree, kind, natural)
     return [
         dot(table, part) if len(part) else None for table, part in zip(tables, parts, strict=True)
     ]
-
-
-def empty(degree: int) -> Signal:
-    """The signal zero.
-
-    >>> empty(3)
-    [None, None]
-    """
-    return [None] * 2 ** fold_bits(degree)
 
 
 def from_grid(
@@ -82,11 +71,11 @@ def from_grid(
     natural: int | None = None,
 ) -> Float[Array, "dim lanes"] | float:
     """Integrals of a signal with every harmonic, or with its derivatives; see `to_grid`."""
-    index, inverse, _ = _by_character(rep, degree, natural)
+    index, inverse, _ = _by_parity(rep, natural)
     like = next((values for values in signal if values is not None), None)
     if not index or like is None:
         return 0.0
-    _, quadrature = folded_grid(degree)
+    _, quadrature = hemisphere_grid(degree)
     parts = [
         jnp.zeros((table.shape[1], like.shape[1]), like.dtype)
         if values is None
@@ -98,30 +87,27 @@ def from_grid(
 
 
 @functools.cache
-def _by_character(
-    rep: Irreps, degree: int, natural: int | None
-) -> tuple[tuple[int, ...], tuple[int, ...], list[int]]:
-    """Components by character, the place of each, and where each character but the first begins."""
+def _by_parity(rep: Irreps, natural: int | None) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Components of even degree, then of odd; the place of each; the number of even ones."""
     sizes = [2 * b.l + 1 for b in blocks(rep)]
     kept = np.repeat([natural in (None, b.p * (-1) ** b.l) for b in blocks(rep)], sizes)
-    kinds = fold_characters(rep, degree)
+    odd = np.repeat([b.l % 2 for b in blocks(rep)], sizes)
     index = np.flatnonzero(kept)
-    index = index[np.argsort(kinds[index], kind="stable")]
+    index = index[np.argsort(odd[index], kind="stable")]
     place = np.full(rep.dim, len(index))
     place[index] = np.arange(len(index))
-    ends = np.cumsum(np.bincount(kinds[index], minlength=2 ** fold_bits(degree)))[:-1]
-    return tuple(index.tolist()), tuple(place.tolist()), ends.tolist()
+    return tuple(index.tolist()), tuple(place.tolist()), int(np.sum(odd[index] == 0))
 
 
 @functools.cache
 def _tables(
     rep: Irreps, degree: int, kind: str, natural: int | None
 ) -> tuple[Float[np.ndarray, "points components"], ...]:
-    """Harmonics, or their derivatives, at the points of the folded grid, by character."""
-    index, _, ends = _by_character(rep, degree, natural)
-    points, _ = folded_grid(degree)
+    """Harmonics, or their derivatives, at the points: of even and of odd degrees."""
+    index, _, even = _by_parity(rep, natural)
+    points, _ = hemisphere_grid(degree)
     values = harmonics_at(points, rep) if kind == "values" else _slopes(points, rep, kind)
-    return tuple(np.split(values[:, list(index)], ends, axis=1))
+    return tuple(np.split(values[:, list(index)], [even], axis=1))
 
 
 def _slopes(points: np.ndarray, rep: Irreps, kind: str) -> Float[np.ndarray, "points dim"]:
@@ -186,7 +172,7 @@ def lane_bytes(reps: tuple[Irreps, ...], x: Array) -> int:
 
 
 def grid_flops(degree: int, components: int, products: int = 1) -> int:
-    """Operations on the folded grid for one row and channel.
+    """Operations on the grid for one row and channel.
 
     Args:
         degree: Of the grid.
@@ -194,7 +180,7 @@ def grid_flops(degree: int, components: int, products: int = 1) -> int:
         products: Number of pointwise products.
 
     >>> grid_flops(12, 3 * 25)
-    5846
+    5772
     """
-    points, classes = len(folded_grid(degree)[1]), 2 ** fold_bits(degree)
-    return points * (2 * components + 2 * classes**2 * products)
+    points = len(hemisphere_grid(degree)[1])
+    return points * (2 * components + 6 * products)

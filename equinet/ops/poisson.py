@@ -1,4 +1,4 @@
-r"""Gaunt products completed by Poisson brackets, on the folded grid.
+r"""Gaunt products completed by Poisson brackets, on a grid.
 
 With :math:`L = r \times \nabla` the bracket of two functions on the sphere is
 
@@ -18,7 +18,6 @@ from jaxtyping import Array
 from equinet.ops.gaunt_grid import (
     Signal,
     degree_of,
-    empty,
     from_grid,
     multiply_signals,
     to_grid,
@@ -58,7 +57,7 @@ def multiply_poisson(reps: tuple[Irreps, ...], ratio: float, x: Array, y: Array)
     degree = degree_of(*reps)
     f = {s: _with_slopes(reps[0], degree, x, s) for s in (1, -1)}
     g = {s: _with_slopes(reps[1], degree, y, s) for s in (1, -1)}
-    totals: dict[int, Signal] = {1: empty(degree), -1: empty(degree)}
+    totals: dict[int, Signal] = {1: [None, None], -1: [None, None]}
     for a, b in PAIRS:
         product = multiply_signals(f[a][0], g[b][0])
         totals[a * b] = _add(totals[a * b], product)
@@ -74,8 +73,8 @@ def multiply_vector(reps: tuple[Irreps, ...], ratio: float, x: Array, y: Array) 
     g = {s: _with_slopes(reps[1], degree, y, s) for s in (1, -1)}
     parts = []
     for s in (1, -1):
-        product: Signal = empty(degree)
-        field: list[Signal] = [empty(degree), empty(degree)]
+        product: Signal = [None, None]
+        field: list[Signal] = [[None, None], [None, None]]
         for a, b in PAIRS:
             if a * b == s:
                 product = _add(product, multiply_signals(f[a], g[b][0]))
@@ -99,8 +98,8 @@ def _with_slopes(rep: Irreps, degree: int, x: Array, natural: int) -> tuple[Sign
 
 
 def _mirror(signal: Signal) -> Signal:
-    """The bracket is a pseudoscalar: inversion, the first bit, changes its sign."""
-    return [signal[k ^ 1] for k in range(len(signal))]
+    """The bracket is a pseudoscalar: that of two even functions is odd."""
+    return signal[::-1]
 
 
 def _add(total: Signal, signal: Signal, factor: float = 1.0) -> Signal:
