@@ -4,6 +4,7 @@ import functools
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -84,7 +85,9 @@ def spherical_harmonics(
         raise ValueError(f"vectors must have 3 components on the last axis, got {vectors.shape}")
     if normalize:
         vectors = safe_normalize(vectors)
-    return jnp.stack(_solid_harmonics(jnp, lmax, vectors), axis=-1)
+    # Fused into the recurrences, the division would be done once for every component.
+    columns = jax.lax.optimization_barrier(tuple(vectors[..., i] for i in range(3)))
+    return jnp.stack(_solid_harmonics(jnp, lmax, columns), axis=-1)
 
 
 def harmonics_table(
@@ -95,12 +98,13 @@ def harmonics_table(
     >>> harmonics_table(1, np.array([[0.0, 0.0, 1.0]])).round(4).tolist()
     [[1.0, 0.0, 0.0, 1.7321]]
     """
-    return np.stack(_solid_harmonics(np, lmax, np.asarray(vectors, np.float64)), axis=-1)
+    columns = np.moveaxis(np.asarray(vectors, np.float64), -1, 0)
+    return np.stack(_solid_harmonics(np, lmax, columns), axis=-1)
 
 
-def _solid_harmonics(xp: Any, lmax: int, vectors: Any) -> list[Any]:
+def _solid_harmonics(xp: Any, lmax: int, columns: Any) -> list[Any]:
     # e3nn's y is the polar axis, and (z, x) span the plane of the azimuth.
-    x, y, z = vectors[..., 2], vectors[..., 0], vectors[..., 1]
+    y, z, x = columns
     # Not 1.0 even for unit vectors: the zero vector must give zero for every degree but 0.
     r2 = x * x + y * y + z * z
     cosines, sines = _azimuthal(xp, x, y, lmax)

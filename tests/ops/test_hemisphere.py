@@ -1,4 +1,4 @@
-"""Grids on half of the sphere: exact for even functions up to their degree, one of two antipodes."""
+"""Grids on half of the sphere: exact for even functions up to their degree, no antipodes."""
 
 import numpy as np
 import pytest
