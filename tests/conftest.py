@@ -7,6 +7,8 @@ from absl import flags
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Most of a test is compilation: a quarter less of it. Programs that tests start are optimised.
+jax.config.update("jax_disable_most_optimizations", True)
 
 # grain reads absl flags, which only a program started through absl.app has parsed.
 flags.FLAGS.mark_as_parsed()
