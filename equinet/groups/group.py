@@ -191,7 +191,7 @@ class MatrixLieGroup(Group):
 
         Example:
             >>> from equinet.groups import SE
-            >>> SE(2).log_coordinates(SE(2).exp_coordinates(jnp.asarray([1.0, 2.0, 0.5])))
+            >>> SE(2).log_coordinates(SE(2).exp_coordinates(jnp.asarray([1.0, 2.0, 0.5]))).round(4)
             Array([1. , 2. , 0.5], dtype=float32)
         """
         g = floating(g)

@@ -20,7 +20,9 @@ from equinet.groups.decompositions import (
     spd_log_density,
 )
 
-groups = pytest.mark.parametrize("group", [GLPlus(2), SL(2), SL(3)], ids=str)
+groups = pytest.mark.parametrize(
+    "group", [GLPlus(2), SL(2), pytest.param(SL(3), marks=pytest.mark.slow)], ids=str
+)
 
 
 @groups

@@ -194,7 +194,11 @@ def plain_messages(convolution: Any, x: jax.Array, vectors: jax.Array, radial: j
     return convolution.product(x, jnp.concatenate(columns, axis=1)[..., None], radial)
 
 
-@pytest.mark.parametrize("convolution", EDGE_WEIGHTED, ids=range(5))
+@pytest.mark.parametrize(
+    "convolution",
+    [pytest.param(c, marks=pytest.mark.slow if i < 2 else ()) for i, c in enumerate(EDGE_WEIGHTED)],
+    ids=range(5),
+)
 def test_messages_in_the_frame_of_the_edge(convolution: Any, x64: None) -> None:
     """Equal to the products with harmonics, with both orders of derivatives, on the axes too."""
     x, radial = draw_messages(convolution, len(AXES))

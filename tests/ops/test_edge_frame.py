@@ -23,7 +23,11 @@ def rotations(lmax: int, dtype: type = np.float64, **options: int) -> Rotations:
 
 @pytest.mark.parametrize(
     ("dtype", "lmax", "atol"),
-    [(np.float64, 10, 1e-12), (np.float32, 10, 5e-6), (np.float32, 20, 2e-5)],
+    [
+        (np.float64, 10, 1e-12),
+        (np.float32, 10, 5e-6),
+        pytest.param(np.float32, 20, 2e-5, marks=pytest.mark.slow),
+    ],
 )
 def test_wigner_matrices_of_rotations_onto_the_axis(dtype: type, lmax: int, atol: float) -> None:
     """Orthogonal, of determinant one, to the axis; and all degrees belong to one rotation."""

@@ -155,6 +155,7 @@ def test_parity_keeps_all_that_reflections_allow() -> None:
         assert sum(np.prod(shape) for shape in rotations.weight_shapes) == len(both)
 
 
+@pytest.mark.slow
 def test_second_derivatives_equal_those_of_the_couplings(x64: None) -> None:
     """At edges along the axes and near the seam of the charts too, in the vectors and features."""
     rep, edge = Irreps("0e+1e+2e"), Irreps("0e+1e+2e+3e+4e")

@@ -29,6 +29,7 @@ def rows_of(starts: dict[str, sides.Start], case: dict, part: str = "messages") 
     return sides.measure(benchmark.NAME, case, others, sides.Budget(), repeats=1, part=part)
 
 
+@pytest.mark.slow
 def test_the_plain_so2_convolution_is_equivariant(x64: None) -> None:
     case = benchmark.case_of("so2", 2, 1)
     data = so2_reference.so2_inputs(case)

@@ -139,6 +139,7 @@ def test_models_of_equal_size():
     assert found == counts["mlp"]
 
 
+@pytest.mark.slow
 def test_report_of_the_soft_model():
     made = config("inertia_soft", ("data.test", "10"))
     section = DataConfig(problem="inertia_soft", **SMALL)

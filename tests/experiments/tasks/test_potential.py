@@ -53,7 +53,7 @@ def graphs():
     return subtract_references(found, REFERENCES)
 
 
-@pytest.mark.parametrize("shards", [2, 3, 8])
+@pytest.mark.parametrize("shards", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 8))])
 def test_the_loss_does_not_depend_on_the_shards(model, graphs, shards):
     weights = LossConfig(energy=2.0, forces=3.0)
 
