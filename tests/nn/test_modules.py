@@ -18,7 +18,7 @@ from equinet.groups import SO
 from equinet.nn.activations import Gate, NormActivation
 from equinet.nn.linear import Linear
 from equinet.nn.mlp import MLP
-from equinet.nn.normalization import LayerNorm
+from equinet.nn.normalization import LayerNorm, SeparableLayerNorm
 from equinet.nn.product import BodyOrderExpansion, TensorProduct
 from equinet.reps import Irreps
 from equinet.testing import assert_equivariant, equivariance_error
@@ -66,6 +66,11 @@ CASES = {
         (NATURAL, NATURAL),
         NATURAL,
     ),
+    "complete": Case(
+        lambda rngs: TensorProduct(OUT, NATURAL, OUT, 3, kind="complete", rngs=rngs),
+        (OUT, NATURAL),
+        OUT,
+    ),
     "expansion": Case(
         lambda rngs: BodyOrderExpansion(NATURAL, OUT, 3, correlation=3, num_types=2, rngs=rngs),
         (NATURAL,),
@@ -84,6 +89,7 @@ CASES = {
     "gate": Case(lambda rngs: Gate(GATE.rep_out), (GATE.rep_in,), GATE.rep_out),
     "norm_activation": Case(lambda rngs: NormActivation(REP), (REP,), REP),
     "layer_norm": Case(lambda rngs: LayerNorm(REP, 3), (REP,), REP),
+    "separable_layer_norm": Case(lambda rngs: SeparableLayerNorm(REP, 3), (REP,), REP),
 }
 LEARNED = sorted(set(CASES) - {"gate", "gate_so3", "norm_activation"})
 
