@@ -19,6 +19,7 @@ from equinet.reps import Irreps, clebsch_gordan
 
 HIGHEST = jax.lax.Precision.HIGHEST
 PART = 24
+"""Components of the second factor that are coupled at once, where every row has weights."""
 
 
 def orders(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> tuple[KleinOrder, ...]:
