@@ -7,8 +7,6 @@ from absl import flags
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Most of a test is compilation: a quarter less of it. Programs that tests start are optimised.
-jax.config.update("jax_disable_most_optimizations", True)
 
 # grain reads absl flags, which only a program started through absl.app has parsed.
 flags.FLAGS.mark_as_parsed()
@@ -21,6 +19,12 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("equinet")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile with few optimisations, a quarter of the suite's time, unless slow tests train."""
+    if "not slow" in config.option.markexpr:
+        jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

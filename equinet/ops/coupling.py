@@ -13,11 +13,11 @@ from jaxtyping import Array, Float
 
 from equinet.chunks import map_chunks, rows_per_chunk
 from equinet.ops.klein import KleinOrder
+from equinet.ops.lanes import HIGHEST, dot
 from equinet.ops.outer import move_rows, outer, primitive
 from equinet.ops.paths import Block, Path, blocks, coupling_paths, path_scale
 from equinet.reps import Irreps, clebsch_gordan
 
-HIGHEST = jax.lax.Precision.HIGHEST
 PART = 24
 """Components of the second factor that are coupled at once, where every row has weights."""
 
@@ -157,7 +157,7 @@ def multiply_rows(
         x, y, weights = (a.swapaxes(0, 1).reshape(a.shape[1], -1) for a in (x, y, weights))
 
         def weigh(spread: np.ndarray, coupled: Array, weights: Array) -> Array:
-            return coupled * _dot(spread, weights)
+            return coupled * dot(spread, weights)
 
         z = _accumulate(product, x, y, weights, weigh)
         return z.reshape(product.rep_out.dim, -1, channels).swapaxes(0, 1)
@@ -250,9 +250,9 @@ def _accumulate(
         for k in (k for k in range(classes) if len(group.couple[k])):
             partner = [t ^ k for t in range(classes)]
             pairs = outer(first, move_rows(flat, partner, partner).reshape(classes, -1, lanes))
-            coupled = _dot(group.couple[k], pairs.reshape(-1, lanes))
+            coupled = dot(group.couple[k], pairs.reshape(-1, lanes))
             weighed = weigh(group.spread[k], coupled, weights_here)
-            total[k].append(_dot(group.place[k], weighed))
+            total[k].append(dot(group.place[k], weighed))
     zero = jnp.zeros_like(next(terms[0] for terms in total if terms))
     sums = [functools.reduce(jnp.add, terms, zero) for terms in total]
     return result.unsort(jnp.stack(sums))
@@ -262,10 +262,6 @@ def _lane_bytes(product: Any, x: Array) -> int:
     """Bytes in flight for one row and pair of channels: four times pairs and terms."""
     groups = _groups(product.rep1, product.rep2, product.rep_out)
     return 4 * x.dtype.itemsize * max(sum(table.shape) for g in groups for table in g.couple)
-
-
-def _dot(table: np.ndarray, x: Array) -> Array:
-    return jnp.matmul(jnp.asarray(table, x.dtype), x, precision=HIGHEST)
 
 
 @functools.cache

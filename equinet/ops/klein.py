@@ -75,7 +75,7 @@ class KleinOrder:
 def _place(irreps: Irreps, bits: int) -> Int[np.ndarray, "classes size"]:
     if not bits:
         return np.arange(irreps.dim, dtype=np.int32)[None]
-    kinds = characters(irreps) % 2**bits
+    kinds = characters(irreps)
     size = int(np.bincount(kinds).max())
     place = np.full((2**bits, size), irreps.dim, np.int32)
     for kind in range(2**bits):
@@ -89,10 +89,8 @@ def _place(irreps: Irreps, bits: int) -> Int[np.ndarray, "classes size"]:
 def characters(irreps: Irreps) -> Int[np.ndarray, "dim"]:
     """The character of every component: bits for its sign under the turns about y and x.
 
-    Bit 2 is the parity of its degree.
-
     >>> characters(Irreps("0e+1o")).tolist()  # one and x, y, z
-    [0, 5, 6, 7]
+    [0, 1, 2, 3]
     """
     degrees = [ir.l for mul, ir in irreps for _ in range(mul)]
     point = np.array([0.48, 0.60, 0.64])  # on no plane where a harmonic of small degree vanishes
@@ -100,8 +98,7 @@ def characters(irreps: Irreps) -> Int[np.ndarray, "dim"]:
     harmonics = harmonics_table(max(degrees), turned)
     signs = [harmonics[:, l * l : (l + 1) ** 2] for l in degrees]
     bits = (np.concatenate([s[1:] * s[:1] for s in signs], axis=1) < 0).astype(np.int32)
-    odd = np.concatenate([np.full(2 * l + 1, l % 2, np.int32) for l in degrees])
-    return bits[0] + 2 * bits[1] + 4 * odd
+    return bits[0] + 2 * bits[1]
 
 
 def _inverse(place: np.ndarray, dim: int) -> Int[np.ndarray, "dim"]:

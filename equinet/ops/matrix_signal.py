@@ -92,7 +92,7 @@ def _plan(rep: Irreps, parity: int, j: int) -> _Plan:
         axis=1,
     )
     chosen = np.repeat([b.p == parity for b in blocks(rep)], [2 * b.l + 1 for b in blocks(rep)])
-    kinds, side = characters(rep) % 4, characters(Irreps([(1, (j, 1))])) % 4
+    kinds, side = characters(rep), characters(Irreps([(1, (j, 1))]))
     entry_kinds = (side[:, None] ^ side[None, :]).reshape(-1)
     components = np.flatnonzero(chosen)
     components = components[np.argsort(kinds[components], kind="stable")]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from equinet import chunks
+from equinet.ops import coupling
 from equinet.ops.clebsch_gordan import ClebschGordanProduct
 from equinet.ops.paths import Block, Path, blocks
 from equinet.reps import Irreps, clebsch_gordan
@@ -26,6 +27,11 @@ def draw(product: ClebschGordanProduct, rows: tuple = (5,), per_row: bool = Fals
     weights = (*(rows if per_row else ()), product.num_weights, 3)
     shapes = ((*rows, product.rep1.dim, 3), (*rows, product.rep2.dim, 3), weights)
     return tuple(rng.normal(size=shape) for shape in shapes)
+
+
+def reps_of(product: ClebschGordanProduct) -> tuple[Irreps, Irreps, Irreps]:
+    """Both factors and the result."""
+    return product.rep1, product.rep2, product.rep_out
 
 
 def test_blocks_are_copies_in_order() -> None:
@@ -258,6 +264,58 @@ def test_blocks_of_channels_and_rows_to_high_degrees(lmax: int, key: jax.Array) 
         function, (rep, rep), rep, key, dtype=jnp.float64, channels=1, batch=(2,), num_samples=2
     )
     assert error < 1e-12
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["rows", "mix"])
+def test_second_factors_in_parts(mixed: bool, x64: None) -> None:
+    """Weights per row and mixed channels with a second factor that is coupled in two parts."""
+    product = ClebschGordanProduct("0e+1o", "0e+1o+2e+3o+4e", "0e+1o+2e+3o")
+    naive = dataclasses.replace(product, method="naive")
+    assert len({group.part for group in coupling._groups(*reps_of(product))}) == 2
+    x, y, weights = (jnp.asarray(a) for a in draw(product, (2,), per_row=not mixed))
+    if mixed:
+        weights = jnp.repeat(weights[..., None], 3, -1) * jnp.arange(1.0, 4.0).reshape(1, 1, 3)
+
+    def ours(x: jax.Array, y: jax.Array, weights: jax.Array) -> jax.Array:
+        return product.mix(x, y, weights) if mixed else product(x, y, weights)
+
+    def theirs(x: jax.Array, y: jax.Array, weights: jax.Array) -> jax.Array:
+        if not mixed:
+            return naive(x, y, weights)
+        each = [naive(x, y[..., v : v + 1], weights[..., v]) for v in range(3)]
+        return jnp.stack(each).sum(0)
+
+    cotangent = np.random.default_rng(1).normal(size=(2, product.rep_out.dim, 3))
+    for function in (ours, theirs):
+        result, pull = jax.vjp(function, x, y, weights)
+        values = (result, *pull(jnp.asarray(cotangent)))
+        if function is ours:
+            found = values
+    for one, other in zip(found, values, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+def test_weights_are_folded_as_the_naive_sum_weighs(x64: None) -> None:
+    """Second derivatives by the weights, and mapped over them: the primitives and transposes."""
+    rep = Irreps.spherical_harmonics(2)
+    product = ClebschGordanProduct(rep, rep, rep)
+    naive = dataclasses.replace(product, method="naive")
+    assert coupling.orders(*reps_of(product))[0].bits == 2
+    x, y, weights = (jnp.asarray(a) for a in draw(product, (2,)))
+    many = jnp.stack([weights, -2 * weights, weights**2])
+
+    def derivatives(product: ClebschGordanProduct) -> tuple[jax.Array, ...]:
+        def energy(weights: jax.Array) -> jax.Array:
+            return jnp.sum(product(x, y, weights) ** 3)
+
+        gradient = jax.grad(energy)
+        along = jax.jvp(gradient, (weights,), (many[1],))[1]
+        back = jax.grad(lambda w: jnp.sum(gradient(w) ** 2))(weights)
+        return jax.vmap(energy)(many), jax.vmap(gradient)(many), along, back
+
+    found = [jax.jit(derivatives, static_argnums=0)(each) for each in (product, naive)]
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-9)
 
 
 def test_blocks_equal_the_whole(monkeypatch: pytest.MonkeyPatch, x64: None) -> None:
