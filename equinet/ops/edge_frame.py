@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from equinet.ops.frame_maps import FramePlan, from_frame, to_frame
 from equinet.ops.paths import blocks
 from equinet.reps import Irreps
-from equinet.reps.tilt import tilt_entries
+from equinet.reps.tilt import tilt_matrices
 
 _CALL = "call edge_features(vectors) of the layer of the highest degree and order"
 
@@ -78,7 +78,9 @@ def edge_rotations(
     if vectors.ndim != 2 or vectors.shape[-1] != 3:
         raise ValueError(f"vectors must have the shape [edges, 3], got {vectors.shape}")
     highest = lmax if mmax is None else min(mmax, lmax)
-    return Rotations(tilt_entries(lmax, vectors, highest), lmax, highest)
+    matrices = tilt_matrices(lmax, vectors, highest)
+    entries = [matrix.reshape(len(vectors), -1) for matrix in matrices]
+    return Rotations(jnp.concatenate(entries, axis=1), lmax, highest)
 
 
 def check_rotations(edges: Any, count: int, lmax: int, mmax: int) -> None:

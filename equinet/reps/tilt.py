@@ -20,8 +20,10 @@ from equinet.reps.clebsch_gordan import clebsch_gordan
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
-def tilt_entries(lmax: int, vectors: Float[Array, "n 3"], mmax: int) -> Float[Array, "n entries"]:
-    """Rows |m| <= mmax of the matrices of degrees 0 to lmax, one after the other.
+def tilt_matrices(
+    lmax: int, vectors: Float[Array, "n 3"], mmax: int
+) -> list[Float[Array, "n rows columns"]]:
+    """Rows |m| <= mmax of the matrices of degrees 0 to lmax.
 
     Args:
         lmax: Highest degree.
@@ -29,17 +31,18 @@ def tilt_entries(lmax: int, vectors: Float[Array, "n 3"], mmax: int) -> Float[Ar
         mmax: Highest order of a row.
     """
     point, below = half_turn(vectors)
+    tables, signs = zip(*(tilt_table(l, min(l, mmax)) for l in range(lmax + 1)), strict=True)
     even = even_harmonics(lmax, *point)
-    entries = []
-    for l in range(lmax + 1):
-        table, signs = tilt_table(l, min(l, mmax))
-        size = table.shape[0]
-        flat = jnp.matmul(
-            even[:, :size], jnp.asarray(table.reshape(size, -1), even.dtype), precision=HIGHEST
-        )
-        turn = jnp.where(below[:, None], jnp.asarray(signs, even.dtype)[None], 1)
-        entries.append(flat * jnp.tile(turn, (1, table.shape[1])))
-    return jnp.concatenate(entries, axis=1)
+    # A split and sums of parts, because the transpose of a slice is a padded array.
+    parts = jnp.split(even, [len(table) for table in tables[:-1]], axis=1)
+    matrices = []
+    for l, table in enumerate(tables):
+        harmonics = jnp.concatenate(parts[: l + 1], axis=1)
+        table = jnp.asarray(table.reshape(len(table), -1), even.dtype)
+        flat = jnp.matmul(harmonics, table, precision=HIGHEST)
+        turn = jnp.where(below[:, None], jnp.asarray(signs[l], even.dtype)[None], 1)
+        matrices.append(flat.reshape(len(vectors), -1, 2 * l + 1) * turn[:, None])
+    return matrices
 
 
 def half_turn(vectors: Array) -> tuple[tuple[Array, Array, Array], Array]:

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from equinet.reps.tilt import tilt_entries
+from equinet.reps.tilt import tilt_matrices
 from equinet.reps.tilt import wigner_table as wigner_table
 
 
@@ -68,18 +68,14 @@ def wigner_matrices(
     flat = rotation.reshape(-1, 3, 3)
     sign = jnp.where(jnp.linalg.det(flat) < 0, -1, 1).astype(flat.dtype)
     # The middle row is the direction that goes to the polar axis y: what is left is a roll about y.
-    entries = tilt_entries(lmax, flat[:, 1] * sign[:, None], lmax)
-    tilt = entries[:, 1:10].reshape(-1, 3, 3)
-    cosine, sine = _roll(flat * sign[:, None, None], tilt)
-    matrices, begin = [], 0
-    for l in range(lmax + 1):
-        size = 2 * l + 1
-        part = entries[:, begin : begin + size * size].reshape(-1, size, size)
-        begin += size * size
+    tilts = tilt_matrices(lmax, flat[:, 1] * sign[:, None], lmax)
+    cosine, sine = _roll(flat * sign[:, None, None], tilts[1])
+    matrices = []
+    for l, tilt in enumerate(tilts):
         cosines, sines = _multiples(l, cosine, sine)
-        matrix = cosines * part + sines * part[:, ::-1]
+        matrix = cosines * tilt + sines * tilt[:, ::-1]
         matrix = matrix * sign[:, None, None] if l % 2 else matrix
-        matrices.append(matrix.reshape(*rotation.shape[:-2], size, size))
+        matrices.append(matrix.reshape(*rotation.shape[:-2], 2 * l + 1, 2 * l + 1))
     return (matrices[0], rotation, *matrices[2:])
 
 
