@@ -93,7 +93,13 @@ def write(rows: Sequence[Row], file: pathlib.Path) -> None:
 def parser(description: str, peers: Sequence[str]) -> argparse.ArgumentParser:
     """The arguments that every benchmark takes: `--peers a,b`, `--json FILE`, `--repeats N`."""
     words = argparse.ArgumentParser(description=description)
-    words.add_argument("--peers", type=some_of(peers), default=list(peers), metavar="a,b")
+    words.add_argument(
+        "--peers",
+        type=lambda text: [] if text == "none" else some_of(peers)(text),
+        default=list(peers),
+        metavar="a,b",
+        help=f"some of {','.join(peers)}, or none",
+    )
     words.add_argument("--json", type=pathlib.Path, help="write the rows to this file")
     words.add_argument("--repeats", type=int, default=20)
     return words
