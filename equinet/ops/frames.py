@@ -109,7 +109,7 @@ class PCAFrame(Frame):
         ValueError: If the group or the scaling is another.
 
     References:
-        Puny et al., arXiv:2110.03336 (2022), section 3.
+        Puny et al., arXiv:2110.03336 (2022).
 
     >>> from equinet.groups import E
     >>> frame = PCAFrame(E(3))(jnp.eye(4)[:, :3] * jnp.arange(1.0, 4.0))

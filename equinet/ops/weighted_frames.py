@@ -46,7 +46,7 @@ class TupleFrame(Frame):
         ValueError: If the group is another or the power is not positive.
 
     References:
-        Dym, Lawrence and Siegel, arXiv:2402.16077 (2024), section 4.
+        Dym, Lawrence and Siegel, arXiv:2402.16077 (2024).
 
     >>> frame = TupleFrame(SO(3))(jnp.eye(4)[:, :3])
     >>> frame.elements.shape, int((frame.weights > 0).sum())
@@ -109,7 +109,7 @@ class SweepFrame(Frame):
         group: S(n).
 
     References:
-        Dym, Lawrence and Siegel, arXiv:2402.16077 (2024), section 3.
+        Dym, Lawrence and Siegel, arXiv:2402.16077 (2024).
 
     >>> frame = SweepFrame(3, 2)(jnp.array([[0.0, 0.0], [1.0, 0.0], [0.3, 0.4]]))
     >>> frame.elements.shape, round(float(frame.weights.sum()), 5)
