@@ -62,7 +62,9 @@ def data_dir(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
+@pytest.mark.parametrize(
+    "name", ["acac", *(pytest.param(name, marks=pytest.mark.slow) for name in ("3bpa", "rmd17"))]
+)
 def test_configs_of_files(name, data_dir, tmp_path):
     trained, tested, isolated = FILES[name]
     overrides = TINY | {

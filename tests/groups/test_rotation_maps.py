@@ -20,6 +20,11 @@ PEERS: dict[MatrixLieGroup, Any] = {
 ANGLES = [0.0, 1e-9, 1e-4, 0.7, 0.9999, 1.0001, 3.0, np.pi - 1e-5, np.pi - 1e-9, np.pi]
 
 closed = pytest.mark.parametrize("group", list(PEERS), ids=str)
+slow_for_motions = pytest.mark.parametrize(
+    "group",
+    [pytest.param(g, marks=pytest.mark.slow if isinstance(g, SE) else ()) for g in PEERS],
+    ids=str,
+)
 
 
 def coordinates(group: MatrixLieGroup, angles: list[float]) -> Float[Array, "angles axes d"]:
@@ -97,7 +102,7 @@ def exchange(peer: Any, v: Float[Array, "... d"]) -> dict[str, Array]:
         }
 
 
-@closed
+@slow_for_motions
 def test_derivatives_are_finite_and_right_at_the_identity_and_near_pi(
     group: MatrixLieGroup, x64: None
 ) -> None:
