@@ -1,6 +1,7 @@
 """Any module made equivariant by averaging it over frames."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -105,21 +106,23 @@ class FrameAveraging(nnx.Module):
             raise ValueError(f"expected {len(self.rep_in.tree)} inputs, got {len(inputs)}")
         found = self.elements(*inputs, key=key)
         batch, size = found.weights.shape[:-1], found.weights.shape[-1]
-        rank = len(batch)
-        elements = jax.tree.map(lambda g: g.reshape(-1, size, *g.shape[rank + 1 :]), found.elements)
-        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[rank:]), inputs)
+        rank, rows = len(batch), math.prod(batch)
+        elements = jax.tree.map(
+            lambda g: g.reshape(rows, size, *g.shape[rank + 1 :]), found.elements
+        )
+        flat = jax.tree.map(lambda x: x.reshape(rows, *x.shape[rank:]), inputs)
         moved = self.rep_in.turn(self.frame.group, elements, flat, back=True)
-        rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), moved)
-        outputs = self.module(*rows)
-        outputs = jax.tree.map(lambda y: y.reshape(-1, size, *y.shape[1:]), outputs)
+        moved = jax.tree.map(lambda x: x.reshape(rows * size, *x.shape[2:]), moved)
+        outputs = self.module(*moved)
+        outputs = jax.tree.map(lambda y: y.reshape(rows, size, *y.shape[1:]), outputs)
         outputs = self.rep_out.turn(self.frame.group, elements, outputs, back=False)
-        weights, degenerate = found.weights.reshape(-1, size), found.degenerate.reshape(-1)
+        weights, degenerate = found.weights.reshape(rows, size), found.degenerate.reshape(rows)
 
         def average(y: Array) -> Array:
             own = weights.astype(y.dtype).reshape(*weights.shape, *(1,) * (y.ndim - 2))
             mean = jnp.sum(own * y, axis=1)
             if self.degenerate == "nan":
-                here = degenerate.reshape(-1, *(1,) * (mean.ndim - 1))
+                here = degenerate.reshape(rows, *(1,) * (mean.ndim - 1))
                 mean = jnp.where(here, jnp.nan, mean)
             return mean.reshape(*batch, *mean.shape[1:])
 

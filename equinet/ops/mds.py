@@ -59,16 +59,7 @@ def mds(
         raise ValueError(f"expected squared distances [..., n, n], got {squares.shape}")
     if not 1 <= dim <= n:
         raise ValueError(f"{n} points have 1 to {n} coordinates, got dim={dim}")
-    present = jnp.ones(squares.shape[:-1], bool) if mask is None else mask
-    both = present[..., None] & present[..., None, :]
-    count = jnp.maximum(jnp.sum(present, axis=-1), 1).astype(squares.dtype)[..., None, None]
-    squares = jnp.where(both, squares, 0)
-    if scale:
-        mean = jnp.sum(squares, axis=(-2, -1), keepdims=True) / count**2
-        squares = squares / jnp.where(mean > 0, mean, 1)
-    rows = jnp.sum(squares, axis=-1, keepdims=True) / count
-    whole = jnp.sum(rows, axis=-2, keepdims=True) / count
-    inner = jnp.where(both, rows + jnp.swapaxes(rows, -1, -2) - squares - whole, 0) / 2
+    inner = _inner_products(squares, mask, scale)
     values, vectors = safe_eigh(inner)
     rtol = tolerance(None, squares)
     largest = values[..., :1]
@@ -83,3 +74,19 @@ def mds(
     close = (kept - following <= rtol * largest) & real
     unsigned = (jnp.abs(cubes) <= rtol * size) & real
     return points, jnp.any(close | unsigned, axis=-1)
+
+
+def _inner_products(
+    squares: Float[Array, "... n n"], mask: Bool[Array, "... n"] | None, scale: bool
+) -> Float[Array, "... n n"]:
+    """The B of the formula; rows and columns of padding are zero."""
+    present = jnp.ones(squares.shape[:-1], bool) if mask is None else mask
+    both = present[..., None] & present[..., None, :]
+    count = jnp.maximum(jnp.sum(present, axis=-1), 1).astype(squares.dtype)[..., None, None]
+    squares = jnp.where(both, squares, 0)
+    if scale:
+        mean = jnp.sum(squares, axis=(-2, -1), keepdims=True) / count**2
+        squares = squares / jnp.where(mean > 0, mean, 1)
+    rows = jnp.sum(squares, axis=-1, keepdims=True) / count
+    whole = jnp.sum(rows, axis=-2, keepdims=True) / count
+    return jnp.where(both, rows + jnp.swapaxes(rows, -1, -2) - squares - whole, 0) / 2

@@ -170,6 +170,8 @@ def test_batches_jit_and_dtype(key: jax.Array) -> None:
     assert whole.dtype == jnp.float32
     np.testing.assert_allclose(whole[1, 0], layer(x[1, 0]), atol=1e-5)
     np.testing.assert_allclose(jax.vmap(layer)(x), whole, atol=1e-5)
+    nothing = FrameAveraging(lambda x, _: layer.module(x), PCAFrame(E(3)), (rep, None), rep)
+    np.testing.assert_allclose(nothing(x, jnp.zeros((2, 1, 5, 0))), whole, atol=1e-6)
 
 
 def equal_axes(gap: float) -> jax.Array:
