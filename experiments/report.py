@@ -31,6 +31,7 @@ COLUMNS = (
     "config",
     "model",
     "samples",
+    "training_systems",
     "seed",
     "steps",
     "parameters",
@@ -39,7 +40,7 @@ COLUMNS = (
     "peak_memory_mb",
 )
 LAST_COLUMNS = ("atoms_per_second", "hardware", "note")
-CURVE_METRIC = "force_rmse_mev_per_angstrom"
+CURVE_METRICS = ("force_rmse_mev_per_angstrom", "position_mse", "accuracy")
 SAMPLES_METRIC = "relative_rmse"
 
 
@@ -69,12 +70,13 @@ def training_row(workdir: pathlib.Path, note: str) -> dict[str, Any]:
     """
     result = json.loads((workdir / "result.json").read_text())
     records = read(workdir / "metrics.jsonl")
-    metric = CURVE_METRIC if any(CURVE_METRIC in record for record in records) else None
+    logged = {name for record in records for name in record}
+    metric = next((name for name in CURVE_METRICS if name in logged), None)
     curve, seconds = [], 0.0
     for record in records:
         seconds = record.get("seconds", seconds)
         if metric in record:
-            curve.append([round(seconds / 60, 2), round(record[metric], 3)])
+            curve.append([round(seconds / 60, 2), float(f"{record[metric]:.4g}")])
     kept = {name: value for name, value in result.items() if name != "workdir"}
     return {
         **kept,

@@ -113,9 +113,9 @@ def test_a_finished_training_becomes_a_row(tmp_path):
     (tmp_path / "result.json").write_text(json.dumps(result | {"metrics": {"a": 1.0}}))
     records = [
         {"step": 1, "kind": "train", "seconds": 30.0},
-        {"step": 1, "kind": "validation", report.CURVE_METRIC: 5.0},
+        {"step": 1, "kind": "validation", report.CURVE_METRICS[0]: 5.0},
         {"step": 2, "kind": "train", "seconds": 60.0},
-        {"step": 2, "kind": "validation", report.CURVE_METRIC: 4.0},
+        {"step": 2, "kind": "validation", report.CURVE_METRICS[0]: 4.0},
     ]
     lines = "".join(json.dumps(record) + "\n" for record in records)
     (tmp_path / "metrics.jsonl").write_text(lines)

@@ -67,6 +67,7 @@ def test_averaged_perceptron_is_equivariant(frame: Frame, key: jax.Array) -> Non
     assert equivariance_error(network, (rep,), rep, key, **options) > 0.01
 
 
+@pytest.mark.slow
 def test_similitudes(key: jax.Array, x64: None) -> None:
     """Uniform scaling: exact under rotations times a scale, not under others."""
     group = Affine(GLPlus(3))
@@ -88,7 +89,7 @@ def test_lorentz(key: jax.Array) -> None:
     rep = Points(Lorentz())
     layer = FrameAveraging(Flat((5, 4)), LorentzFrame(), (rep,), rep)
     options = {"inputs": (momenta,), "num_samples": 4, "dtype": jnp.float64}
-    assert_equivariant(layer, (rep,), rep, key, atol=1e-12, **options)
+    assert_equivariant(jax.jit(layer), (rep,), rep, key, atol=1e-12, **options)
     shuffled = np.random.default_rng(1).permutation(5)
     frames = [LorentzFrame()(jnp.asarray(p)) for p in (momenta, momenta[:, shuffled])]
     np.testing.assert_allclose(frames[0].elements, frames[1].elements, atol=1e-4)
@@ -146,9 +147,10 @@ def test_several_inputs_and_irreps(key: jax.Array) -> None:
     rng = np.random.default_rng(0)
     x = tuple(rng.normal(size=(2, 5, d)) for d in (3, 3, 1))
     options = {"inputs": x, "dtype": jnp.float64, "num_samples": 4, "group": SE(3)}
-    assert_equivariant(layer, rep_in, out, key, atol=1e-12, **options)
+    assert_equivariant(jax.jit(layer), rep_in, out, key, atol=1e-12, **options)
 
 
+@pytest.mark.slow
 def test_drawn_elements_are_right_in_the_mean(key: jax.Array, x64: None) -> None:
     x = jnp.asarray(cloud(O(2)))[0]
     rep = WithoutChannels(Vector(O(2)))

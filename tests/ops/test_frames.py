@@ -86,6 +86,7 @@ def test_what_is_degenerate(x64: None) -> None:
     assert GramSchmidtFrame(O(3))(line).degenerate
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_where_clouds_are_degenerate(x64: None) -> None:
     line = jnp.outer(jnp.arange(3.0), jnp.asarray([1.0, 0.0, 0.0]))
     for x in (line, jnp.zeros((3, 3)), jnp.eye(3)):

@@ -1,0 +1,221 @@
+"""Subgraph permutation networks (SPEN): permutation layers on the ego-networks of a graph."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from equinet.nn.activations import normalized
+from equinet.nn.mlp import MLP
+from equinet.nn.permutation import PermutationLinear
+from equinet.ops.subgraphs import SubgraphBatch, share
+
+ORDERS = (0, 1, 2)
+Tensors = tuple[Float[Array, "s c"], Float[Array, "s m c"], Float[Array, "s m m c"]]
+
+
+class SubgraphLayer(nnx.Module):
+    r"""All linear maps between scalars, vectors and matrices of a subgraph, then an activation.
+
+    .. math:: y_b = \sigma\Big( \tfrac{1}{\sqrt{A}} \sum_{a} L_{ab}\, x_a \Big), \quad
+              a, b \in \{0, 1, 2\}
+
+    with the most general permutation-equivariant :math:`L_{ab}`, which have 1, 1, 2 / 1, 2, 5 /
+    2, 5, 15 maps; all subgraphs share their weights, whatever their size.
+
+    Args:
+        channels_in: Channels of each order; zero for one that is absent.
+        channels_out: Likewise, of the output.
+        activation: Entry by entry.
+        dtype: Type of the computation; the input's if absent.
+        param_dtype: Type of the parameters.
+        precision: Of the channel mixing.
+        rngs: Key ``params``.
+
+    >>> layer = SubgraphLayer((4, 4, 4), (8, 8, 8), rngs=nnx.Rngs(0))
+    >>> [[layer.maps[f"{a}{b}"].maps.num_maps for b in ORDERS] for a in ORDERS]
+    [[1, 1, 2], [1, 2, 5], [2, 5, 15]]
+    """
+
+    def __init__(
+        self,
+        channels_in: Sequence[int],
+        channels_out: Sequence[int],
+        *,
+        activation: Callable[[Array], Array] = jax.nn.silu,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: jax.lax.Precision | str | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.activation, self.dtype = normalized(activation), dtype
+        self.sources = tuple(order for order in ORDERS if channels_in[order])
+        self.targets = tuple(order for order in ORDERS if channels_out[order])
+        self.maps = nnx.Dict(
+            {
+                f"{a}{b}": PermutationLinear(
+                    *(a, b, channels_in[a], channels_out[b]),
+                    use_bias=a == self.sources[-1],
+                    dtype=dtype,
+                    param_dtype=param_dtype,
+                    precision=precision,
+                    rngs=rngs,
+                )
+                for a in self.sources
+                for b in self.targets
+            }
+        )
+
+    def __call__(self, x: Sequence[Array], batch: SubgraphBatch) -> list[Array]:
+        """Apply the layer.
+
+        Args:
+            x: ``[s, c]``, ``[s, m, c]`` and ``[s, m, m, c]``; absent orders without channels.
+            batch: The subgraphs.
+
+        Returns:
+            The same three arrays with other channels; zero in empty places.
+        """
+        mask, size = batch.mask, batch.mask.shape[-1]
+        found = []
+        for b in ORDERS:
+            parts = [self.maps[f"{a}{b}"](x[a], mask, n=size) for a in self.sources]
+            y = sum(parts[1:], start=parts[0]) / math.sqrt(len(parts))
+            found.append(_present(self.activation(y), batch, b))
+        return found
+
+
+class SPEN(nnx.Module):
+    r"""Graphs as bags of ego-networks, with all linear maps that permutations of a bag allow.
+
+    Every subgraph starts with the matrix that holds its adjacency off the diagonal and the features
+    of its nodes on it. Before each further layer subgraphs hear from those they overlap with: their
+    vectors and matrices are joined by the means over all subgraphs that hold a node or a pair
+    (``insert`` into the graph, ``extract`` from it). At last
+
+    .. math:: y_G = \mathrm{MLP}\Big( \tfrac{1}{N} \sum_{s \in G} h^{0}_s \Big)
+
+    with N the average number of nodes of a graph.
+
+    Limits: one hop separates two triangles from a hexagon, which colour refinement cannot.
+    Graphs whose ego-networks are all alike it cannot separate. In regular graphs without triangles
+    those of one hop are stars: circular skip links need more. Strongly regular graphs of equal
+    parameters may stay alike at any number of hops.
+
+    Args:
+        features_in: Features of a node; may be zero.
+        features_out: Width of the output.
+        channels: Of scalars, vectors and matrices of the hidden layers.
+        num_layers: Permutation layers.
+        average_nodes: Average number of nodes of a graph.
+        mark_root: Mark the node whose ego-network it is, which separates more graphs.
+        activation: Between layers.
+        dtype: Type of the computation; that of the features if absent.
+        param_dtype: Type of the parameters.
+        precision: Of the channel mixing.
+        rngs: Key ``params``.
+
+    Raises:
+        ValueError: If a number is less than one, or channels are not three.
+
+    References:
+        Mitton and Murray-Smith, Subgraph Permutation Equivariant Networks, arXiv:2111.11840 (2021);
+        the maps: Maron et al., arXiv:1812.09902 (2019).
+
+    >>> import numpy as np
+    >>> from equinet.ops.subgraphs import ego_networks, join_subgraphs
+    >>> ring = np.roll(np.eye(6, dtype=bool), 1, 1)
+    >>> batch = join_subgraphs([ego_networks(ring | ring.T)], [np.ones((6, 1), np.float32)])
+    >>> SPEN(1, 3, channels=(8, 8, 4), rngs=nnx.Rngs(0))(batch).shape
+    (1, 3)
+    """
+
+    def __init__(
+        self,
+        features_in: int,
+        features_out: int,
+        *,
+        channels: Sequence[int] = (32, 32, 16),
+        num_layers: int = 3,
+        average_nodes: float = 1.0,
+        mark_root: bool = False,
+        activation: Callable[[Array], Array] = jax.nn.silu,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: jax.lax.Precision | str | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if len(channels) != len(ORDERS) or min(*channels, num_layers, features_out) < 1:
+            raise ValueError(
+                "expected three numbers of channels, layers and outputs, all above zero, got "
+                f"channels {tuple(channels)}, {num_layers} layers, {features_out} outputs"
+            )
+        if features_in < 0 or average_nodes <= 0:
+            raise ValueError(
+                f"expected features_in >= 0 and average_nodes > 0, got {features_in}, "
+                f"{average_nodes}"
+            )
+        self.features_in, self.dtype = features_in, dtype
+        self.average_nodes, self.mark_root = average_nodes, mark_root
+        options = {"dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs}
+        c0, c1, c2 = channels
+        first = (0, 0, 2 + features_in + mark_root)
+        widths = [first, *[(c0, 2 * c1, 2 * c2)] * (num_layers - 1)]
+        self.layers = nnx.List(
+            [SubgraphLayer(width, channels, activation=activation, **options) for width in widths]
+        )
+        self.head = MLP((c0, c0, features_out), activation=activation, use_bias=True, **options)
+
+    def __call__(self, batch: SubgraphBatch) -> Float[Array, "graphs features_out"]:
+        """The outputs of all graphs; of padding graphs they mean nothing.
+
+        Raises:
+            ValueError: If the nodes have another number of features.
+        """
+        if batch.features.shape[-1] != self.features_in:
+            raise ValueError(
+                f"expected node features [nodes, {self.features_in}], got {batch.features.shape}"
+            )
+        x: list[Array] = [jnp.zeros(()), jnp.zeros(()), self._pairs(batch)]
+        for index, layer in enumerate(self.layers):
+            x = layer(x if index == 0 else _overlap(x, batch), batch)
+        graphs = batch.graph_mask.shape[-1]
+        total = jax.ops.segment_sum(x[0], batch.graph_index, graphs)
+        return self.head(total / self.average_nodes)
+
+    def _pairs(self, batch: SubgraphBatch) -> Float[Array, "s m m c"]:
+        """The adjacency off the diagonal; presence, features and root on it."""
+        features = jnp.asarray(batch.features)
+        features = features.astype(self.dtype or features.dtype)
+        nodes = batch.mask[..., None].astype(features.dtype)
+        nodes = jnp.concatenate([nodes, features[batch.index]], axis=-1)
+        if self.mark_root:
+            places = jnp.arange(batch.mask.shape[-1], dtype=jnp.int32)
+            root = jnp.broadcast_to(places == 0, batch.mask.shape)[..., None]
+            nodes = jnp.concatenate([nodes, root.astype(nodes.dtype)], axis=-1)
+        own = jnp.eye(batch.mask.shape[-1], dtype=nodes.dtype)[None, :, :, None]
+        joined = batch.adjacency[..., None].astype(nodes.dtype)
+        pairs = jnp.concatenate([joined, own * nodes[..., None, :, :]], axis=-1)
+        return _present(pairs, batch, 2)
+
+
+def _overlap(x: Sequence[Array], batch: SubgraphBatch) -> list[Array]:
+    """Vectors and matrices beside the means over the subgraphs that hold the node or the pair."""
+    nodes, pairs = batch.mask.shape[0], batch.pair_mask.shape[-1]
+    vectors = share(x[1], batch.index, batch.mask, nodes)
+    matrices = share(x[2], batch.pairs, batch.members, pairs)
+    return [
+        x[0],
+        jnp.concatenate([x[1], vectors], axis=-1),
+        jnp.concatenate([x[2], matrices], axis=-1),
+    ]
+
+
+def _present(y: Array, batch: SubgraphBatch, order: int) -> Array:
+    """Zero in empty places: activations need not keep zero, and scalars have biases."""
+    present = (batch.mask[..., 0], batch.mask, batch.members)[order]
+    return jnp.where(present[..., None], y, jnp.zeros((), y.dtype))
