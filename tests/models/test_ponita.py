@@ -102,7 +102,9 @@ def test_more_orientations_less_error(x64: None) -> None:
     assert found[2] < found[0] / 4
 
 
-SLOW = {name: pytest.param(name, marks=pytest.mark.slow) for name in ("complete", "circle", "edges")}
+SLOW = {
+    name: pytest.param(name, marks=pytest.mark.slow) for name in ("complete", "circle", "edges")
+}
 
 
 @pytest.mark.parametrize("name", ["icosahedron", "edges", "positions", SLOW["complete"]])
