@@ -9,6 +9,7 @@ from equinet.comparison import HEADS, VARIANTS, compare_products, table
 from equinet.ops.products import PRODUCTS
 
 
+@pytest.mark.slow
 def test_every_product_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(VARIANTS) == set(PRODUCTS)
     assert main(["products", "--lmax", "1", "--channels", "2", "--batch", "4"]) == 0

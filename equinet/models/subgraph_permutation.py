@@ -130,7 +130,7 @@ class SPEN(nnx.Module):
     >>> from equinet.ops.subgraphs import ego_networks, join_subgraphs
     >>> ring = np.roll(np.eye(6, dtype=bool), 1, 1)
     >>> batch = join_subgraphs([ego_networks(ring | ring.T)], [np.ones((6, 1), np.float32)])
-    >>> SPEN(1, 3, channels=(8, 8, 4), rngs=nnx.Rngs(0))(batch).shape
+    >>> SPEN(1, 3, channels=(8, 8, 4), num_layers=1, rngs=nnx.Rngs(0))(batch).shape
     (1, 3)
     """
 

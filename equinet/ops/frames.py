@@ -112,7 +112,7 @@ class PCAFrame(Frame):
         Puny et al., arXiv:2110.03336 (2022).
 
     >>> from equinet.groups import E
-    >>> frame = PCAFrame(E(3))(jnp.eye(4)[:, :3] * jnp.arange(1.0, 4.0))
+    >>> frame = PCAFrame(E(3))(jnp.eye(4)[:, :3] @ jnp.diag(jnp.arange(1.0, 4.0)))
     >>> frame.elements.shape, bool(frame.degenerate)
     ((8, 4, 4), False)
     """

@@ -66,6 +66,7 @@ def test_derivatives_at_the_identity(group: GLPlus | SL, x64: None) -> None:
     np.testing.assert_allclose(along, np.eye(len(along)), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_factors_agree_with_differences(x64: None) -> None:
     g, dg = GLPlus(3).sample(jax.random.key(1), (2,))
     h = 1e-5

@@ -77,6 +77,7 @@ def test_a_larger_group_fails(key: jax.Array) -> None:
     assert equivariance_error(jax.jit(model("S(4)")), V**2, V, key, **options) > 0.1
 
 
+@pytest.mark.slow
 def test_dense_layers_start_equivariant_and_may_leave(key: jax.Array) -> None:
     rep_in, rep_out, _ = CASES["O(3)"]
     words = {"channels": 4, "num_layers": 1, "linear": "dense", "rngs": nnx.Rngs(0)}

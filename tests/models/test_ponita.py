@@ -84,6 +84,7 @@ def test_exact_under_every_rotation(variant: str, dim: int, x64: None) -> None:
     assert max(errors(model(None, variant), rotations(dim))) < 1e-12
 
 
+@pytest.mark.slow
 def test_reflections(x64: None) -> None:
     """They are symmetries unless the kernels are chiral."""
     mirror = np.diag([1.0, 1.0, -1.0])[None]

@@ -359,6 +359,7 @@ def test_padding_changes_nothing(light: Potential, x64: None) -> None:
         np.testing.assert_allclose(one, two, atol=2e-6 * scale)  # the parameters are float32
 
 
+@pytest.mark.slow
 def test_chunks_shards_and_types(light: Potential) -> None:
     graph = padded(molecule(5), molecule(4, seed=1), dtype=np.float32)
     energy, forces = predict(light, graph)

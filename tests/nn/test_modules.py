@@ -226,6 +226,7 @@ print("tree mode", len(jax.tree.leaves(nnx.state(model))))
 """
 
 
+@pytest.mark.slow
 def test_without_graph_mode() -> None:
     """The mode that Flax plans to make the default: modules are trees without shared parts."""
     environment = os.environ | {"NNX_GRAPH_MODE": "false", "NNX_GRAPH_UPDATES": "false"}

@@ -93,6 +93,7 @@ def test_zero_exactly_where_the_layers_are_equivariant(key: jax.Array, x64: None
     assert_equivariant(lambda x: layer(x), *reps, key, **options)
 
 
+@pytest.mark.slow
 def test_sums_over_layers_and_asks_more_of_larger_groups() -> None:
     module = Pair(rngs=nnx.Rngs(0))
     found = equivariance_penalty(module, [O(3), *PLANES])

@@ -41,6 +41,7 @@ def test_sweep_of_the_plane(x64: None) -> None:
     np.testing.assert_allclose(average(frame, shuffled), average(frame, x), atol=1e-13)
 
 
+@pytest.mark.slow
 def test_sweep_of_padded_and_coincident_points(x64: None) -> None:
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)))
     padded = jnp.concatenate([x, jnp.zeros((2, 2))])

@@ -93,6 +93,7 @@ def test_powers_are_counted() -> None:
         symmetric_power(v, -1)
 
 
+@pytest.mark.slow
 def test_restriction_keeps_the_normal_form() -> None:
     h = OnAxes(O(2), 3, (0, 2))
     assert restrict(Tensor(O(3), 2) + Vector(O(3)), h) == Tensor(h, 2) + Vector(h)

@@ -73,6 +73,7 @@ def test_messages_of_all_paths() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*lpmn_values:DeprecationWarning")  # of e3nn-jax
+@pytest.mark.slow
 def test_messages_on_the_grid() -> None:
     case = benchmark.case_of("gaunt", 1)
     rows = rows_of(benchmark.gaunt_starts(case, ["e3nn-jax"]), case)

@@ -60,11 +60,11 @@ def test_clouds_are_turned_as_their_turns_say(airplanes):
 @pytest.mark.parametrize(
     "words",
     [
-        "shapes-fa_point_net",
         "airplanes-fa_point_net",
         *(
             pytest.param(words, marks=pytest.mark.slow)
             for words in (
+                "shapes-fa_point_net",
                 "shapes-point_net",
                 "shapes-mds_point_net",
                 "shapes-ponita",

@@ -70,6 +70,7 @@ def test_the_loss_does_not_depend_on_the_shards(model, graphs, shards):
     np.testing.assert_allclose(whole[0], expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_stress_enters_the_loss(model):
     cell = 3.5 * np.eye(3)
     frame = frames(1)[0]
