@@ -177,7 +177,7 @@ class Run:
         self._add_seconds()
         tally = self._tally()
         items = tally.items * jax.process_count()
-        rate = round(items / tally.timed_seconds, 3) if tally.timed_steps else None
+        rate = round(items / tally.timed_seconds, 3) if tally.timed_seconds else None
         return {
             "seed": self.settings.seed,
             "parameters": sum(math.prod(x.shape) for x in self.flat.packing.shapes().values()),

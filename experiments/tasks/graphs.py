@@ -47,8 +47,10 @@ class GraphTask:
             for part in (fold.train, fold.validation, fold.test)
         )
 
+        in_training = collator.for_batches(train, -(-config.training.batch_size // shards))
+
         def collate(examples: Sequence[Example], which: range) -> dict[str, Any]:
-            return collator(examples, which, shards)
+            return in_training(examples, which, shards)
 
         return Experiment(
             model=model,

@@ -28,10 +28,12 @@ class Collator:
     Attributes:
         hops: Radius of ego-networks; zero: the model takes dense matrices.
         nodes: Number of nodes to which matrices are padded; None: that of the batch, rounded.
+        budget: Sizes to which ego-networks are padded at least.
     """
 
     hops: int = 0
     nodes: int | None = None
+    budget: SubgraphBudget | None = None
 
     @classmethod
     def of(cls, words: ModelConfig, max_nodes: int) -> "Collator":
@@ -39,6 +41,13 @@ class Collator:
         if words.name == "spen":
             return cls(hops=words.hops)
         return cls(nodes=None if words.name == "gin" else max_nodes)
+
+    def for_batches(self, examples: Sequence[Example], batch_size: int) -> "Collator":
+        """The one for random batches of these examples: most of them get the same shape."""
+        if not self.hops:
+            return self
+        networks = [_networks_of(example) for example in examples]
+        return dataclasses.replace(self, budget=SubgraphBudget.typical(networks, batch_size))
 
     def example(self, graph: DenseGraph) -> Example:
         """What is worth computing once for a graph."""
@@ -75,6 +84,8 @@ class Collator:
         budget = SubgraphBudget.covering(found[0], len(found[0]))
         for networks in found[1:]:
             budget = budget | SubgraphBudget.covering(networks, len(networks))
+        if self.budget is not None:
+            budget = budget | self.budget
         features = [[example.graph.features for example in hand] for hand in hands]
         batches = [join_subgraphs(found[i], features[i], budget) for i in which]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *batches)

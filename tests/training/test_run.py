@@ -154,7 +154,9 @@ def test_time_is_up_and_the_run_goes_on_later(finished, run_toy, records, tmp_pa
     assert records(tmp_path / "run") == records(finished[0])
 
 
-def test_a_signal_stops_with_a_checkpoint(run_toy, monkeypatch, tmp_path):
+@pytest.fixture
+def interrupted(monkeypatch):
+    """A signal arrives before the eighth step."""
     advance = Run.advance
 
     def interrupted(self):
@@ -163,6 +165,15 @@ def test_a_signal_stops_with_a_checkpoint(run_toy, monkeypatch, tmp_path):
         return advance(self)
 
     monkeypatch.setattr(Run, "advance", interrupted)
+
+
+def test_a_signal_before_anything_was_timed(interrupted, run_toy):
+    every = {f"training__{event}_every": 24 for event in ("log", "validate", "checkpoint")}
+    result = run_toy(**every)
+    assert (result["steps"], result["examples_per_second"]) == (8, None)
+
+
+def test_a_signal_stops_with_a_checkpoint(interrupted, run_toy, tmp_path):
     result = run_toy()
     assert (result["status"], result["reason"], result["steps"]) == ("stopped", "SIGTERM", 8)
     assert (tmp_path / "run" / "checkpoints" / "8").exists()

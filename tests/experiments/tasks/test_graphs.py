@@ -70,6 +70,24 @@ def test_shards_hold_every_graph_once(name):
     assert one["labels"][0].tolist() == [0, 1, 0, 1, 0]
 
 
+def test_most_random_batches_get_one_shape():
+    """Each new shape would compile the model anew; padding changes no logits."""
+    rng = np.random.default_rng(0)
+    halves = [np.triu(rng.random((n, n)) < 0.2, 1) for n in rng.integers(6, 24, size=40)]
+    graphs = [DenseGraph(half | half.T, np.ones((len(half), 1))) for half in halves]
+    plain = Collator(hops=2)
+    examples = [plain.example(graph) for graph in graphs]
+    hands = [[examples[i] for i in rng.integers(40, size=8)] for _ in range(50)]
+
+    def shapes(collator):
+        return [collator(hand, range(1), 1)["inputs"].pairs.shape for hand in hands]
+
+    found = shapes(plain.for_batches(examples, 8))
+    assert found.count(found[0]) >= 40
+    assert len(set(found)) < len(set(shapes(plain)))
+    assert Collator().for_batches(examples, 8) == Collator()
+
+
 def test_batches_by_size_hold_every_graph_once():
     collator = Collator()
     examples = [collator.example(graph) for graph in pairs_set().graphs]
