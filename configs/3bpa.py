@@ -3,6 +3,7 @@
     EQUINET_DATA=DIR equinet train --config=configs/3bpa.py --workdir=runs/3bpa
 
 DIR/3bpa/ holds train_300K.xyz and iso_atoms.xyz (https://github.com/davkovacs/BOTNet-datasets).
+``3bpa.py:ponita`` trains a network on positions and orientations instead, on turned molecules.
 The last 50 frames of the training file are never trained or selected on: held-out training frames,
 not the official test. With the official files: ``--config.data.test=3bpa/test_300K.xyz``.
 """
@@ -12,10 +13,11 @@ from ml_collections import ConfigDict
 from configs import common
 
 
-def get_config() -> ConfigDict:
+def get_config(network: str = "irreps") -> ConfigDict:
     """Train on 0 to 400, select on 400 to 450, test on 450 to 500."""
     return common.molecular_files(
         steps=16_000,
+        network=network,
         train="3bpa/train_300K.xyz@:400",
         validation="3bpa/train_300K.xyz@400:450",
         test="3bpa/train_300K.xyz@450:",

@@ -3,7 +3,8 @@
     EQUINET_DATA=DIR equinet train --config=configs/acac.py --workdir=runs/acac
 
 DIR/acac/ holds train_300K.xyz, test_MD_300K.xyz and isolated_atoms.xyz
-(https://github.com/davkovacs/BOTNet-datasets).
+(https://github.com/davkovacs/BOTNet-datasets). ``acac.py:ponita`` trains a network on positions and
+orientations instead, on turned molecules.
 """
 
 from ml_collections import ConfigDict
@@ -11,10 +12,11 @@ from ml_collections import ConfigDict
 from configs import common
 
 
-def get_config() -> ConfigDict:
+def get_config(network: str = "irreps") -> ConfigDict:
     """Train on the first 450 training frames, select on the last 50, test on the 300 K test."""
     return common.molecular_files(
         steps=20_000,
+        network=network,
         train="acac/train_300K.xyz@:450",
         validation="acac/train_300K.xyz@450:",
         test="acac/test_MD_300K.xyz",

@@ -25,10 +25,11 @@ SIZES: dict[str, dict[str, Any]] = {
     "egnn": {"channels": 64, "layers": 4},
     "fa_gnn": {"channels": 60, "layers": 4},
     "cg": {"channels": 32, "layers": 3},
-    "ponita": {"channels": 32, "layers": 4, "basis": 32},
+    "ponita": {"channels": 32, "layers": 4, "basis": 32, "widening": 2},
 }
-STEPS = {"egnn": 40_000, "fa_gnn": 40_000, "cg": 25_000, "ponita": 8_000}
-RATES = {"egnn": 5e-3, "fa_gnn": 5e-3, "cg": 5e-3, "ponita": 5e-3}
+STEPS = {"egnn": 12_000, "fa_gnn": 20_000, "cg": 6_000, "ponita": 20_000}
+RATES = {"egnn": 5e-3, "fa_gnn": 2e-2, "cg": 1e-2, "ponita": 2e-2}
+BATCHES = {"egnn": 100, "fa_gnn": 25, "cg": 25, "ponita": 25}
 
 
 def get_config(model: str = "egnn") -> ConfigDict:
@@ -45,7 +46,7 @@ def get_config(model: str = "egnn") -> ConfigDict:
     config.model = ConfigDict(dataclasses.asdict(ModelConfig(name=model, **SIZES[model])))
     config.training = default_training(
         steps=STEPS[model],
-        batch_size=100,
+        batch_size=BATCHES[model],
         learning_rate=RATES[model],
         warmup_steps=500,
         gradient_clip_norm=1.0,

@@ -2,6 +2,7 @@
 
     equinet train --config=configs/potential.py --workdir=runs/ethanol
 
+``potential.py:<network>``: irreps (the default) or ponita, which is trained on turned molecules.
 Any molecule: ``--config.data.smiles=CC(=O)C``.
 """
 
@@ -10,7 +11,7 @@ from ml_collections import ConfigDict
 from configs import common
 
 
-def get_config() -> ConfigDict:
+def get_config(network: str = "irreps") -> ConfigDict:
     """The embedded default: 500 frames at 500 K to train on, 50 to select on, 100 to test on."""
     config = common.potential(
         steps=7000,
@@ -23,8 +24,7 @@ def get_config() -> ConfigDict:
         validate_every=1000,
         checkpoint_every=1000,
     )
-    config.model.channels = 32
-    config.model.correlation = 3
+    common.choose_network(config, network)
     config.loss.energy = 1.0
     config.loss.forces = 10.0
     return config

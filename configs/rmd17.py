@@ -4,7 +4,8 @@
 
 DIR/rmd17/<molecule>/ holds train_01.xyz and test_01.xyz (https://github.com/divelab/AIRS, from the
 figshare record of rMD17). Molecules: aspirin, benzene, ethanol, malonaldehyde, and any other that
-lies there in the same form.
+lies there in the same form. A network on positions and orientations:
+``--config.model.network=ponita --config.model.cutoff=3.5``.
 """
 
 from ml_collections import ConfigDict

@@ -15,7 +15,8 @@ from equinet.data.batching import Budget, ShapeCounter, collate, round_up
 from equinet.data.extras import require
 from equinet.data.frames import Frame, from_atoms, read_frames
 from equinet.data.graphs import Graph, to_graph
-from equinet.models.potential import Potential
+from equinet.models.energy import EnergyModel
+from equinet.models.potential import potential_from_spec
 from equinet.ops.graph import GraphBatch
 from equinet.training.host_memory import keep_freed_memory
 from equinet.training.loop import load_best
@@ -25,7 +26,7 @@ ase = require("ase")
 _calculator = require("ase.calculators.calculator")
 
 
-def load_potential(workdir: str | Path) -> Potential:
+def load_potential(workdir: str | Path) -> EnergyModel:
     """The best model of a training.
 
     Args:
@@ -41,12 +42,12 @@ def load_potential(workdir: str | Path) -> Potential:
     spec = load_model_spec(workdir)
     if "model" not in spec:
         raise ValueError(f"{workdir}/model.json holds no potential: keys {sorted(spec)}")
-    model = Potential.from_spec(spec["model"])
+    model = potential_from_spec(spec["model"])
     load_best(workdir, model)
     return model
 
 
-def _compiled(model: Potential, method: str) -> Callable[[GraphBatch], Any]:
+def _compiled(model: EnergyModel, method: str) -> Callable[[GraphBatch], Any]:
     """A method of the model as a compiled function of the graph alone.
 
     The parameters go in as a flat list: walking through the modules at every call would take longer
@@ -76,6 +77,7 @@ class PotentialCalculator(_calculator.Calculator):
             stress of something without a cell.
 
     >>> from ase.build import molecule
+    >>> from equinet.models.potential import Potential
     >>> model = Potential(("H", "O"), cutoff=4.0, lmax=1, channels=4, rngs=nnx.Rngs(0))
     >>> water = molecule("H2O", calculator=PotentialCalculator(model))
     >>> water.get_forces().shape
@@ -85,7 +87,7 @@ class PotentialCalculator(_calculator.Calculator):
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
 
     def __init__(
-        self, model: Potential, *, dtype: Literal["float32", "float64"] = "float32"
+        self, model: EnergyModel, *, dtype: Literal["float32", "float64"] = "float32"
     ) -> None:
         super().__init__()
         if dtype not in ("float32", "float64"):

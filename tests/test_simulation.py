@@ -13,7 +13,7 @@ from flax import nnx
 
 from equinet.cli import main
 from equinet.data import collate, from_atoms, to_graph
-from equinet.models.potential import Potential
+from equinet.models.potential import Potential, potential_from_spec
 from equinet.simulation import PotentialCalculator, load_potential, run_md
 from equinet.training import load_config, train
 
@@ -44,9 +44,11 @@ def workdir(tmp_path_factory):
     return folder / "run"
 
 
-@pytest.fixture(scope="module")
-def silicon():
-    model = Potential(("Si",), cutoff=4.0, lmax=1, channels=4, layers=1, rngs=nnx.Rngs(0))
+@pytest.fixture(scope="module", params=["irreps", "ponita"])
+def silicon(request):
+    words = {"network": request.param, "cutoff": 4.0, "channels": 4, "layers": 1}
+    own = {"irreps": {"lmax": 1}, "ponita": {"basis": 4, "orientations": 6}}[request.param]
+    model = potential_from_spec({"elements": ("Si",), **words, **own})
     return PotentialCalculator(model, dtype="float64")
 
 

@@ -1,51 +1,28 @@
-"""An equivariant interatomic potential of the NequIP and MACE family."""
+"""Interatomic potentials: the NequIP and MACE family, and the table of all that there are."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from equinet.models.energy import EnergyModel
+from equinet.models.orientation_potential import OrientationPotential
 from equinet.nn.convolution import edge_features
 from equinet.nn.linear import Linear
 from equinet.nn.message_passing import MessagePassing
 from equinet.nn.mlp import MLP
 from equinet.nn.radial import RadialNetwork
-from equinet.ops.graph import GraphBatch, edge_vectors, sum_graphs
+from equinet.ops.graph import GraphBatch, edge_vectors
 from equinet.ops.paths import blocks
 from equinet.ops.safe import safe_norm
 from equinet.reps import Irreps
 
-# The arguments of ``Potential`` that are its architecture and its scale.
-_WORDS = (
-    "elements",
-    "cutoff",
-    "lmax",
-    "channels",
-    "layers",
-    "hidden",
-    "correlation",
-    "gate",
-    "product",
-    "convolution",
-    "radial_basis",
-    "num_radial",
-    "radial_hidden",
-    "radial_degree",
-    "readout_hidden",
-    "average_neighbours",
-    "energy_scale",
-    "reference_energies",
-    "chunk_bytes",
-)
 
-
-class Potential(nnx.Module):
+class Potential(EnergyModel):
     r"""Energy of a molecule or crystal as a sum over its atoms.
 
     .. math:: E = \sum_i \Big( E^0_{z_i} + s \sum_t R_t\big(h_i^{(t)}\big) \Big), \quad
@@ -92,6 +69,25 @@ class Potential(nnx.Module):
     ['H', 'O']
     """
 
+    words: ClassVar[tuple[str, ...]] = (
+        *EnergyModel.words,
+        "lmax",
+        "channels",
+        "layers",
+        "hidden",
+        "correlation",
+        "gate",
+        "product",
+        "convolution",
+        "radial_basis",
+        "num_radial",
+        "radial_hidden",
+        "radial_degree",
+        "readout_hidden",
+        "average_neighbours",
+        "chunk_bytes",
+    )
+
     def __init__(
         self,
         elements: Sequence[str],
@@ -119,17 +115,15 @@ class Potential(nnx.Module):
         precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
     ) -> None:
-        words = dict(locals())
-        self._spec = {name: words[name] for name in _WORDS} | {
-            "elements": tuple(elements),
-            "hidden": str(_natural(lmax) if hidden is None else Irreps(hidden)),
-            "radial_hidden": tuple(radial_hidden),
-            "reference_energies": tuple(reference_energies or (0.0,) * len(elements)),
-        }
+        super().__init__(
+            locals()
+            | {
+                "hidden": str(_natural(lmax) if hidden is None else Irreps(hidden)),
+                "radial_hidden": tuple(radial_hidden),
+            }
+        )
         _check(self._spec)
-        self.elements, self.cutoff, self.lmax = self._spec["elements"], float(cutoff), lmax
-        self.energy_scale, self.dtype = float(energy_scale), dtype
-        self.reference_energies = self._spec["reference_energies"]
+        self.lmax, self.dtype = lmax, dtype
         options = {"dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs}
         shape = (len(elements), channels)
         self.embedding = nnx.Param(jax.random.normal(rngs.params(), shape, param_dtype))
@@ -176,15 +170,6 @@ class Potential(nnx.Module):
             rep = rep_out
         return layers
 
-    def spec(self) -> dict[str, Any]:
-        """Constructor arguments that rebuild the model, as JSON takes them."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in self._spec.items()}
-
-    @classmethod
-    def from_spec(cls, spec: Mapping[str, Any], *, rngs: nnx.Rngs | None = None) -> "Potential":
-        """A model of the same architecture, with fresh parameters."""
-        return cls(**spec, rngs=rngs or nnx.Rngs(0))
-
     def __call__(self, graph: GraphBatch) -> Float[Array, "nodes"]:
         """Energy of every atom in eV, without its reference energy; zero for padding."""
         dtype = self.dtype or graph.positions.dtype
@@ -208,56 +193,6 @@ class Potential(nnx.Module):
         """Highest degree that any convolution turns or couples with."""
         return max(self.lmax, *(interaction.rep_in.lmax for interaction in self.interactions))
 
-    def energy(self, graph: GraphBatch) -> Float[Array, "graphs"]:
-        """Energy of every graph in eV, without the reference energies."""
-        return sum_graphs(self(graph), graph)
-
-    def energy_and_forces(
-        self, graph: GraphBatch
-    ) -> tuple[Float[Array, "graphs"], Float[Array, "nodes 3"]]:
-        """Energies in eV and forces ``-dE/dx`` in eV/angstrom."""
-
-        def total(positions: Array) -> tuple[Array, Array]:
-            energy = self.energy(dataclasses.replace(graph, positions=positions))
-            return energy.sum(), energy
-
-        gradient, energy = jax.grad(total, has_aux=True)(graph.positions)
-        return energy, -gradient
-
-    def energy_forces_stress(
-        self, graph: GraphBatch
-    ) -> tuple[Float[Array, "graphs"], Float[Array, "nodes 3"], Float[Array, "graphs 3 3"]]:
-        r"""Energies, forces and stress :math:`\sigma = \frac{1}{V} \frac{dE}{d\epsilon}` in eV/A^3.
-
-        The strain acts as :math:`x \mapsto (1 + \epsilon) x` on positions and cell. The stress of
-        a graph without a cell is zero.
-        """
-
-        def total(positions: Array, strain: Array) -> tuple[Array, Array]:
-            strain = (strain + jnp.swapaxes(strain, -1, -2)) / 2
-            energy = self.energy(_strained(dataclasses.replace(graph, positions=positions), strain))
-            return energy.sum(), energy
-
-        (gradient, virial), energy = jax.grad(total, argnums=(0, 1), has_aux=True)(
-            graph.positions, jnp.zeros_like(graph.cell)
-        )
-        volume = jnp.abs(jnp.linalg.det(graph.cell))
-        volume = jnp.where(volume > 0, volume, jnp.inf)
-        return energy, -gradient, virial / volume[:, None, None]
-
-    def reference_energy(self, species: np.ndarray) -> float:
-        """Sum of the reference energies of one structure in eV, in float64 on the host."""
-        return float(np.asarray(self.reference_energies, np.float64)[species].sum())
-
-
-def _strained(graph: GraphBatch, strain: Array) -> GraphBatch:
-    """Positions and cell after the strain of their graph."""
-    highest = jax.lax.Precision.HIGHEST
-    positions, node_strain = graph.positions, strain[graph.graph_index]
-    moved = jnp.einsum("na,nab->nb", positions, node_strain, precision=highest)
-    cell = graph.cell + jnp.einsum("gca,gab->gcb", graph.cell, strain, precision=highest)
-    return dataclasses.replace(graph, positions=positions + moved, cell=cell)
-
 
 def _natural(lmax: int) -> Irreps:
     """``0e + 1o + 2e + ...``: the irreps of functions on the sphere."""
@@ -280,17 +215,34 @@ def _pairs(rep: Irreps) -> list[tuple[int, tuple[int, int]]]:
 
 
 def _check(spec: Mapping[str, Any]) -> None:
-    elements, references = spec["elements"], spec["reference_energies"]
-    if not elements or len(set(elements)) != len(elements):
-        raise ValueError(f"elements must be distinct chemical symbols, got {elements}")
-    if len(references) != len(elements):
-        raise ValueError(
-            f"reference_energies must hold one number for each of {len(elements)} elements, "
-            f"got {len(references)}"
-        )
     if spec["layers"] < 1 or spec["channels"] < 1:
         raise ValueError(
             f"layers and channels must be at least 1, got {spec['layers']} and {spec['channels']}"
         )
     if not any((b.l, b.p) == (0, 1) for b in blocks(Irreps(spec["hidden"]))):
         raise ValueError(f"hidden irreps must hold 0e for the energy, got {spec['hidden']}")
+
+
+POTENTIALS: dict[str, type[EnergyModel]] = {"irreps": Potential, "ponita": OrientationPotential}
+"""The networks that a config chooses from by one word."""
+
+
+def potential_from_spec(spec: Mapping[str, Any], *, rngs: nnx.Rngs | None = None) -> EnergyModel:
+    """A potential of any network, with fresh parameters.
+
+    Args:
+        spec: ``EnergyModel.spec``, and under ``"network"`` a word of ``POTENTIALS``; ``"irreps"``
+            if absent.
+        rngs: Key ``params``.
+
+    Raises:
+        ValueError: If the network is unknown, or what the network raises.
+
+    >>> type(potential_from_spec({"network": "ponita", "elements": ["H"], "layers": 1})).__name__
+    'OrientationPotential'
+    """
+    words = dict(spec)
+    network = words.pop("network", "irreps")
+    if network not in POTENTIALS:
+        raise ValueError(f"unknown network {network!r}, expected one of {sorted(POTENTIALS)}")
+    return POTENTIALS[network].from_spec(words, rngs=rngs)

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from equinet.nn.activations import normalized
 from equinet.nn.mlp import MLP
@@ -97,9 +98,10 @@ class SPEN(nnx.Module):
     vectors and matrices are joined by the means over all subgraphs that hold a node or a pair
     (``insert`` into the graph, ``extract`` from it). At last
 
-    .. math:: y_G = \mathrm{MLP}\Big( \tfrac{1}{N} \sum_{s \in G} h^{0}_s \Big)
+    .. math:: y_G = \mathrm{MLP}\Big( W\, \tfrac{1}{N} \sum_{s \in G} h^{0}_s + b \Big)
 
-    with N the average number of nodes of a graph.
+    with N the average number of nodes of a graph. What sets graphs apart is small beside what they
+    share: ``standardize`` starts :math:`W, b` such that the readout sees the former.
 
     Limits: one hop separates two triangles from a hexagon, which colour refinement cannot.
     Graphs whose ego-networks are all alike it cannot separate. In regular graphs without triangles
@@ -112,7 +114,9 @@ class SPEN(nnx.Module):
         channels: Of scalars, vectors and matrices of the hidden layers.
         num_layers: Permutation layers.
         average_nodes: Average number of nodes of a graph.
-        mark_root: Mark the node whose ego-network it is, which separates more graphs.
+        shells: Mark the members at distances 0, ..., shells - 1 from the node whose ego-network it
+            is, in that network. One marks the node itself; with ``hops + 1`` the network need not
+            find the distances itself. Separates more graphs than none.
         activation: Between layers.
         dtype: Type of the computation; that of the features if absent.
         param_dtype: Type of the parameters.
@@ -142,7 +146,7 @@ class SPEN(nnx.Module):
         channels: Sequence[int] = (32, 32, 16),
         num_layers: int = 3,
         average_nodes: float = 1.0,
-        mark_root: bool = False,
+        shells: int = 0,
         activation: Callable[[Array], Array] = jax.nn.silu,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
@@ -154,24 +158,38 @@ class SPEN(nnx.Module):
                 "expected three numbers of channels, layers and outputs, all above zero, got "
                 f"channels {tuple(channels)}, {num_layers} layers, {features_out} outputs"
             )
-        if features_in < 0 or average_nodes <= 0:
+        if min(features_in, shells) < 0 or average_nodes <= 0:
             raise ValueError(
-                f"expected features_in >= 0 and average_nodes > 0, got {features_in}, "
-                f"{average_nodes}"
+                "expected features_in and shells of 0 or more and average_nodes above 0, got "
+                f"{features_in}, {shells} and {average_nodes}"
             )
         self.features_in, self.dtype = features_in, dtype
-        self.average_nodes, self.mark_root = average_nodes, mark_root
+        self.average_nodes, self.shells = average_nodes, shells
         options = {"dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs}
         c0, c1, c2 = channels
-        first = (0, 0, 2 + features_in + mark_root)
+        first = (0, 0, 2 + features_in + shells)
         widths = [first, *[(c0, 2 * c1, 2 * c2)] * (num_layers - 1)]
         self.layers = nnx.List(
             [SubgraphLayer(width, channels, activation=activation, **options) for width in widths]
         )
+        self.kernel = nnx.Param(jnp.eye(c0, dtype=param_dtype))
+        self.bias = nnx.Param(jnp.zeros(c0, param_dtype))
         self.head = MLP((c0, c0, features_out), activation=activation, use_bias=True, **options)
 
     def __call__(self, batch: SubgraphBatch) -> Float[Array, "graphs features_out"]:
         """The outputs of all graphs; of padding graphs they mean nothing.
+
+        Raises:
+            ValueError: If the nodes have another number of features.
+        """
+        means = self.means(batch)
+        kernel, bias = (a[...].astype(means.dtype) for a in (self.kernel, self.bias))
+        # Differences of means that nearly agree are at stake.
+        seen = jnp.matmul(means, kernel, precision=jax.lax.Precision.HIGHEST)
+        return self.head(seen + bias[None])
+
+    def means(self, batch: SubgraphBatch) -> Float[Array, "graphs channels"]:
+        """The scalars of all subgraphs of a graph, summed, over the average number of nodes.
 
         Raises:
             ValueError: If the nodes have another number of features.
@@ -185,22 +203,56 @@ class SPEN(nnx.Module):
             x = layer(x if index == 0 else _overlap(x, batch), batch)
         graphs = batch.graph_mask.shape[-1]
         total = jax.ops.segment_sum(x[0], batch.graph_index, graphs)
-        return self.head(total / self.average_nodes)
+        return total / self.average_nodes
 
     def _pairs(self, batch: SubgraphBatch) -> Float[Array, "s m m c"]:
-        """The adjacency off the diagonal; presence, features and root on it."""
+        """The adjacency off the diagonal; presence, features and marks on it."""
         features = jnp.asarray(batch.features)
         features = features.astype(self.dtype or features.dtype)
         nodes = batch.mask[..., None].astype(features.dtype)
-        nodes = jnp.concatenate([nodes, features[batch.index]], axis=-1)
-        if self.mark_root:
-            places = jnp.arange(batch.mask.shape[-1], dtype=jnp.int32)
-            root = jnp.broadcast_to(places == 0, batch.mask.shape)[..., None]
-            nodes = jnp.concatenate([nodes, root.astype(nodes.dtype)], axis=-1)
+        marks = [mark[..., None].astype(nodes.dtype) for mark in _shells(batch, self.shells)]
+        nodes = jnp.concatenate([nodes, features[batch.index], *marks], axis=-1)
         own = jnp.eye(batch.mask.shape[-1], dtype=nodes.dtype)[None, :, :, None]
         joined = batch.adjacency[..., None].astype(nodes.dtype)
         pairs = jnp.concatenate([joined, own * nodes[..., None, :, :]], axis=-1)
         return _present(pairs, batch, 2)
+
+
+def standardize(model: SPEN, batches: Sequence[SubgraphBatch], smallest: float = 1e-6) -> None:
+    r"""Give what the readout sees mean zero and, over some graphs, the unit covariance.
+
+    :math:`W = \Sigma^{-1/2}, b = -W \mu` with the mean and the covariance of ``SPEN.means``.
+    Changes the parameters in place; call it once, before the training and outside of ``jit``.
+
+    Args:
+        model: The network.
+        batches: Training graphs.
+        smallest: Directions whose variance is below this part of the largest are not blown up to
+            one, but by the same factor as those at the limit.
+    """
+    compiled = jax.jit(SPEN.means)
+    means = np.concatenate([compiled(model, batch)[batch.graph_mask] for batch in batches])
+    means = means.astype(np.float64)
+    variances, directions = np.linalg.eigh(np.atleast_2d(np.cov(means.T, bias=True)))
+    if not variances[-1] > 0:
+        variances = np.ones_like(variances)
+    scales = 1 / np.sqrt(np.maximum(variances, smallest * variances[-1]))
+    kernel = (directions * scales) @ directions.T
+    bias = -means.mean(0) @ kernel
+    model.kernel[...] = jnp.asarray(kernel, model.kernel.dtype)
+    model.bias[...] = jnp.asarray(bias, model.bias.dtype)
+
+
+def _shells(batch: SubgraphBatch, count: int) -> list[Bool[Array, "s m"]]:
+    """Which members are 0, 1, ..., count - 1 steps from the first."""
+    places = jnp.arange(batch.mask.shape[-1], dtype=jnp.int32)
+    shell = jnp.broadcast_to(places == 0, batch.mask.shape)
+    found, reached = [], jnp.zeros_like(shell)
+    for _ in range(count):
+        found.append(shell)
+        reached = reached | shell
+        shell = jnp.any(batch.adjacency & shell[..., None, :], axis=-1) & ~reached
+    return found
 
 
 def _overlap(x: Sequence[Array], batch: SubgraphBatch) -> list[Array]:

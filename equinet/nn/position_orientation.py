@@ -193,7 +193,8 @@ def calibrate(model: Callable[..., Any], *inputs: Any) -> None:
     parameters in place; call it once, before the training and outside of ``jit``.
 
     Args:
-        model: A network whose call takes ``visit``, such as ``equinet.models.ponita.PONITA``.
+        model: A network whose call takes ``visit``, such as ``equinet.models.ponita.PONITA`` and
+            ``equinet.models.orientation_potential.OrientationPotential``.
         *inputs: Of the network.
 
     References:

@@ -28,8 +28,9 @@ _TOLERANCE = 1e-9  # of coordinates of unit vectors: far below the distance of a
 class Grid:
     """Unit vectors that stand for all orientations; equal ones are one static argument.
 
-    Made by ``circle``, ``fibonacci`` and ``polyhedron``. Where the antipode of every point is one
-    too, the second half of the points are the antipodes of the first, in the same order.
+    Made by ``circle``, ``fibonacci``, ``polyhedron`` and ``grid_of_size``. Where the antipode of
+    every point is one too, the second half of the points are the antipodes of the first, in the
+    same order.
 
     Attributes:
         kind: ``"circle"``, ``"fibonacci"``, ``"antipodal_fibonacci"`` or a polyhedron.
@@ -169,6 +170,24 @@ def polyhedron(name: str) -> Grid:
     if name not in POLYHEDRA:
         raise ValueError(f"unknown polyhedron {name!r}, expected one of {sorted(POLYHEDRA)}")
     return Grid(name, POLYHEDRA[name])
+
+
+def grid_of_size(size: int) -> Grid:
+    """The polyhedron with that many vertices where there is one, else a Fibonacci grid.
+
+    An exact symmetry at least, where one can be had.
+
+    Args:
+        size: Number of directions of space, at least 4.
+
+    Raises:
+        ValueError: If the size is too small.
+
+    >>> grid_of_size(20).kind, grid_of_size(16).kind
+    ('dodecahedron', 'fibonacci')
+    """
+    names = {vertices: name for name, vertices in POLYHEDRA.items()}
+    return polyhedron(names[size]) if size in names else fibonacci(size)
 
 
 @functools.cache

@@ -31,7 +31,7 @@ from flax import nnx
 
 from equinet.models.ponita import PONITA
 from equinet.nn.position_orientation import SeparableConvolution
-from equinet.ops.orientations import POLYHEDRA, Grid, fibonacci, polyhedron
+from equinet.ops.orientations import Grid, grid_of_size
 from equinet.ops.position_orientation import spatial_invariants
 from equinet.training.host_memory import keep_freed_memory
 from experiments.benchmarks.harness import Ceilings, Jitted, measure_ceilings, race
@@ -49,17 +49,6 @@ SIZES: dict[str, dict[str, int]] = {
 LARGEST_ERROR = 1e-4
 
 
-def grid_of(orientations: int) -> Grid:
-    """The polyhedron with this number of vertices, else a Fibonacci grid.
-
-    >>> grid_of(20).kind, grid_of(16).kind
-    ('dodecahedron', 'fibonacci')
-    """
-    names = {size: name for name, size in POLYHEDRA.items()}
-    known = orientations in names
-    return polyhedron(names[orientations]) if known else fibonacci(orientations)
-
-
 def case_of(size: str, orientations: int) -> dict[str, Any]:
     """What a row says about the case."""
     shape = {"clouds": CLOUDS, "points": POINTS, "degree": DEGREE, "dtype": "float32"}
@@ -70,7 +59,7 @@ def network(case: dict[str, Any], part: str) -> PONITA:
     """Our network of a case."""
     return PONITA(
         *(SCALARS, 0, 1, 0),
-        grid=grid_of(case["orientations"]),
+        grid=grid_of_size(case["orientations"]),
         channels=case["channels"],
         basis=case["basis"],
         layers=case["layers"],
@@ -167,7 +156,7 @@ def check(found: jax.Array, expected: jax.Array) -> None:
 
 def flops_of(case: dict[str, Any], part: str) -> float:
     """Floating point operations of the matrix products of a forward pass, as equinet makes them."""
-    grid, channels, layers = grid_of(case["orientations"]), case["channels"], case["layers"]
+    grid, channels, layers = grid_of_size(case["orientations"]), case["channels"], case["layers"]
     kept = grid.size // 2 if grid.is_antipodal else grid.size
     rows, pairs = CLOUDS * POINTS * grid.size, CLOUDS * POINTS**2 * kept
     values, basis = (RESOLUTION + 1) * (RESOLUTION + 2) // 2, 0

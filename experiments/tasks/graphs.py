@@ -18,7 +18,7 @@ from scipy.special import log_softmax
 
 from equinet.data.graph_sets import Fold, GraphSet, read_graph_set
 from equinet.models.graph_networks import GIN, AdjacencyMLP, frame_averaged
-from equinet.models.subgraph_permutation import SPEN
+from equinet.models.subgraph_permutation import SPEN, standardize
 from equinet.nn.frame_averaging import FrameAveraging
 from equinet.training import Experiment, build_section, load_best
 from experiments.tasks.graphs_config import SEPARATION, DataConfig, ModelConfig
@@ -28,6 +28,8 @@ SELECTION = "cross_entropy"
 OUTPUTS = 16
 """Width of the outputs of the random networks that are to tell graphs apart."""
 LARGEST_BATCH, ENTRIES = 64, 2**25
+STANDARD = 512
+"""Training graphs from which the readout of SPEN is standardized."""
 
 
 class GraphTask:
@@ -48,6 +50,10 @@ class GraphTask:
         )
 
         in_training = collator.for_batches(train, -(-config.training.batch_size // shards))
+        if isinstance(model, SPEN):
+            some = np.random.default_rng(0).permutation(len(train))[:STANDARD]
+            hands = np.array_split(some, -(-len(some) // config.training.batch_size))
+            standardize(model, [one_shard(in_training, train, hand) for hand in hands])
 
         def collate(examples: Sequence[Example], which: range) -> dict[str, Any]:
             return in_training(examples, which, shards)
@@ -112,7 +118,7 @@ def make_model(
             channels=(words.channels, words.channels, words.pair_channels),
             num_layers=words.layers,
             average_nodes=graphs.average_nodes,
-            mark_root=words.mark_root,
+            shells=words.shells,
             rngs=rngs,
         )
     kind = words.name.removeprefix("fa_")
@@ -130,6 +136,14 @@ def make_model(
     if kind == words.name:
         return network
     return frame_averaged(network, nodes, size=words.frame_size)
+
+
+def one_shard(
+    collator: Collator, examples: Sequence[Example], chosen: Int[np.ndarray, "graphs"]
+) -> PyTree[Array]:
+    """The inputs of some graphs, without the axis of shards."""
+    batch = collator([examples[index] for index in chosen], range(1), 1)["inputs"]
+    return jax.tree.map(lambda x: jnp.asarray(x[0]), batch)
 
 
 def apply(model: nnx.Module, inputs: PyTree[Array], key: Array | None = None) -> Array:

@@ -13,9 +13,10 @@ MODELS = ("gin", "gin_id", "mlp", "fa_gin", "fa_gin_id", "fa_mlp", "spen")
 SEPARATION = ("exp", "graph8c", "sr25", "csl")
 """The sets whose pairs of graphs are counted that a network cannot tell apart."""
 LAYERS = {"spen": 3, "mlp": 2}
-HOPS = {"exp": 2, "csl": 3}
+HOPS = {"exp": 2, "csl": 4}
+"""Radius of ego-networks, one elsewhere; these two sets have large ones, so few pair channels."""
 STEPS = {
-    "exp": 2000,
+    "exp": 1000,
     "graph8c": 1000,
     "sr25": 200,
     "csl": 500,
@@ -63,7 +64,7 @@ class ModelConfig:
         pair_channels: Channels of the matrices of "spen".
         layers: Hidden layers.
         hops: Radius of the ego-networks of "spen".
-        mark_root: Whether "spen" marks the node whose ego-network it is.
+        shells: Of "spen": how many shells about the node whose ego-network it is are marked.
         frame_size: Elements of a frame that are listed; a larger frame is sampled.
         frame_samples: Elements drawn for a prediction, where a frame is sampled.
     """
@@ -73,7 +74,7 @@ class ModelConfig:
     pair_channels: int = 16
     layers: int = 3
     hops: int = 1
-    mark_root: bool = False
+    shells: int = 0
     frame_size: int = 64
     frame_samples: int = 8
 
@@ -81,6 +82,8 @@ class ModelConfig:
         for key in ("channels", "pair_channels", "layers", "hops", "frame_size", "frame_samples"):
             if getattr(self, key) < 1:
                 raise ValueError(f"model.{key}: expected 1 or more, got {getattr(self, key)}")
+        if self.shells < 0:
+            raise ValueError(f"model.shells: expected 0 or more, got {self.shells}")
 
 
 def graphs_config(words: str) -> ConfigDict:
@@ -105,10 +108,13 @@ def graphs_config(words: str) -> ConfigDict:
     config.model = ConfigDict(dataclasses.asdict(ModelConfig(name=model)))  # type: ignore[arg-type]
     config.model.hops = HOPS.get(name, 1)
     config.model.layers = LAYERS.get(model.removeprefix("fa_"), 5)
+    large = model == "spen" and name in HOPS
+    if large:
+        config.model.update(layers=2, channels=64, pair_channels=4, shells=HOPS[name] + 1)
     config.training = default_training(
         steps=STEPS[name],
-        batch_size=32,
-        learning_rate=3e-3,
+        batch_size=16 if large else 32,
+        learning_rate=1e-2 if large else 3e-3,
         warmup_steps=50,
         gradient_clip_norm=1.0,
         ema_decay=0.99,

@@ -19,7 +19,7 @@ from equinet.models.particle_irreps import ParticleIrreps
 from equinet.models.particles import charge_products, frame_averaged_gnn
 from equinet.models.ponita import PONITA
 from equinet.nn.position_orientation import calibrate
-from equinet.ops.orientations import POLYHEDRA, Grid, fibonacci, polyhedron
+from equinet.ops.orientations import grid_of_size
 from equinet.reps import Points, Vector, WithoutChannels
 from equinet.testing import equivariance_error
 from equinet.training import Experiment, build_section, load_best
@@ -130,7 +130,7 @@ def make_model(config: ConfigDict) -> Dynamics:
     elif words.name == "ponita":
         network = PONITA(
             *(1, 2, 0, 1),
-            grid=None if words.variant == "edges" else _grid(words.orientations),
+            grid=None if words.variant == "edges" else grid_of_size(words.orientations),
             variant=words.variant,
             channels=words.channels,
             basis=words.basis,
@@ -152,12 +152,6 @@ def make_model(config: ConfigDict) -> Dynamics:
             rngs=rngs,
         )
     return Dynamics(network, words)
-
-
-def _grid(size: int) -> Grid:
-    """The polyhedron of that many vertices where there is one: an exact symmetry at least."""
-    names = {vertices: name for name, vertices in POLYHEDRA.items()}
-    return polyhedron(names[size]) if size in names else fibonacci(size)
 
 
 def collate_batch(examples: Sequence[Any], which: range, shards: int) -> dict[str, Any]:

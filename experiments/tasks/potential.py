@@ -19,7 +19,11 @@ from equinet.data.frames import Frame
 from equinet.data.graphs import Graph, to_graphs
 from equinet.data.statistics import measure, subtract_references
 from equinet.groups import O
-from equinet.models.potential import Potential
+from equinet.models.energy import EnergyModel
+from equinet.models.orientation_potential import OrientationPotential
+from equinet.models.potential import POTENTIALS, potential_from_spec
+from equinet.nn.position_orientation import calibrate
+from equinet.ops.graph import GraphBatch
 from equinet.reps import Vector, WithoutChannels
 from equinet.simulation import load_potential
 from equinet.testing import equivariance_error
@@ -30,6 +34,7 @@ from experiments.tasks.potential_data import (
     read_file,
     read_part,
     reference_energies,
+    turned,
 )
 
 SELECTION = "force_mae_mev_per_angstrom"
@@ -56,28 +61,37 @@ class PotentialTask:
         references = [
             energy + statistics.energy_per_atom for energy in statistics.reference_energies
         ]
-        model = Potential(
-            elements,
-            **dataclasses.asdict(words),
-            average_neighbours=statistics.average_neighbours,
-            energy_scale=statistics.force_rms or 1.0,
-            reference_energies=references,
-            rngs=nnx.Rngs(config.training.seed),
-        )
+        spec = {
+            **network_words(words),
+            "elements": elements,
+            "average_neighbours": statistics.average_neighbours,
+            "energy_scale": statistics.force_rms or 1.0,
+            "reference_energies": references,
+        }
+        model = potential_from_spec(spec, rngs=nnx.Rngs(config.training.seed))
         train, validation, test = (subtract_references(part, references) for part in graphs)
         batch_size = config.training.batch_size
+        if isinstance(model, OrientationPotential):
+            calibrate(model, some_of(train, batch_size))
+        augment = data.augment and not model.is_invariant
         budget = Budget.covering(train, batch_size, shards)
         first = splits.test[0]
 
         def collate_batch(examples: Sequence[Graph], which: range) -> dict[str, Any]:
             return collate(examples, which, shards=shards, budget=budget)
 
+        def loss(model: EnergyModel, batch: Mapping[str, Any], key: Array) -> tuple:
+            return potential_loss(model, batch, weights, key if augment else None)
+
         return Experiment(
             model=model,
-            model_spec={"model": model.spec(), "structure": _structure(first)},
+            model_spec={
+                "model": {"network": words.network, **model.spec()},
+                "structure": _structure(first),
+            },
             train=train,
             collate=collate_batch,
-            loss=lambda model, batch, key: potential_loss(model, batch, weights),
+            loss=loss,
             validate=lambda model: energy_and_force_errors(model, validation, batch_size),
             test=lambda model: report(model, test, batch_size),
             selection=SELECTION,
@@ -103,8 +117,21 @@ class PotentialTask:
         }
 
 
+def network_words(words: ModelConfig) -> dict[str, Any]:
+    """The network of a config, and of its words those that are the network's."""
+    known = ("network", *POTENTIALS[words.network].words)
+    return {name: value for name, value in dataclasses.asdict(words).items() if name in known}
+
+
+def some_of(graphs: Sequence[Graph], count: int) -> GraphBatch:
+    """One shard with that many graphs, taken at equal distances: neighbours in a file are alike."""
+    chosen = [graphs[index] for index in range(0, len(graphs), -(-len(graphs) // count))]
+    batch = collate(chosen, range(1), shards=1)["graph"]
+    return jax.tree.map(lambda array: jnp.asarray(array[0]), batch)
+
+
 def potential_loss(
-    model: Potential, batch: Mapping[str, Any], weights: LossConfig
+    model: EnergyModel, batch: Mapping[str, Any], weights: LossConfig, key: Array | None = None
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """Weighted mean squares over all shards; padding and absent labels count nothing.
 
@@ -112,10 +139,12 @@ def potential_loss(
         model: The potential.
         batch: Graphs, labels and label weights, every array ``[shards, ...]``.
         weights: Weights of the labels.
+        key: Of random elements of O(3) by which the graphs are turned; None: they stay as they are.
 
     Returns:
         The loss, and the mean squares by name.
     """
+    batch = batch if key is None else turned(batch, key)
     shards = batch["weights"]["energy"].shape[0]
     sums = (
         jax.tree.map(
@@ -133,7 +162,7 @@ def potential_loss(
 
 
 def _squares(
-    model: Potential, shard: Mapping[str, Any], weights: LossConfig
+    model: EnergyModel, shard: Mapping[str, Any], weights: LossConfig
 ) -> dict[str, tuple[Array, Array]]:
     """Sum of squares and number of terms of every label of one shard."""
     graph, labels, given = shard["graph"], shard["labels"], shard["weights"]
@@ -157,12 +186,12 @@ def _squares(
 
 
 @jax.jit
-def _predict(model: Potential, graph: Any) -> tuple[Array, Array]:
+def _predict(model: EnergyModel, graph: Any) -> tuple[Array, Array]:
     return model.energy_and_forces(graph)
 
 
 def predict(
-    model: Potential, graphs: Sequence[Graph], batch_size: int
+    model: EnergyModel, graphs: Sequence[Graph], batch_size: int
 ) -> tuple[Float[np.ndarray, "graphs"], list[Float[np.ndarray, "nodes 3"]]]:
     """Energies (without references) and forces of all graphs, in order."""
     energies, forces = [], []
@@ -179,7 +208,7 @@ def predict(
 
 
 def energy_and_force_errors(
-    model: Potential, graphs: Sequence[Graph], batch_size: int
+    model: EnergyModel, graphs: Sequence[Graph], batch_size: int
 ) -> dict[str, float]:
     """MAE and RMSE of energies (meV, and per atom) and force components (meV/angstrom)."""
     energies, forces = predict(model, graphs, batch_size)
@@ -198,7 +227,7 @@ def energy_and_force_errors(
     }
 
 
-def report(model: Potential, graphs: Sequence[Graph], batch_size: int) -> dict[str, Any]:
+def report(model: EnergyModel, graphs: Sequence[Graph], batch_size: int) -> dict[str, Any]:
     """Errors on held-out graphs and the equivariance error of the forces in both precisions."""
     return {
         "metrics": energy_and_force_errors(model, graphs, batch_size),
@@ -210,7 +239,7 @@ def report(model: Potential, graphs: Sequence[Graph], batch_size: int) -> dict[s
     }
 
 
-def force_equivariance_error(model: Potential, graph: Graph, dtype: Any) -> float:
+def force_equivariance_error(model: EnergyModel, graph: Graph, dtype: Any) -> float:
     """Equivariance error of the forces of one graph under O(3), computed in ``dtype``.
 
     Translations are left out because a batch has none: ``collate`` takes the mean off the

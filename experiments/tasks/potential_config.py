@@ -25,6 +25,8 @@ class DataConfig:
         equilibration_fs: Xtb: time before the first frame in femtoseconds.
         num_trajectories: Xtb: number of independent trajectories.
         seed: Xtb: of geometries, velocities and noise.
+        augment: Whether every graph that is trained on is turned by an element of O(3), another
+            each time, if the energy of the network is not invariant under all of them anyway.
     """
 
     source: Literal["xtb", "files"] = "xtb"
@@ -43,6 +45,7 @@ class DataConfig:
     equilibration_fs: float = 300.0
     num_trajectories: int = 16
     seed: int = 0
+    augment: bool = True
 
     def __post_init__(self) -> None:
         if self.source == "files" and not (self.train and self.validation and self.test):
@@ -53,12 +56,25 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """``config.model``: what ``equinet.models.potential.Potential`` takes that is not measured."""
+    """``config.model``: which network, and what it takes that is not measured.
 
+    A network gets the words that it has; the others count for nothing.
+
+    Attributes:
+        network: ``"irreps"`` is ``equinet.models.potential.Potential``, ``"ponita"`` is
+            ``equinet.models.orientation_potential.OrientationPotential``.
+        cutoff: Of both: radius of the neighbourhood in angstrom.
+        channels: Of both.
+        layers: Of both.
+        lmax: Irreps, as all down to ``chunk_bytes``: see ``Potential``.
+        basis: Ponita, as all below: see ``OrientationPotential``.
+    """
+
+    network: Literal["irreps", "ponita"] = "irreps"
     cutoff: float = 5.0
-    lmax: int = 2
     channels: int = 32
     layers: int = 2
+    lmax: int = 2
     hidden: str | None = None
     correlation: int = 2
     gate: bool = False
@@ -70,6 +86,12 @@ class ModelConfig:
     radial_degree: int = 16
     readout_hidden: int = 16
     chunk_bytes: int | None = None
+    basis: int = 32
+    degree: int = 3
+    orientations: int = 12
+    resolution: int | None = None
+    widening: int = 4
+    variant: Literal["separable", "positions"] = "separable"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,11 +4,17 @@ import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
 
 from equinet.data.directory import data_directory
 from equinet.data.frames import Frame, read_frames
 from equinet.data.statistics import isolated_atom_energies
 from equinet.data.xtb import generate
+from equinet.groups import O
 from experiments.tasks.potential_config import DataConfig
 
 
@@ -74,6 +80,36 @@ def reference_energies(config: DataConfig, data_dir: str) -> Mapping[str, float]
     path = Path(config.isolated_atoms)
     path = path if path.is_absolute() else data_directory(data_dir) / path
     return isolated_atom_energies(path, energy_key=config.energy_key)
+
+
+def turned(batch: Mapping[str, Any], key: Array) -> dict[str, Any]:
+    """Every graph turned by a random element of O(3) of its own, and its labels with it.
+
+    Positions, cell and forces are vectors, the stress is a matrix; what a lattice translation is in
+    units of the cell stays.
+
+    Args:
+        batch: As ``equinet.data.collate`` makes it, every array ``[shards, ...]``.
+        key: Of the elements.
+    """
+    graph, labels = batch["graph"], dict(batch["labels"])
+    turns = O(3).sample(key, graph.graph_mask.shape, graph.positions.dtype)
+    of_nodes = jax.vmap(lambda turns, index: turns[index])(turns, graph.graph_index)
+
+    def turn(vectors: Array, turns: Array) -> Array:
+        highest = jax.lax.Precision.HIGHEST
+        return jnp.einsum("...ab,...b->...a", turns, vectors, precision=highest)
+
+    rows = turns[:, :, None]  # one for each row of a matrix
+    positions, cell = turn(graph.positions, of_nodes), turn(graph.cell, rows)
+    half = turn(labels["stress"], rows)
+    labels["forces"] = turn(labels["forces"], of_nodes)
+    labels["stress"] = turn(jnp.swapaxes(half, -1, -2), rows)
+    return {
+        **batch,
+        "graph": dataclasses.replace(graph, positions=positions, cell=cell),
+        "labels": labels,
+    }
 
 
 def _generated(config: DataConfig) -> Splits:

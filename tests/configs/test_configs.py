@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from equinet.data import Frame, write_frames
+from equinet.models.orientation_potential import OrientationPotential
+from equinet.simulation import load_potential
 from equinet.training import evaluate, load_config, train
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +20,13 @@ TINY = {
     "training.batch_size": "2",
     "training.warmup_steps": "1",
     "training.validate_every": "3",
+}
+WATER = {
+    "data.smiles": "O",
+    "data.frames": "(3, 1, 1)",
+    "data.num_trajectories": "1",
+    "data.spacing_fs": "3",
+    "data.equilibration_fs": "3",
 }
 FILES = {
     "3bpa": ("3bpa/train_300K.xyz", "3bpa/train_300K.xyz", "3bpa/iso_atoms.xyz"),
@@ -87,19 +96,43 @@ def test_configs_of_files(name, data_dir, tmp_path):
 
 def test_the_embedded_default(tmp_path, monkeypatch):
     monkeypatch.setenv("EQUINET_CACHE", str(tmp_path / "cache"))
-    overrides = TINY | {
-        "data.smiles": "O",
-        "data.frames": "(3, 1, 1)",
-        "data.num_trajectories": "1",
-        "data.spacing_fs": "3",
-        "data.equilibration_fs": "3",
-    }
+    overrides = TINY | WATER
     config = load_config(str(ROOT / "configs/potential.py"), list(overrides.items()))
     result = train(config, tmp_path / "run")
     assert result["frames"] == 1
     assert result["compilations"] == 1
     names = {"energy", "force"}
     assert names == {key.split("_")[0] for key in result["metrics"] if "label" not in key}
+
+
+def test_ponita_by_one_word(tmp_path, monkeypatch):
+    """``potential.py:ponita``: trained, read back by the spec of the run, and evaluated."""
+    monkeypatch.setenv("EQUINET_CACHE", str(tmp_path / "cache"))
+    overrides = TINY | WATER | {"model.basis": "4", "model.orientations": "6"}
+    config = load_config(str(ROOT / "configs/potential.py:ponita"), list(overrides.items()))
+    assert (config.model.network, config.data.augment) == ("ponita", True)
+    result = train(config, tmp_path / "run")
+    assert (result["steps"], result["compilations"]) == (3, 1)
+    assert isinstance(load_potential(tmp_path / "run"), OrientationPotential)
+    assert evaluate(tmp_path / "run")["metrics"] == result["metrics"]
+    with pytest.raises(ValueError, match="the network is one of irreps, ponita, got 'egnn'"):
+        load_config(str(ROOT / "configs/potential.py:egnn"))
+
+
+@pytest.mark.slow
+def test_ponita_by_an_override(data_dir, tmp_path):
+    trained, tested, _ = FILES["3bpa"]
+    overrides = TINY | {
+        "data_dir": str(data_dir),
+        "data.train": f"{trained}@:3",
+        "data.validation": f"{trained}@3:5",
+        "data.test": f"{tested}@5:",
+        "model.network": "ponita",
+    }
+    config = load_config(str(ROOT / "configs/3bpa.py"), list(overrides.items()))
+    result = train(config, tmp_path / "run")
+    assert np.isfinite(result["metrics"]["force_mae_mev_per_angstrom"])
+    assert result["equivariance_error"]["float64"] > 1e-9  # only approximately invariant
 
 
 @pytest.mark.parametrize("problem", ["o5", pytest.param("inertia_soft", marks=pytest.mark.slow)])

@@ -4,11 +4,12 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import networkx
 import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.models.subgraph_permutation import ORDERS, SPEN, SubgraphLayer
+from equinet.models.subgraph_permutation import ORDERS, SPEN, SubgraphLayer, _shells, standardize
 from equinet.ops.subgraphs import SubgraphBudget, ego_networks, join_subgraphs
 
 BUDGET = SubgraphBudget(32, 8, 512, 4)  # one for all, so that little is compiled
@@ -69,19 +70,48 @@ def test_the_maps_of_a_layer():
     assert counts == [[1, 1, 2], [1, 2, 5], [2, 5, 15]]
 
 
-@pytest.mark.parametrize("mark_root", [False, True])
-def test_the_order_of_the_nodes_does_not_matter(mark_root, x64):
+@pytest.mark.parametrize("shells", [0, 2])
+def test_the_order_of_the_nodes_does_not_matter(shells, x64):
     rng = np.random.default_rng(0)
     graph, features = random_graph(8, 0), rng.normal(size=(8, 2))
     order = rng.permutation(8)
     moved = batch_of([graph[np.ix_(order, order)]], features=[features[order]])
-    model = make(2, mark_root=mark_root)
+    model = make(2, shells=shells)
     before = outputs(model, batch_of([graph], features=[features]))[0]
     scale = np.abs(before).max()
     np.testing.assert_allclose(outputs(model, moved)[0], before, atol=1e-12 * scale)
     # The control: the features alone in another order are another graph.
     other = outputs(model, batch_of([graph], features=[features[order]]))[0]
     assert np.abs(other - before).max() > 1e-3 * scale
+
+
+def test_shells_are_distances_from_the_node():
+    graph = random_graph(9, 3)
+    batch = batch_of([graph], hops=2)
+    marks = np.stack(_shells(batch, 4))
+    networks = ego_networks(graph, 2)
+    for node in range(9):
+        members = networks.index[node][networks.mask[node]]
+        inside = networkx.from_numpy_array(graph[np.ix_(members, members)])
+        away = networkx.single_source_shortest_path_length(inside, 0)
+        expected = np.zeros((4, batch.mask.shape[-1]), bool)
+        for member, steps in away.items():
+            expected[steps, member] = True
+        np.testing.assert_array_equal(marks[:, node], expected)
+
+
+def test_standardized_readouts(x64):
+    batches = [batch_of([random_graph(7, 3 * i + j) for j in range(3)]) for i in range(4)]
+    model = make()
+    before = np.concatenate([model.means(batch)[:3] for batch in batches])
+    standardize(model, batches)
+    kernel, bias = (np.asarray(a[...], np.float64) for a in (model.kernel, model.bias))
+    seen = before @ kernel + bias
+    np.testing.assert_allclose(seen.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(np.cov(seen.T, bias=True), np.eye(4), atol=1e-2)
+    assert np.abs(np.cov(before.T, bias=True) - np.eye(4)).max() > 0.1  # it was not so before
+    standardize(model, [batch_of([random_graph(7, 0)])])  # one graph has no variance
+    np.testing.assert_allclose(model.kernel[...], np.eye(4), atol=1e-6)
 
 
 def test_padding_changes_nothing(x64):

@@ -18,10 +18,17 @@ from flax import nnx
 
 from equinet.cli import main
 from equinet.data import Frame, collate, subtract_references, to_graphs, write_frames
-from equinet.models.potential import Potential
-from experiments.tasks.potential import energy_and_force_errors, potential_loss, predict
+from equinet.models.potential import Potential, potential_from_spec
+from equinet.training import load_config
+from experiments.tasks.potential import (
+    PotentialTask,
+    energy_and_force_errors,
+    potential_loss,
+    predict,
+    some_of,
+)
 from experiments.tasks.potential_config import DataConfig, LossConfig
-from experiments.tasks.potential_data import read_part
+from experiments.tasks.potential_data import read_part, turned
 
 CONFIG = str(Path(__file__).parents[3] / "configs/potential.py")
 REFERENCES = (-13.6, -2041.0)
@@ -53,8 +60,19 @@ def graphs():
     return subtract_references(found, REFERENCES)
 
 
+PONITA = {"network": "ponita", "channels": 4, "layers": 1, "basis": 4, "orientations": 6}
+
+
+@pytest.fixture(scope="module")
+def ponita():
+    words = {"elements": ("H", "O"), "cutoff": 4.0, "reference_energies": REFERENCES}
+    return potential_from_spec(PONITA | words)
+
+
 @pytest.mark.parametrize("shards", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 8))])
-def test_the_loss_does_not_depend_on_the_shards(model, graphs, shards):
+@pytest.mark.parametrize("network", ["irreps", "ponita"])
+def test_the_loss_does_not_depend_on_the_shards(network, model, ponita, graphs, shards):
+    model = {"irreps": model, "ponita": ponita}[network]
     weights = LossConfig(energy=2.0, forces=3.0)
 
     def loss(count):
@@ -70,15 +88,86 @@ def test_the_loss_does_not_depend_on_the_shards(model, graphs, shards):
     np.testing.assert_allclose(whole[0], expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_turned_batches(ponita, graphs, count):
+    """The loss of ponita, on shards, is that of the graphs turned by hand."""
+    weights, key = LossConfig(energy=2.0, forces=3.0), jax.random.key(3)
+    batch = jax.tree.map(jnp.asarray, collate(graphs, range(count), shards=count))
+    loss = potential_loss(ponita, batch, weights, key)[0]
+    by_hand = potential_loss(ponita, turned(batch, key), weights)[0]
+    np.testing.assert_allclose(loss, by_hand, rtol=1e-5)
+    assert abs(loss - potential_loss(ponita, batch, weights)[0]) > 1e-6
+    old, new = batch["graph"].positions, turned(batch, key)["graph"].positions
+    gram = [jnp.einsum("sna,sma->snm", x, x) for x in (old, new)]
+    same = batch["graph"].graph_index[:, :, None] == batch["graph"].graph_index[:, None]
+    np.testing.assert_allclose(jnp.where(same, gram[0] - gram[1], 0), 0, atol=1e-5)
+    assert jnp.abs(gram[0] - gram[1]).max() > 0.1  # every graph by another element
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["ponita", *(pytest.param(word, marks=pytest.mark.slow) for word in ("fixed", "irreps"))],
+)
+def test_what_is_built(word, tmp_path):
+    """Ponita of its own words, calibrated, trained on turned graphs; irreps need no turning."""
+    write_frames(tmp_path / "all.xyz", frames(6))
+    network = "irreps" if word == "irreps" else "ponita"
+    overrides = {f"data.{part}": "all.xyz" for part in ("train", "validation", "test")} | {
+        "data_dir": str(tmp_path),
+        "data.source": "files",
+        "data.augment": str(word != "fixed"),
+        "training.batch_size": "2",
+        "model.channels": "4",
+        "model.layers": "1",
+        "model.basis": "4",
+    }
+    config = load_config(f"{CONFIG}:{network}", list(overrides.items()))
+    experiment = PotentialTask().build(config, shards=2)
+    spec = experiment.model_spec["model"]
+    assert spec["network"] == network
+    assert ("lmax" in spec, "basis" in spec) == (word == "irreps", word != "irreps")
+    fresh = nnx.state(potential_from_spec(spec))
+    pairs = zip(jax.tree.leaves(nnx.state(experiment.model)), jax.tree.leaves(fresh), strict=True)
+    calibrated = sum(not np.array_equal(one, two) for one, two in pairs)
+    assert calibrated == (0 if word == "irreps" else 2)  # the kernels of the one layer
+    batch = jax.tree.map(jnp.asarray, experiment.collate(experiment.train[:2], range(2)))
+    loss = jax.jit(lambda key: experiment.loss(experiment.model, batch, key)[0])
+    same = np.isclose(loss(jax.random.key(0)), loss(jax.random.key(1)), rtol=1e-6)
+    assert same == (word != "ponita")
+
+
+def test_some_graphs_are_spread_over_all(graphs):
+    shard = some_of(graphs, 2)
+    assert shard.graph_mask.sum() == 2
+    expected = [graphs[0].centred[1, 0], graphs[3].centred[1, 0]]
+    np.testing.assert_allclose(shard.positions[jnp.array([1, 4]), 0], expected, rtol=1e-6)
+    assert some_of(graphs, 9).graph_mask.sum() == 5
+
+
+def crystal_batch():
+    cell = np.array([[3.5, 0, 0], [0.3, 3.4, 0], [0, 0.2, 3.6]])
+    frame = frames(1)[0]
+    stress = cell + cell.T
+    frame = Frame(frame.numbers, frame.positions, cell, (True,) * 3, -2080.0, frame.forces, stress)
+    graph = to_graphs([frame], cutoff=4.0, elements=("H", "O"))
+    batch = collate(subtract_references(graph, REFERENCES), range(1), shards=1)
+    return jax.tree.map(jnp.asarray, batch)
+
+
+@pytest.mark.slow
+def test_turning_changes_no_label_of_an_invariant_network(model):
+    """Energies, forces and stresses of a crystal turn with its positions and its cell."""
+    weights, batch = LossConfig(stress=2.0), crystal_batch()
+    plain, parts = potential_loss(model, batch, weights)
+    loss, turned_parts = potential_loss(model, batch, weights, jax.random.key(3))
+    np.testing.assert_allclose(loss, plain, rtol=1e-4)
+    for name, part in parts.items():
+        np.testing.assert_allclose(turned_parts[name], part, rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_the_stress_enters_the_loss(model):
-    cell = 3.5 * np.eye(3)
-    frame = frames(1)[0]
-    frame = Frame(frame.numbers, frame.positions, cell, (True,) * 3, -2080.0, frame.forces, cell)
-    graph = to_graphs([frame], cutoff=4.0, elements=("H", "O"))
-    batch = jax.tree.map(
-        jnp.asarray, collate(subtract_references(graph, REFERENCES), range(1), shards=1)
-    )
+    batch = crystal_batch()
     plain, _ = potential_loss(model, batch, LossConfig(stress=0.0))
     loss, parts = potential_loss(model, batch, LossConfig(stress=2.0))
     assert float(parts["stress_mean_square"]) > 1
