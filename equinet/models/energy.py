@@ -1,5 +1,6 @@
 """What every potential shares: energies of graphs, and the forces and stress that follow."""
 
+import abc
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -48,9 +49,9 @@ class EnergyModel(nnx.Module):
         self.elements, self.reference_energies = elements, references
         self.cutoff, self.energy_scale = float(words["cutoff"]), float(words["energy_scale"])
 
+    @abc.abstractmethod
     def __call__(self, graph: GraphBatch) -> Float[Array, "nodes"]:
         """Energy of every atom in eV, without its reference energy; zero for padding."""
-        raise NotImplementedError(f"{type(self).__name__} has no energies of atoms")
 
     @property
     def is_invariant(self) -> bool:

@@ -117,6 +117,8 @@ class SPEN(nnx.Module):
         shells: Mark the members at distances 0, ..., shells - 1 from the node whose ego-network it
             is, in that network. One marks the node itself; with ``hops + 1`` the network need not
             find the distances itself. Separates more graphs than none.
+        frozen: Whether training leaves the layers as they are, random, and changes the readout
+            alone: enough where classes are set apart by structure.
         activation: Between layers.
         dtype: Type of the computation; that of the features if absent.
         param_dtype: Type of the parameters.
@@ -147,6 +149,7 @@ class SPEN(nnx.Module):
         num_layers: int = 3,
         average_nodes: float = 1.0,
         shells: int = 0,
+        frozen: bool = False,
         activation: Callable[[Array], Array] = jax.nn.silu,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
@@ -164,7 +167,7 @@ class SPEN(nnx.Module):
                 f"{features_in}, {shells} and {average_nodes}"
             )
         self.features_in, self.dtype = features_in, dtype
-        self.average_nodes, self.shells = average_nodes, shells
+        self.average_nodes, self.shells, self.frozen = average_nodes, shells, frozen
         options = {"dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs}
         c0, c1, c2 = channels
         first = (0, 0, 2 + features_in + shells)
@@ -183,6 +186,7 @@ class SPEN(nnx.Module):
             ValueError: If the nodes have another number of features.
         """
         means = self.means(batch)
+        means = jax.lax.stop_gradient(means) if self.frozen else means
         kernel, bias = (a[...].astype(means.dtype) for a in (self.kernel, self.bias))
         # Differences of means that nearly agree are at stake.
         seen = jnp.matmul(means, kernel, precision=jax.lax.Precision.HIGHEST)
@@ -218,7 +222,7 @@ class SPEN(nnx.Module):
         return _present(pairs, batch, 2)
 
 
-def standardize(model: SPEN, batches: Sequence[SubgraphBatch], smallest: float = 1e-6) -> None:
+def standardize(model: SPEN, batches: Sequence[SubgraphBatch], smallest: float = 1e-4) -> None:
     r"""Give what the readout sees mean zero and, over some graphs, the unit covariance.
 
     :math:`W = \Sigma^{-1/2}, b = -W \mu` with the mean and the covariance of ``SPEN.means``.

@@ -53,7 +53,8 @@ class GraphTask:
         if isinstance(model, SPEN):
             some = np.random.default_rng(0).permutation(len(train))[:STANDARD]
             hands = np.array_split(some, -(-len(some) // config.training.batch_size))
-            standardize(model, [one_shard(in_training, train, hand) for hand in hands])
+            batches = [one_shard(in_training, train, hand) for hand in hands]
+            standardize(model, batches, words.whitening)
 
         def collate(examples: Sequence[Example], which: range) -> dict[str, Any]:
             return in_training(examples, which, shards)
@@ -119,6 +120,7 @@ def make_model(
             num_layers=words.layers,
             average_nodes=graphs.average_nodes,
             shells=words.shells,
+            frozen=words.frozen,
             rngs=rngs,
         )
     kind = words.name.removeprefix("fa_")

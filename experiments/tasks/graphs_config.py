@@ -16,7 +16,7 @@ LAYERS = {"spen": 3, "mlp": 2}
 HOPS = {"exp": 2, "csl": 4}
 """Radius of ego-networks, one elsewhere; these two sets have large ones, so few pair channels."""
 STEPS = {
-    "exp": 1000,
+    "exp": 300,
     "graph8c": 1000,
     "sr25": 200,
     "csl": 500,
@@ -65,6 +65,10 @@ class ModelConfig:
         layers: Hidden layers.
         hops: Radius of the ego-networks of "spen".
         shells: Of "spen": how many shells about the node whose ego-network it is are marked.
+        whitening: Of "spen": what its readout sees starts with variance one in all directions whose
+            variance is at least this part of the largest.
+        frozen: Of "spen": whether its layers keep their random weights and the readout alone is
+            trained.
         frame_size: Elements of a frame that are listed; a larger frame is sampled.
         frame_samples: Elements drawn for a prediction, where a frame is sampled.
     """
@@ -75,6 +79,8 @@ class ModelConfig:
     layers: int = 3
     hops: int = 1
     shells: int = 0
+    whitening: float = 1e-1
+    frozen: bool = False
     frame_size: int = 64
     frame_samples: int = 8
 
@@ -84,6 +90,10 @@ class ModelConfig:
                 raise ValueError(f"model.{key}: expected 1 or more, got {getattr(self, key)}")
         if self.shells < 0:
             raise ValueError(f"model.shells: expected 0 or more, got {self.shells}")
+        if not 0 < self.whitening <= 1:
+            raise ValueError(
+                f"model.whitening: expected more than 0 and at most 1, got {self.whitening}"
+            )
 
 
 def graphs_config(words: str) -> ConfigDict:
@@ -110,10 +120,11 @@ def graphs_config(words: str) -> ConfigDict:
     config.model.layers = LAYERS.get(model.removeprefix("fa_"), 5)
     large = model == "spen" and name in HOPS
     if large:
-        config.model.update(layers=2, channels=64, pair_channels=4, shells=HOPS[name] + 1)
+        config.model.update(layers=2, pair_channels=4, shells=HOPS[name] + 1)
+        config.model.update(whitening=1e-8, frozen=True)
     config.training = default_training(
         steps=STEPS[name],
-        batch_size=16 if large else 32,
+        batch_size=32,
         learning_rate=1e-2 if large else 3e-3,
         warmup_steps=50,
         gradient_clip_norm=1.0,

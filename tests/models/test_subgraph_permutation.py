@@ -114,6 +114,18 @@ def test_standardized_readouts(x64):
     np.testing.assert_allclose(model.kernel[...], np.eye(4), atol=1e-6)
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_frozen_layers_have_no_gradient(frozen):
+    model, batch = make(frozen=frozen), batch_of([random_graph(7, 0)])
+    graphdef, params = nnx.split(model)
+    gradient = jax.jit(jax.grad(lambda p: jnp.sum(nnx.merge(graphdef, p)(batch)[0] ** 2)))(params)
+    largest = {
+        name: max(jnp.abs(x).max() for x in jax.tree.leaves(g)) for name, g in gradient.items()
+    }
+    assert (largest["layers"] == 0) == frozen
+    assert min(largest["head"], largest["kernel"]) > 0
+
+
 def test_padding_changes_nothing(x64):
     """Alone, together, and in a budget that just holds them."""
     graphs = [random_graph(7, 1), np.zeros((1, 1), bool), random_graph(5, 2)]
