@@ -33,7 +33,7 @@ BATCHES = {"egnn": 100, "fa_gnn": 25, "cg": 25, "ponita": 25}
 
 
 def get_config(model: str = "egnn") -> ConfigDict:
-    """Sizes as in the papers, a schedule that ends within 25 minutes on 2 cores."""
+    """Sizes and schedules that end within 20 minutes on one core."""
     from equinet.training import default_training
     from experiments.tasks.nbody_config import MODELS, DataConfig, ModelConfig
 

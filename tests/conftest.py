@@ -1,5 +1,7 @@
 """Settings and fixtures that every test shares."""
 
+import pathlib
+
 import hypothesis
 import jax
 import pytest
@@ -10,6 +12,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # grain reads absl flags, which only a program started through absl.app has parsed.
 flags.FLAGS.mark_as_parsed()
+
+MOST_MAPS = 40_000
 
 # The same examples on every run and every machine; a first call compiles, so time says nothing.
 hypothesis.settings.register_profile(
@@ -25,6 +29,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Compile with few optimisations, a quarter of the suite's time, unless slow tests train."""
     if "not slow" in config.option.markexpr:
         jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_maps():
+    """Drops compiled programs before their memory maps reach Linux' limit of 65,530 a process."""
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_standardized_readouts(x64):
     batches = [batch_of([random_graph(7, 3 * i + j) for j in range(3)]) for i in range(4)]
     model = make()
     before = np.concatenate([model.means(batch)[:3] for batch in batches])
-    standardize(model, batches)
+    standardize(model, batches, smallest=1e-9)
     kernel, bias = (np.asarray(a[...], np.float64) for a in (model.kernel, model.bias))
     seen = before @ kernel + bias
     np.testing.assert_allclose(seen.mean(0), 0, atol=1e-3)
@@ -197,5 +197,5 @@ def test_types_gradients_and_bad_input():
         make(2)(single)
     with pytest.raises(ValueError, match="three numbers of channels"):
         make(channels=(4, 4))
-    with pytest.raises(ValueError, match="average_nodes > 0"):
+    with pytest.raises(ValueError, match="average_nodes above 0"):
         make(average_nodes=0.0)
