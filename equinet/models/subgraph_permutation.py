@@ -233,7 +233,15 @@ def standardize(model: SPEN, batches: Sequence[SubgraphBatch], smallest: float =
         batches: Training graphs.
         smallest: Directions whose variance is below this part of the largest are not blown up to
             one, but by the same factor as those at the limit.
+
+    Raises:
+        ValueError: If there is no batch, or ``smallest`` is not above 0 and at most 1.
     """
+    if not batches or not 0 < smallest <= 1:
+        raise ValueError(
+            f"expected at least one batch and 0 < smallest <= 1, got {len(batches)} batches and "
+            f"smallest={smallest}"
+        )
     compiled = jax.jit(SPEN.means)
     means = np.concatenate([compiled(model, batch)[batch.graph_mask] for batch in batches])
     means = means.astype(np.float64)

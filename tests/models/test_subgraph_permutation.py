@@ -112,6 +112,9 @@ def test_standardized_readouts(x64):
     assert np.abs(np.cov(before.T, bias=True) - np.eye(4)).max() > 0.1  # it was not so before
     standardize(model, [batch_of([random_graph(7, 0)])])  # one graph has no variance
     np.testing.assert_allclose(model.kernel[...], np.eye(4), atol=1e-6)
+    for wrong, smallest in (([], 0.1), (batches, 0.0), (batches, 2.0)):
+        with pytest.raises(ValueError, match="0 < smallest <= 1"):
+            standardize(model, wrong, smallest)
 
 
 @pytest.mark.parametrize("frozen", [False, True])
