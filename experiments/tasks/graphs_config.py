@@ -19,7 +19,7 @@ STEPS = {
     "exp": 300,
     "graph8c": 1000,
     "sr25": 200,
-    "csl": 500,
+    "csl": 200,
     "mutag": 500,
     "ptc": 500,
     "enzymes": 1500,

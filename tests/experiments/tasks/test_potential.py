@@ -33,6 +33,8 @@ from experiments.tasks.potential_data import read_part, turned
 CONFIG = str(Path(__file__).parents[3] / "configs/potential.py")
 REFERENCES = (-13.6, -2041.0)
 
+loss_and_parts = jax.jit(potential_loss, static_argnames="weights")
+
 
 def frames(count, seed=0):
     rng = np.random.default_rng(seed)
@@ -77,7 +79,7 @@ def test_the_loss_does_not_depend_on_the_shards(network, model, ponita, graphs, 
 
     def loss(count):
         batch = jax.tree.map(jnp.asarray, collate(graphs, range(count), shards=count))
-        return potential_loss(model, batch, weights)
+        return loss_and_parts(model, batch, weights=weights)
 
     whole, parts = loss(1), loss(shards)
     np.testing.assert_allclose(parts[0], whole[0], rtol=1e-5)
@@ -93,10 +95,10 @@ def test_turned_batches(ponita, graphs, count):
     """The loss of ponita, on shards, is that of the graphs turned by hand."""
     weights, key = LossConfig(energy=2.0, forces=3.0), jax.random.key(3)
     batch = jax.tree.map(jnp.asarray, collate(graphs, range(count), shards=count))
-    loss = potential_loss(ponita, batch, weights, key)[0]
-    by_hand = potential_loss(ponita, turned(batch, key), weights)[0]
+    loss = loss_and_parts(ponita, batch, weights=weights, key=key)[0]
+    by_hand = loss_and_parts(ponita, turned(batch, key), weights=weights)[0]
     np.testing.assert_allclose(loss, by_hand, rtol=1e-5)
-    assert abs(loss - potential_loss(ponita, batch, weights)[0]) > 1e-6
+    assert abs(loss - loss_and_parts(ponita, batch, weights=weights)[0]) > 1e-6
     old, new = batch["graph"].positions, turned(batch, key)["graph"].positions
     gram = [jnp.einsum("sna,sma->snm", x, x) for x in (old, new)]
     same = batch["graph"].graph_index[:, :, None] == batch["graph"].graph_index[:, None]
@@ -158,8 +160,8 @@ def crystal_batch():
 def test_turning_changes_no_label_of_an_invariant_network(model):
     """Energies, forces and stresses of a crystal turn with its positions and its cell."""
     weights, batch = LossConfig(stress=2.0), crystal_batch()
-    plain, parts = potential_loss(model, batch, weights)
-    loss, turned_parts = potential_loss(model, batch, weights, jax.random.key(3))
+    plain, parts = loss_and_parts(model, batch, weights=weights)
+    loss, turned_parts = loss_and_parts(model, batch, weights=weights, key=jax.random.key(3))
     np.testing.assert_allclose(loss, plain, rtol=1e-4)
     for name, part in parts.items():
         np.testing.assert_allclose(turned_parts[name], part, rtol=1e-4)
@@ -168,8 +170,8 @@ def test_turning_changes_no_label_of_an_invariant_network(model):
 @pytest.mark.slow
 def test_the_stress_enters_the_loss(model):
     batch = crystal_batch()
-    plain, _ = potential_loss(model, batch, LossConfig(stress=0.0))
-    loss, parts = potential_loss(model, batch, LossConfig(stress=2.0))
+    plain, _ = loss_and_parts(model, batch, weights=LossConfig(stress=0.0))
+    loss, parts = loss_and_parts(model, batch, weights=LossConfig(stress=2.0))
     assert float(parts["stress_mean_square"]) > 1
     np.testing.assert_allclose(loss - plain, 2 * parts["stress_mean_square"], rtol=1e-5)
 
