@@ -45,12 +45,12 @@ def get_config(words: str = "shapes-fa_point_net") -> ConfigDict:
     config.training = default_training(
         steps=1000 if model == "ponita" else 4000,
         batch_size=32,
-        learning_rate=2e-3,
+        learning_rate=1e-2 if model == "ponita" else 2e-3,
         warmup_steps=200,
         gradient_clip_norm=1.0,
         ema_decay=0.99,
         log_every=100,
-        validate_every=500,
+        validate_every=250 if model == "ponita" else 500,
         checkpoint_every=1000,
     )
     return config

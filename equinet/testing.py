@@ -7,7 +7,6 @@ Transformations are computed in float64, so that the error is that of ``f`` alon
 import contextlib
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, TypedDict, Unpack
 
@@ -17,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from equinet.groups import Group
+from equinet.random import normal
 from equinet.reps import Points as Points
 from equinet.reps import Rep, Transformable
 from equinet.reps import WithoutChannels as WithoutChannels
@@ -246,8 +246,7 @@ def _draw(
     with _float64():
         keys = jax.random.split(_on_cpu(key), len(leaves))
         drawn = [
-            np.asarray(jax.random.normal(k, (math.prod(batch + shape),))).reshape(batch + shape)
-            for k, shape in zip(keys, shapes, strict=True)
+            np.asarray(normal(k, batch + shape)) for k, shape in zip(keys, shapes, strict=True)
         ]
     return jax.tree.unflatten(structure, drawn)
 
@@ -275,7 +274,7 @@ def _call(
 ) -> PyTree[np.ndarray]:
     wide = contextlib.nullcontext() if dtype != np.float64 else jax.enable_x64(True)
     with wide:
-        arrays = jax.tree.map(lambda a: jnp.asarray(a) if isinstance(a, np.ndarray) else a, inputs)
+        arrays = jax.tree.map(lambda a: jnp.array(a) if isinstance(a, np.ndarray) else a, inputs)
         output = f(*arrays) if isinstance(rep_in, tuple) else f(arrays)
         return jax.tree.map(lambda a: np.asarray(a).astype(np.float64), output)
 

@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from equinet.groups import small
-from equinet.groups.group import MatrixLieGroup, candidates, differs, normal, read_only
+from equinet.groups.group import MatrixLieGroup, candidates, differs, read_only
 from equinet.groups.orthogonal import SO, O, check_dimension
 from equinet.groups.rotation_maps import MOTIONS, ClosedForm, se3_adjoint
 from equinet.groups.subgroup import check_linear
+from equinet.random import normal
 from equinet.typing import DTypeLike, Key, Matrix, PointCloud, Shape
 
 

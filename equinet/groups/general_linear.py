@@ -16,10 +16,10 @@ from equinet.groups.group import (
     at_least_float32,
     candidates,
     floating,
-    normal,
     read_only,
 )
 from equinet.groups.orthogonal import SO, check_dimension
+from equinet.random import normal
 from equinet.typing import DTypeLike, Key, Matrix, Shape
 
 

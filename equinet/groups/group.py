@@ -2,7 +2,6 @@
 
 import abc
 import dataclasses
-import math
 from collections.abc import Callable
 
 import jax
@@ -250,11 +249,6 @@ def read_only(table: np.ndarray) -> np.ndarray:
     """Protects a cached table from being written to."""
     table.setflags(write=False)
     return table
-
-
-def normal(key: Key, shape: Shape, dtype: DTypeLike) -> Array:
-    """Standard normal numbers; drawn on one axis, which XLA compiles ten times faster than five."""
-    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
 
 
 def candidates(g: ArrayLike, atol: float | None) -> tuple[Matrix, float]:

@@ -11,8 +11,9 @@ from jaxtyping import Array, Bool, Float
 
 from equinet.groups import small
 from equinet.groups.forms import FormGroup
-from equinet.groups.group import at_least_float32, normal, read_only
+from equinet.groups.group import at_least_float32, read_only
 from equinet.groups.orthogonal import SO
+from equinet.random import normal
 from equinet.typing import DTypeLike, Key, Matrix, Shape
 
 

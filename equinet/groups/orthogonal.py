@@ -17,10 +17,10 @@ from equinet.groups.group import (
     candidates,
     differs,
     floating,
-    normal,
     read_only,
 )
 from equinet.groups.rotation_maps import TURNS, ClosedForm
+from equinet.random import normal
 from equinet.typing import DTypeLike, Key, Matrix, Shape
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from equinet.groups.forms import FormGroup
-from equinet.groups.group import HIGHEST, at_least_float32, normal, read_only
+from equinet.groups.group import HIGHEST, at_least_float32, read_only
+from equinet.random import normal
 from equinet.typing import DTypeLike, Key, Matrix, Shape
 
 

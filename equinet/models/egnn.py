@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from equinet.nn.activations import normalized
 from equinet.nn.mlp import MLP
+from equinet.random import normal
 
 
 class PairMLP(nnx.Module):
@@ -60,7 +61,7 @@ class PairMLP(nnx.Module):
             )
         self.activation, self.dtype, self.precision = normalized(jax.nn.silu), dtype, precision
         shape = (2 * nodes + edges, features[0])
-        self.kernel = nnx.Param(jax.random.normal(rngs.params(), shape, param_dtype))
+        self.kernel = nnx.Param(normal(rngs.params(), shape, param_dtype))
         self.bias = nnx.Param(jnp.zeros(features[0], param_dtype))
         self.mlp = MLP(
             features,

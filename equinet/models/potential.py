@@ -19,6 +19,7 @@ from equinet.nn.radial import RadialNetwork
 from equinet.ops.graph import GraphBatch, edge_vectors
 from equinet.ops.paths import blocks
 from equinet.ops.safe import safe_norm
+from equinet.random import normal
 from equinet.reps import Irreps
 
 
@@ -126,7 +127,7 @@ class Potential(EnergyModel):
         self.lmax, self.dtype = lmax, dtype
         options = {"dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs}
         shape = (len(elements), channels)
-        self.embedding = nnx.Param(jax.random.normal(rngs.params(), shape, param_dtype))
+        self.embedding = nnx.Param(normal(rngs.params(), shape, param_dtype))
         self.radial = RadialNetwork(
             cutoff,
             layers * channels,

@@ -25,7 +25,7 @@ def second_moment(activation: Activation) -> float:
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(200)
     with jax.ensure_compile_time_eval():
-        values = np.asarray(activation(jnp.asarray(nodes, jnp.float32)), np.float64)
+        values = np.asarray(jax.jit(activation)(nodes.astype(np.float32)), np.float64)
     return float(np.sum(weights * values**2) / np.sum(weights))
 
 

@@ -1,12 +1,12 @@
 """The bilinear layer of any reps: contractions of their terms with learned path weights."""
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.ops.contraction import ContractionProduct
+from equinet.random import normal
 from equinet.reps import Rep
 
 
@@ -51,7 +51,7 @@ class Bilinear(nnx.Module):
     ) -> None:
         self.product = ContractionProduct(rep1, rep2, rep_out)
         shape = (self.product.num_weights, channels)
-        self.weights = nnx.Param(jax.random.normal(rngs.params(), shape, param_dtype))
+        self.weights = nnx.Param(normal(rngs.params(), shape, param_dtype))
 
     def __call__(
         self, x: Float[Array, "... dim1 channels"], y: Float[Array, "... dim2 channels"]

@@ -16,6 +16,7 @@ from equinet.ops.graph import GraphBatch
 from equinet.ops.paths import blocks
 from equinet.ops.so2 import SO2Convolution
 from equinet.ops.spherical_harmonics import spherical_harmonics
+from equinet.random import normal
 from equinet.reps import Irreps
 
 
@@ -116,7 +117,7 @@ class Convolution(nnx.Module):
         # A checkpoint holds no empty arrays.
         self.weights = nnx.List(
             [
-                nnx.Param(scale * jax.random.normal(rngs.params(), shape, param_dtype))
+                nnx.Param(scale * normal(rngs.params(), shape, param_dtype))
                 for shape, scale in zip(shapes, scales, strict=True)
                 if math.prod(shape)
             ]

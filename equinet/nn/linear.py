@@ -11,11 +11,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.ops.terms import as_rep
+from equinet.random import normal
 from equinet.reps import Irreps, Rep, Scalar
 from equinet.reps.basis import EquivariantBasis, equivariant_basis
 
 Initializer = Callable[..., Array]
-NORMAL: Initializer = nnx.initializers.normal(1.0)
+NORMAL: Initializer = normal
 
 
 class Linear(nnx.Module):

@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.nn.activations import normalized
+from equinet.random import normal
 
 
 class MLP(nnx.Module):
@@ -46,7 +47,6 @@ class MLP(nnx.Module):
         if len(features) < 2:
             raise ValueError(f"features needs the input and the output width, got {features}")
         self.activation, self.dtype, self.precision = normalized(activation), dtype, precision
-        normal = nnx.initializers.normal(1.0)
         self.kernels = nnx.List(
             [
                 nnx.Param(normal(rngs.params(), shape, param_dtype))

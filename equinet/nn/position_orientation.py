@@ -17,6 +17,7 @@ from equinet.nn.orientation_kernels import GridKernels as GridKernels
 from equinet.nn.orientation_kernels import KernelBasis as KernelBasis
 from equinet.nn.orientation_kernels import Kernels
 from equinet.ops.position_orientation import convolve, slot_features, spherical_convolution
+from equinet.random import normal
 from equinet.reps import Irreps
 
 Features = Float[Array, "batch points orientations channels"]
@@ -50,7 +51,6 @@ class PointConvolution(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         self.scale, self.precision = 1 / (math.sqrt(basis) * average_neighbours), precision
-        normal = nnx.initializers.normal(1.0)
         self.kernel = nnx.Param(normal(rngs.params(), (basis, channels), param_dtype))
         self.bias = nnx.Param(jnp.zeros(channels, param_dtype)) if use_bias else None
 
@@ -107,7 +107,6 @@ class SeparableConvolution(nnx.Module):
         self.spatial = PointConvolution(
             channels, basis, average_neighbours=average_neighbours, use_bias=False, **options
         )
-        normal = nnx.initializers.normal(1.0)
         self.kernel = nnx.Param(normal(rngs.params(), (basis, channels), param_dtype))
         self.bias = nnx.Param(jnp.zeros(channels, param_dtype))
 

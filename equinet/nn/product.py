@@ -14,6 +14,7 @@ from equinet.nn.linear import Linear
 from equinet.ops.clebsch_gordan import ClebschGordanProduct
 from equinet.ops.paths import blocks
 from equinet.ops.products import tensor_product
+from equinet.random import normal
 from equinet.reps import Irreps
 
 
@@ -78,9 +79,7 @@ class TensorProduct(nnx.Module):
             "uvw": (channels, second, channels_out or channels),
         }
         terms = {"uuu": 1, "uvu": second, "uvw": channels * second}
-        weights = jax.random.normal(
-            rngs.params(), (self.product.num_weights, *mixed[mode]), param_dtype
-        )
+        weights = normal(rngs.params(), (self.product.num_weights, *mixed[mode]), param_dtype)
         self.weights = nnx.Param(weights / math.sqrt(terms[mode]))
 
     def __call__(

@@ -16,7 +16,7 @@ LAYERS = {"spen": 3, "mlp": 2}
 HOPS = {"exp": 2, "csl": 4}
 """Radius of ego-networks, one elsewhere; these two sets have large ones, so few pair channels."""
 STEPS = {
-    "exp": 300,
+    "exp": 600,
     "graph8c": 1000,
     "sr25": 200,
     "csl": 200,

@@ -20,6 +20,7 @@ from equinet.groups.rotations import axis_angle_to_matrix, nearest_rotation
 from equinet.models.point_net import PointNet
 from equinet.models.ponita import PONITA
 from equinet.nn.frame_averaging import FrameAveraging
+from equinet.nn.position_orientation import calibrate
 from equinet.ops.frames import PCAFrame
 from equinet.ops.mds import mds, squared_distances
 from equinet.ops.orientations import POLYHEDRA, polyhedron
@@ -31,6 +32,7 @@ from experiments.tasks.point_clouds_data import Clouds, load_clouds
 
 SELECTION = "loss"
 TURN = 9  # numbers of a rotation: three vectors
+_CALIBRATION = 16  # clouds
 
 
 class CloudModel(nnx.Module):
@@ -51,12 +53,17 @@ class CloudModel(nnx.Module):
         if self.words.name == "fa_point_net":
             return network(x, key=key if self.words.stochastic else None)
         if self.words.name == "ponita":
-            scalars, vectors = network(x, jnp.ones((*x.shape[:-1], 1), x.dtype))
+            scalars, vectors = network(*_ponita_inputs(x))
             return jnp.mean(scalars if self.task == "shapes" else vectors, axis=1)
         if self.words.name == "mds_point_net":
             x = mds(squared_distances(x), 3)[0]
         y = network(x)
         return y if self.task == "shapes" else y.reshape(-1, 3, 3)
+
+
+def _ponita_inputs(x: Float[Array, "rows points 3"]) -> tuple[Array, Array]:
+    """The points, and one scalar that is the same everywhere."""
+    return x, jnp.ones((*x.shape[:-1], 1), x.dtype)
 
 
 class TurnNet(nnx.Module):
@@ -82,6 +89,8 @@ class PointCloudTask:
         """Draws or reads the clouds and hands the model of the config to the engine."""
         section, model = make(config)
         train, validation, test = load_clouds(section, str(config.data_dir))
+        if model.words.name == "ponita":
+            calibrate(model.network, *_ponita_inputs(jnp.asarray(train.points[:_CALIBRATION])))
         count = sum(math.prod(x.shape) for x in jax.tree.leaves(nnx.state(model, nnx.Param)))
         sys.stderr.write(f"parameters: {count:,}\n")
 

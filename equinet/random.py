@@ -1,0 +1,41 @@
+"""Normal numbers whose shape costs no compilation: parameters, group elements, random inputs."""
+
+import math
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array
+
+from equinet.typing import Key, Shape
+
+# Draws are rounded up to powers of two between these; what is larger is drawn as it is.
+_FEWEST, _MOST = 2**10, 2**22
+
+
+def normal(key: Key, shape: Shape, dtype: DTypeLike = float) -> Array:
+    """Standard normal numbers, those of ``jax.random.normal``.
+
+    XLA compiles that function anew for every shape, which takes longer than anything else when a
+    model is made. Outside of ``jit`` this one draws a power of two and keeps the first: with JAX's
+    default generator a number depends on its index alone, so they are the same.
+
+    Args:
+        key: Of the draw.
+        shape: Of the result.
+        dtype: Of the result.
+
+    >>> import jax, jax.numpy as jnp
+    >>> key = jax.random.key(0)
+    >>> bool(jnp.all(normal(key, (3, 5)) == jax.random.normal(key, (3, 5))))
+    True
+    """
+    count = math.prod(shape)
+    if isinstance(key, jax.core.Tracer) or count > _MOST:
+        # On one axis, which XLA compiles ten times faster than five.
+        return jax.random.normal(key, (count,), dtype).reshape(shape)
+    drawn = jax.random.normal(key, (max(_FEWEST, 1 << (count - 1).bit_length()),), dtype)
+    # `jnp.asarray` compiles for every shape, `jnp.array` does not.
+    return jnp.array(np.asarray(drawn)[:count].reshape(shape))
