@@ -13,8 +13,10 @@ MODELS = ("gin", "gin_id", "mlp", "fa_gin", "fa_gin_id", "fa_mlp", "spen")
 SEPARATION = ("exp", "graph8c", "sr25", "csl")
 """The sets whose pairs of graphs are counted that a network cannot tell apart."""
 LAYERS = {"spen": 3, "mlp": 2}
-HOPS = {"exp": 2, "csl": 4}
-"""Radius of ego-networks, one elsewhere; these two sets have large ones, so few pair channels."""
+HOPS = {"exp": 2, "csl": 4, "graph8c": 2}
+"""Radius of ego-networks whose shells are marked; elsewhere it is one, and none is."""
+FROZEN = ("exp", "csl")
+"""Sets with large ego-networks, so few pair channels, and where a trained readout is enough."""
 STEPS = {
     "exp": 600,
     "graph8c": 1000,
@@ -118,14 +120,15 @@ def graphs_config(words: str) -> ConfigDict:
     config.model = ConfigDict(dataclasses.asdict(ModelConfig(name=model)))  # type: ignore[arg-type]
     config.model.hops = HOPS.get(name, 1)
     config.model.layers = LAYERS.get(model.removeprefix("fa_"), 5)
-    large = model == "spen" and name in HOPS
-    if large:
-        config.model.update(layers=2, pair_channels=4, shells=HOPS[name] + 1)
-        config.model.update(whitening=1e-8, frozen=True)
+    if model == "spen" and name in HOPS:
+        config.model.shells = HOPS[name] + 1
+    frozen = model == "spen" and name in FROZEN
+    if frozen:
+        config.model.update(layers=2, pair_channels=4, whitening=1e-8, frozen=True)
     config.training = default_training(
         steps=STEPS[name],
         batch_size=32,
-        learning_rate=1e-2 if large else 3e-3,
+        learning_rate=1e-2 if frozen else 3e-3,
         warmup_steps=50,
         gradient_clip_norm=1.0,
         ema_decay=0.99,
