@@ -21,6 +21,10 @@ from experiments.report import FOLDERS, read, training_row
 CONFIG = "configs/graphs.py"
 
 
+class Stopped(RuntimeError):
+    """A fold was stopped, by a signal or because its time was up."""
+
+
 def summary(rows: Sequence[dict[str, Any]], command: str, note: str) -> dict[str, Any]:
     """One row of the results of all folds: mean and sample standard deviation of every score.
 
@@ -71,7 +75,11 @@ def run(
     folds: Sequence[int] | None,
     workdir: pathlib.Path,
 ) -> list[dict[str, Any]]:
-    """Trains the folds one after another and returns their rows; None: all folds of the set."""
+    """Trains the folds one after another and returns their rows; None: all folds of the set.
+
+    Raises:
+        Stopped: If a fold was stopped; it goes on when this is called again.
+    """
     source = f"{CONFIG}:{words}"
     config = load_config(source, overrides)
     graphs = read_graph_set(config.data.set, config.data_dir or None)
@@ -83,8 +91,7 @@ def run(
         folder = workdir / f"{words}-{fold}"
         result = train(config, folder, source=source)
         if result["status"] != "finished":
-            sys.stderr.write(f"fold {fold} stopped; the same command goes on\n")
-            break
+            raise Stopped(f"fold {fold} stopped, no row written; the same command goes on")
         rows.append(training_row(folder, ""))
     return rows
 
@@ -108,6 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, FileNotFoundError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except Stopped as stopped:
+        sys.stderr.write(f"{stopped}\n")
+        return 1
     _add(row, chosen.results)
     sys.stdout.write(json.dumps(row) + "\n")
     return 0

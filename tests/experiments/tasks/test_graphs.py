@@ -177,6 +177,10 @@ def test_all_folds_become_one_row(tu_dir, tmp_path, capsys):
     options = [f"--config.{key}={value}" for key, value in TINY.items()]
     options += [f"--config.data_dir={tu_dir}", f"--workdir={tmp_path / 'runs'}"]
     options += [f"--results={tmp_path / 'graphs.jsonl'}", "--folds", "0", "1"]
+    late = ["--config.training.max_minutes=1e-6"]
+    assert folds.main(["mutag-gin", *options, *late]) == 1
+    assert "fold 0 stopped, no row written" in capsys.readouterr().err
+    assert not (tmp_path / "graphs.jsonl").exists()
     for _ in range(2):  # the second time nothing is trained, and no row added
         assert folds.main(["mutag-gin", *options]) == 0
     (row,) = [json.loads(line) for line in (tmp_path / "graphs.jsonl").read_text().splitlines()]
