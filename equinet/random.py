@@ -4,7 +4,6 @@ import math
 
 import jax
 import jax.core
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array
@@ -37,5 +36,5 @@ def normal(key: Key, shape: Shape, dtype: DTypeLike = float) -> Array:
         # On one axis, which XLA compiles ten times faster than five.
         return jax.random.normal(key, (count,), dtype).reshape(shape)
     drawn = jax.random.normal(key, (max(_FEWEST, 1 << (count - 1).bit_length()),), dtype)
-    # `jnp.asarray` compiles for every shape, `jnp.array` does not.
-    return jnp.array(np.asarray(drawn)[:count].reshape(shape))
+    # `jnp.asarray` and `jnp.array` would compile for every shape.
+    return jax.device_put(np.asarray(drawn)[:count].reshape(shape), may_alias=False)

@@ -80,7 +80,7 @@ class Scaling(MatrixLieGroup):
 
 
 def cross(x: Float[Array, "... 3 c"], y: Float[Array, "... 3 c"]) -> Float[Array, "... 3 c"]:
-    table = jnp.array(clebsch_gordan(1, 1, 1), x.dtype)
+    table = jnp.asarray(clebsch_gordan(1, 1, 1), x.dtype)
     return jnp.einsum("ijk,...ic,...jc->...kc", table, x, y, precision="highest")
 
 
@@ -132,7 +132,7 @@ def test_the_inversion_is_among_the_elements(key: jax.Array) -> None:
 
 
 def test_the_error_is_the_largest_deviation_over_the_rms(key: jax.Array) -> None:
-    x = jnp.array([[3.0], [4.0], [0.0]])
+    x = jnp.asarray([[3.0], [4.0], [0.0]])
 
     def f(x: Float[Array, "3 1"]) -> Float[Array, "3 1"]:
         return jnp.where(x[0, 0] < 0, x + 0.01, x)
@@ -143,7 +143,7 @@ def test_the_error_is_the_largest_deviation_over_the_rms(key: jax.Array) -> None
 
 def test_points_move_and_vectors_turn(key: jax.Array) -> None:
     group = E(3)
-    charges = jnp.array([1.0, -2.0, 0.5, 3.0])
+    charges = jnp.asarray([1.0, -2.0, 0.5, 3.0])
 
     def energy_and_forces(
         positions: Float[Array, "4 3"], charges: Float[Array, "4"]

@@ -179,7 +179,7 @@ def test_reproduces_the_prepared_file(data_dir, x64):
     at = {frame: index for index, frame in enumerate(frames)}
     parts = ("loc_valid", "vel_valid", "charges_valid")
     x, v, q = (found[name][:300].astype(np.float64) for name in parts)
-    begin = ParticleState(*(jnp.array(a) for a in (x[:, at[30]], v[:, at[30]], q[..., 0])))
+    begin = ParticleState(*(jnp.asarray(a) for a in (x[:, at[30]], v[:, at[30]], q[..., 0])))
     end = simulate(protocol("charged"), begin, 10, integrator="kick_drift").positions[-1]
     errors = np.abs(end - x[:, at[40]]).max((-2, -1))
     assert np.median(errors) < 1e-6  # the file is float32
@@ -191,7 +191,7 @@ def test_reproduces_the_prepared_file(data_dir, x64):
     charges = draw.choice([-1.0, 0.0, 1.0], size=5, p=[0.5, 0, 0.5])
     positions, directions = draw.randn(3, 5).T, draw.randn(3, 5).T
     velocities = 0.5 * directions / np.linalg.norm(directions, axis=-1, keepdims=True)
-    state = ParticleState(*(jnp.array(a) for a in (positions, velocities, charges)))
+    state = ParticleState(*(jnp.asarray(a) for a in (positions, velocities, charges)))
     whole = simulate(protocol("charged"), state, 49, integrator="kick_drift")
     np.testing.assert_array_equal(found["charges_train"][0, :, 0], charges)
     np.testing.assert_allclose(whole.positions[jnp.array(frames)], found["loc_train"][0], atol=1e-5)

@@ -155,7 +155,7 @@ def test_a_search_can_stop_early() -> None:
 def test_words_are_counted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     words = np.random.default_rng(0).integers(0, 2**32, (30, 24), np.uint32)
     monkeypatch.setattr(cayley, "_BLOCK_BYTES", 1000)
-    counts = cayley._count.__wrapped__(jnp.array(words))
+    counts = cayley._count.__wrapped__(jnp.asarray(words))
     assert counts.shape == (3,)
     assert int(counts.sum()) == np.bitwise_count(words).sum()
 

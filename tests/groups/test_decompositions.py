@@ -62,7 +62,7 @@ def test_derivatives_at_the_identity(group: GLPlus | SL, x64: None) -> None:
     assert jnp.isfinite(second).all()
     first = jax.jit(jax.jacfwd(group.polar_coordinates))(one)
     # To first order these are the coordinates of the exponential.
-    along = jnp.einsum("aij,bij->ab", first, jnp.array(group.lie_algebra()))
+    along = jnp.einsum("aij,bij->ab", first, jnp.asarray(group.lie_algebra()))
     np.testing.assert_allclose(along, np.eye(len(along)), atol=1e-12)
 
 
@@ -89,7 +89,7 @@ def test_the_measure_of_positive_definite_matrices_is_invariant(x64: None) -> No
         determinant = s[..., 0, 0] * s[..., 1, 1] - s[..., 0, 1] ** 2
         return jnp.exp(-2 * (trace + trace / determinant - 4))
 
-    a = jnp.array([[1.3, 0.4], [0.0, 0.9]])
+    a = jnp.asarray([[1.3, 0.4], [0.0, 0.9]])
     plain = (weights * bump(s)).mean()
     moved = (weights * bump(a @ s @ a.T)).mean()
     unweighted = bump(s).mean() / bump(a @ s @ a.T).mean()
@@ -117,7 +117,7 @@ def test_density_of_polar_coordinates_by_eigenvalues(x64: None) -> None:
     q = np.asarray(SO(3).sample(jax.random.key(0)))
     gaps = (x[:, None] - x)[np.triu_indices(3, 1)]
     expected = np.log(np.sinh(gaps) / gaps).sum()
-    actual = polar_log_density(jnp.array(q @ np.diag(x) @ q.T))
+    actual = polar_log_density(jnp.asarray(q @ np.diag(x) @ q.T))
     np.testing.assert_allclose(actual, expected, atol=1e-12)
     zero = jnp.zeros((3, 3))
     assert polar_log_density(zero) == 0
@@ -127,6 +127,6 @@ def test_density_of_polar_coordinates_by_eigenvalues(x64: None) -> None:
 def test_a_determinant_that_is_not_positive_is_refused() -> None:
     for decompose in (polar, cartan, iwasawa, GLPlus(2).polar_coordinates):
         with pytest.raises(ValueError, match="determinant is not positive"):
-            decompose(jnp.diag(jnp.array([1.0, -1.0])))
+            decompose(jnp.diag(jnp.asarray([1.0, -1.0])))
     with pytest.raises(ValueError, match="expected square matrices"):
         polar(jnp.ones((2, 3)))

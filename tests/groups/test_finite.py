@@ -49,8 +49,8 @@ def test_sampling_is_uniform() -> None:
 
 
 def test_membership() -> None:
-    np.testing.assert_array_equal(Dihedral(3).contains(jnp.array([-1, 0, 5, 6])), [0, 1, 1, 0])
-    assert not Cyclic(3).contains(jnp.array(1.0))
+    np.testing.assert_array_equal(Dihedral(3).contains(jnp.asarray([-1, 0, 5, 6])), [0, 1, 1, 0])
+    assert not Cyclic(3).contains(jnp.asarray(1.0))
 
 
 @pytest.mark.parametrize("kind", [Cyclic, Dihedral, S])

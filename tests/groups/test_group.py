@@ -159,7 +159,7 @@ def test_batch_shapes(group: MatrixLieGroup, shape: tuple[int, ...], key: jax.Ar
 def test_exp_and_coordinates(group: MatrixLieGroup, key: jax.Array, x64: None) -> None:
     v = normal(key, (3, 1, 2, len(group.lie_algebra())), float)
     algebra = group.hat(v)
-    factors = jnp.array([1.0, -1.0, 0.5, 0.0])[:, None, None, None, None, None]
+    factors = jnp.asarray([1.0, -1.0, 0.5, 0.0])[:, None, None, None, None, None]
     g, back, half, one = jax.jit(group.exp)(factors * algebra[None])
     np.testing.assert_allclose(group.vee(algebra), v, atol=1e-14)
     np.testing.assert_allclose(back, group.inverse(g), atol=1e-12)

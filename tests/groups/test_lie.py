@@ -33,7 +33,7 @@ def coordinates(group: MatrixLieGroup) -> Float[Array, "batch d"]:
     """From the identity to a norm below pi."""
     directions = np.random.default_rng(0).normal(size=(4, len(group.lie_algebra())))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    return jnp.array(np.array([0.0, 1e-9, 0.5, 2.0])[:, None] * directions)
+    return jnp.asarray(np.array([0.0, 1e-9, 0.5, 2.0])[:, None] * directions)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -75,7 +75,7 @@ def test_second_derivatives_of_the_general_logarithm(group: MatrixLieGroup, x64:
     def there_and_back(v: Float[Array, "d"]) -> Float[Array, "d"]:
         return group.log_coordinates(group.exp_coordinates(v))
 
-    v = coordinates(group)[jnp.array([0, 2])]
+    v = coordinates(group)[jnp.asarray([0, 2])]
     first, second = jax.jit(
         jax.vmap(lambda v: (jax.jacrev(there_and_back)(v), jax.hessian(there_and_back)(v)))
     )(v)
@@ -98,7 +98,7 @@ def test_rotations_by_pi_in_any_dimension_have_a_logarithm(n: int, x64: None) ->
                     c, s = np.cos(angle), np.sin(angle)
                     g[i, i] = [[c, -s], [s, c]]
                 rotations.append(basis @ g @ basis.T)
-    g = jnp.array(np.stack(rotations))
+    g = jnp.asarray(np.stack(rotations))
     log = group.log(g)
     np.testing.assert_allclose(group.exp(log), g, atol=1e-12)
     size = jnp.abs(jnp.linalg.eigvals(log)).max()
@@ -119,7 +119,7 @@ def test_rotations_by_pi_in_any_dimension_have_a_logarithm(n: int, x64: None) ->
     ids=str,
 )
 def test_elements_without_a_logarithm(group: MatrixLieGroup, g: object, x64: None) -> None:
-    g = jnp.array(g)
+    g = jnp.asarray(g)
     with pytest.raises(ValueError, match="without a real principal logarithm"):
         group.log(g)
     assert jnp.isnan(jax.jit(group.log_coordinates)(g)).all()
@@ -136,7 +136,7 @@ def test_logarithms_in_one_batch_do_not_disturb_one_another(x64: None) -> None:
     group = GLPlus(2)
     good = group.sample(jax.random.key(0), (5,), scale=0.1) @ jnp.eye(2)
     good = group.exp(0.5 * (good - jnp.eye(2)[None]))
-    both = jnp.concatenate([good, jnp.array([[[-1.0, 0.0], [0.0, -2.0]]])])
+    both = jnp.concatenate([good, jnp.asarray([[[-1.0, 0.0], [0.0, -2.0]]])])
     mixed = jax.jit(group.log_coordinates)(both)
     np.testing.assert_allclose(group.exp_coordinates(mixed[:-1]), good, atol=1e-12)
     assert jnp.isnan(mixed[-1]).all()

@@ -89,7 +89,7 @@ def test_subgroups_on_axes() -> None:
     assert O(3).contains(g).all()
     np.testing.assert_allclose(group.restrict(g), h, atol=1e-7)
     np.testing.assert_allclose(g[:, 2, 0], h[:, 0, 1], atol=1e-7)
-    y = jnp.array([0.0, 1.0, 0.0])
+    y = jnp.asarray([0.0, 1.0, 0.0])
     np.testing.assert_allclose(group.act(g, y), np.broadcast_to(y, (4, 3)), atol=1e-6)
     assert group.contains(g).all()
     assert not group.contains(O(3).sample(jax.random.key(1)))

@@ -37,7 +37,7 @@ def coordinates(group: MatrixLieGroup, angles: list[float]) -> Float[Array, "ang
         axes[:, :6] = np.concatenate([np.eye(3), -np.eye(3)])
     axes /= np.linalg.norm(axes, axis=-1, keepdims=True)
     shifts = rng.normal(size=(len(angles), 9, d - turns))
-    return jnp.array(np.concatenate([shifts, np.array(angles)[:, None, None] * axes], -1))
+    return jnp.asarray(np.concatenate([shifts, np.array(angles)[:, None, None] * axes], -1))
 
 
 @closed
@@ -61,9 +61,9 @@ def test_float32_is_accurate_at_small_and_large_angles(group: MatrixLieGroup) ->
     with jax.enable_x64(True):
         v = coordinates(group, [0.0, 1e-4, 1.0, 3.1, 7.0, 300.0])
         exact = group.exp_coordinates(v)
-    rounded = jax.jit(group.exp_coordinates)(jnp.array(v, jnp.float32))
+    rounded = jax.jit(group.exp_coordinates)(jnp.asarray(v, jnp.float32))
     with jax.enable_x64(True):
-        exact = group.exp_coordinates(jnp.array(rounded_input(v)))
+        exact = group.exp_coordinates(jnp.asarray(rounded_input(v)))
     np.testing.assert_allclose(rounded[:-1], exact[:-1], atol=2e-6)
     np.testing.assert_allclose(rounded[-1], exact[-1], atol=5e-5)
 
@@ -128,7 +128,7 @@ def test_derivatives_are_finite_and_right_at_the_identity_and_near_pi(
 
 @pytest.mark.parametrize("group", [O(2), O(3), E(2), E(3)], ids=str)
 def test_reflections_have_no_logarithm(group: MatrixLieGroup) -> None:
-    g = jnp.array(group.discrete_generators()[0], jnp.float32)
+    g = jnp.asarray(group.discrete_generators()[0], jnp.float32)
     with pytest.raises(ValueError, match="without a real principal logarithm"):
         group.log(g)
     assert jnp.isnan(jax.jit(group.log_coordinates)(g)).all()
@@ -144,7 +144,7 @@ def test_what_is_not_in_the_group_is_refused() -> None:
 
 @closed
 def test_half_precision_goes_through_float32(group: MatrixLieGroup) -> None:
-    v = jnp.array(coordinates(group, [0.5]), jnp.bfloat16)
+    v = jnp.asarray(coordinates(group, [0.5]), jnp.bfloat16)
     g = group.exp_coordinates(v)
     assert g.dtype == group.left_jacobian(v).dtype == jnp.bfloat16
     np.testing.assert_allclose(

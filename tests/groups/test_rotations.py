@@ -19,7 +19,9 @@ ORDERS = ["".join(p) for p in itertools.product("XYZ", repeat=3) if p[0] != p[1]
 def test_round_trip(name: str, x64: None) -> None:
     to_matrix, from_matrix = r.REPRESENTATIONS[name]
     g = SO(3).sample(jax.random.key(0), (50,))
-    half_turns = jnp.array([np.diag([1.0, -1, -1]), np.diag([-1.0, 1, -1]), np.diag([-1.0, -1, 1])])
+    half_turns = jnp.asarray(
+        [np.diag([1.0, -1, -1]), np.diag([-1.0, 1, -1]), np.diag([-1.0, -1, 1])]
+    )
     g = jnp.concatenate([g, half_turns, jnp.eye(3)[None]])
     np.testing.assert_allclose(to_matrix(from_matrix(g)), g, atol=1e-12)
 
@@ -59,7 +61,7 @@ def test_gram_schmidt_is_not_equivariant_from_the_right(x64: None) -> None:
 def test_continuity(x64: None) -> None:
     """The largest ratio of steps along a path through a half turn: bounded, or not."""
     angles = jnp.linspace(np.pi - 1e-3, np.pi + 1e-3, 1001)
-    axis = jnp.array([1.0, 2, 3]) / np.sqrt(14)
+    axis = jnp.asarray([1.0, 2, 3]) / np.sqrt(14)
     g = SO(3).exp_coordinates(angles[:, None] * axis[None])
     steps = jnp.linalg.norm((g[1:] - g[:-1]).reshape(-1, 9), axis=-1)
     worst = {}
@@ -84,7 +86,7 @@ def test_euler_angles_agree_with_scipy(x64: None) -> None:
 @pytest.mark.parametrize("axes", ["ZYX", "xyz", "ZXZ", "yxy"])
 def test_gimbal_lock(axes: str, x64: None) -> None:
     for middle in (np.pi / 2, -np.pi / 2) if len(set(axes)) == 3 else (0.0, np.pi):
-        g = r.euler_to_matrix(jnp.array([0.3, middle, 0.4]), axes)
+        g = r.euler_to_matrix(jnp.asarray([0.3, middle, 0.4]), axes)
         angles, slopes = jax.jit(
             lambda g: (
                 r.matrix_to_euler(g, axes),
@@ -126,7 +128,7 @@ def test_singular_input_has_finite_derivatives() -> None:
 
 
 def test_the_nearest_rotation_of_a_reflection(x64: None) -> None:
-    m = jnp.diag(jnp.array([3.0, 2.0, -1.0]))
+    m = jnp.diag(jnp.asarray([3.0, 2.0, -1.0]))
     np.testing.assert_allclose(r.nearest_rotation(m), np.eye(3), atol=1e-15)
     dm = jax.random.normal(jax.random.key(0), (3, 3))
     _, slope = jax.jvp(r.nearest_rotation, (m,), (dm,))

@@ -34,7 +34,7 @@ def test_batch_axes_broadcast(x64: None) -> None:
 
 def test_exponential_agrees_with_scipy_at_every_norm(x64: None) -> None:
     a = jax.random.normal(jax.random.key(0), (5, 3, 3))
-    a = (a - a.mT) * jnp.array([0.0, 1e-8, 0.3, 5.0, 400.0])[:, None, None]
+    a = (a - a.mT) * jnp.asarray([0.0, 1e-8, 0.3, 5.0, 400.0])[:, None, None]
     a = a + 0.1 * jnp.eye(3)[None]
     expected = jax.jit(lambda a: jax.scipy.linalg.expm(a, max_squarings=24))(a)
     np.testing.assert_allclose(jax.jit(small.expm)(a), expected, atol=1e-11)
@@ -42,7 +42,10 @@ def test_exponential_agrees_with_scipy_at_every_norm(x64: None) -> None:
 
 
 def test_phi1_is_the_divided_exponential(x64: None) -> None:
-    a = jax.random.normal(jax.random.key(0), (4, 3, 3)) * jnp.array([0, 0.1, 1, 8.0])[:, None, None]
+    a = (
+        jax.random.normal(jax.random.key(0), (4, 3, 3))
+        * jnp.asarray([0, 0.1, 1, 8.0])[:, None, None]
+    )
     phi, exp = jax.jit(lambda a: (small.phi1(a), small.expm(a)))(a)
     one = np.broadcast_to(np.eye(3), a.shape)
     np.testing.assert_allclose(a @ phi, exp - one, rtol=1e-10, atol=1e-12)
@@ -64,4 +67,4 @@ def test_roots_and_logarithms(x64: None) -> None:
     root = small.sqrtm(g)
     np.testing.assert_allclose(root @ root, g, atol=1e-12)
     np.testing.assert_allclose(small.expm(small.logm(g)), g, atol=1e-12)
-    assert jnp.isnan(small.logm(-jnp.diag(jnp.array([1.0, 2.0])))).all()
+    assert jnp.isnan(small.logm(-jnp.diag(jnp.asarray([1.0, 2.0])))).all()

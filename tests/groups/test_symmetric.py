@@ -9,8 +9,8 @@ from equinet.groups import S
 
 
 def test_conventions() -> None:
-    g, h = jnp.array([1, 2, 0, 3]), jnp.array([0, 3, 1, 2])
-    x = jnp.array([10.0, 20.0, 30.0, 40.0])
+    g, h = jnp.asarray([1, 2, 0, 3]), jnp.asarray([0, 3, 1, 2])
+    x = jnp.asarray([10.0, 20.0, 30.0, 40.0])
     np.testing.assert_array_equal(S(4).compose(g, h), [g[h[i]] for i in range(4)])
     moved = S(4).act(g, x)
     for i in range(4):
@@ -27,7 +27,7 @@ def test_act_broadcasts_and_keeps_integers() -> None:
 
 
 def test_membership() -> None:
-    rows = jnp.array([[0, 1, 2], [0, 0, 2], [1, 2, 3]])
+    rows = jnp.asarray([[0, 1, 2], [0, 0, 2], [1, 2, 3]])
     np.testing.assert_array_equal(S(3).contains(rows), [True, False, False])
     assert not S(3).contains(jnp.arange(4))
     assert not S(3).contains(jnp.arange(3.0))

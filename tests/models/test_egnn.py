@@ -62,7 +62,7 @@ def test_the_formula_pair_by_pair(x64):
     model, (x, v, h, e) = network(), inputs(count=1)
     found = run(model, x, v, h, e)[0][0]
     x, v, h, e = (np.asarray(a[0]) for a in (x, v, h, e))
-    features = model.embedding(jnp.array(np.concatenate([h, (v**2).sum(-1)[:, None]], -1)))
+    features = model.embedding(jnp.asarray(np.concatenate([h, (v**2).sum(-1)[:, None]], -1)))
     first = x
     for layer in model.layers:
         new_x, new_h = [], []
@@ -80,7 +80,7 @@ def test_the_formula_pair_by_pair(x64):
                 total = total + message / 4
             new_x.append(x[i] + shift + v[i] * layer.velocities(features[i]))
             new_h.append(features[i] + layer.nodes(jnp.concatenate([features[i], total])))
-        x, features = np.asarray(new_x), jnp.array(new_h)
+        x, features = np.asarray(new_x), jnp.asarray(new_h)
     np.testing.assert_allclose(found, x, rtol=1e-11)
 
 
@@ -104,7 +104,7 @@ def test_pairs_as_the_concatenation(x64):
     h, e = jax.random.normal(jax.random.key(0), (3, 3)), jnp.ones((3, 3, 2))
     parts = h / math.sqrt(12), e / 2  # 2 * 6 features of nodes, 2 * 2 of the pair
     rows = [[jnp.r_[parts[0][i], parts[0][j], parts[1][i, j]] for j in range(3)] for i in range(3)]
-    rows = math.sqrt(8) * jnp.array(rows)
+    rows = math.sqrt(8) * jnp.asarray(rows)
     plain = MLP((8, 5), use_bias=True, rngs=nnx.Rngs(0))
     plain.kernels[0][...], plain.biases[0][...] = pairs.kernel[...], pairs.bias[...]
     expected = pairs.mlp(pairs.activation(plain(rows)))

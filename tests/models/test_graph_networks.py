@@ -22,9 +22,9 @@ def inputs(nodes: int = NODES, batch: int = 3, seed: int = 0):
     upper = np.triu(rng.random((batch, nodes, nodes)) < 0.5, 1)
     adjacency = (upper | upper.swapaxes(1, 2)) & mask[:, None] & mask[:, :, None]
     return (
-        jnp.array(adjacency, float),
-        jnp.array(rng.normal(size=(batch, nodes, 2)) * mask[..., None]),
-        jnp.array(mask),
+        jnp.asarray(adjacency, float),
+        jnp.asarray(rng.normal(size=(batch, nodes, 2)) * mask[..., None]),
+        jnp.asarray(mask),
     )
 
 

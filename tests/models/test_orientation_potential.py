@@ -73,7 +73,7 @@ def crystal() -> Frame:
 def padded(*frames: Frame, budget: Budget | None = BUDGET, dtype: Any = np.float64) -> GraphBatch:
     graphs = [to_graph(frame, cutoff=CUTOFF, elements=ELEMENTS) for frame in frames]
     batch = collate(graphs, range(1), shards=1, budget=budget, dtype=dtype)
-    return jax.tree.map(lambda array: jnp.array(array[0]), batch["graph"])
+    return jax.tree.map(lambda array: jnp.asarray(array[0]), batch["graph"])
 
 
 @jax.jit
@@ -83,7 +83,7 @@ def predict(model: EnergyModel, graph: GraphBatch) -> tuple[jax.Array, ...]:
 
 def moved(graph: GraphBatch, turn: np.ndarray, shift: float = 0.0) -> GraphBatch:
     """Every atom turned, then shifted, and the cell with them."""
-    matrix = jnp.array(turn.T, graph.positions.dtype)
+    matrix = jnp.asarray(turn.T, graph.positions.dtype)
     found = {"positions": graph.positions @ matrix + shift, "cell": graph.cell @ matrix}
     return dataclasses.replace(graph, **found)
 
@@ -92,7 +92,7 @@ def errors(model: EnergyModel, graph: GraphBatch, turns: np.ndarray) -> list[flo
     """Of energy, forces and stress under turns, relative to their size."""
     expected, worst = predict(model, graph), np.zeros(3)
     for turn in turns:
-        back = jnp.array(turn, graph.positions.dtype)
+        back = jnp.asarray(turn, graph.positions.dtype)
         energy, forces, stress = predict(model, moved(graph, turn, 1.5))
         found = energy, forces @ back, back.T @ stress @ back
         for index, (one, two) in enumerate(zip(found, expected, strict=True)):
@@ -213,7 +213,7 @@ def moved_to(graph: GraphBatch, positions: jax.Array) -> GraphBatch:
 def test_second_derivatives(shallow: OrientationPotential, x64: None) -> None:
     """Those that a loss on forces takes, also where edges lie along orientations or atoms meet."""
     graph = padded(molecule(4))
-    one, two = jnp.array(np.random.default_rng(2).normal(size=(2, *graph.positions.shape)))
+    one, two = jnp.asarray(np.random.default_rng(2).normal(size=(2, *graph.positions.shape)))
     found = curvature(shallow, graph.positions, one, graph)
     other = curvature(shallow, graph.positions, two, graph)
     np.testing.assert_allclose(jnp.sum(found * two), jnp.sum(other * one), rtol=1e-10)
@@ -228,7 +228,7 @@ def test_second_derivatives(shallow: OrientationPotential, x64: None) -> None:
     twice = np.asarray(graph.positions).copy()
     twice[1] = twice[0]
     for singular in (axes, -axes, twice):
-        found = np.asarray(curvature(shallow, jnp.array(singular), one, graph))
+        found = np.asarray(curvature(shallow, jnp.asarray(singular), one, graph))
         assert np.isfinite(found).all()
         assert found[:4].any()
         assert not found[4:].any()

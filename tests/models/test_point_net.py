@@ -18,11 +18,11 @@ X = np.random.default_rng(0).normal(size=(2, 7, 3))
 
 
 def test_order_and_padding_do_not_matter(x64: None) -> None:
-    expected = MODEL(jnp.array(X))
+    expected = MODEL(jnp.asarray(X))
     shuffled = X[:, np.random.default_rng(1).permutation(7)]
-    np.testing.assert_allclose(MODEL(jnp.array(shuffled)), expected, atol=1e-13)
-    padded = jnp.array(np.concatenate([X, 9 * np.ones((2, 3, 3))], axis=1))
-    mask = jnp.array(np.arange(10) < 7)
+    np.testing.assert_allclose(MODEL(jnp.asarray(shuffled)), expected, atol=1e-13)
+    padded = jnp.asarray(np.concatenate([X, 9 * np.ones((2, 3, 3))], axis=1))
+    mask = jnp.asarray(np.arange(10) < 7)
     found = MODEL(padded, jnp.broadcast_to(mask, (2, 10)))
     np.testing.assert_allclose(found, expected, atol=1e-13)
     assert np.abs(MODEL(padded) - expected).max() > 1e-3
@@ -37,7 +37,7 @@ def test_invariant_only_when_averaged(key: jax.Array) -> None:
 
 
 def test_types_gradients_and_bad_input() -> None:
-    x = jnp.array(X, jnp.float32)
+    x = jnp.asarray(X, jnp.float32)
     assert MODEL(x).dtype == jnp.float32
     np.testing.assert_allclose(nnx.jit(lambda m, x: m(x))(MODEL, x), MODEL(x), rtol=1e-5, atol=1e-6)
     assert jnp.isfinite(jax.grad(lambda x: MODEL(x).sum())(jnp.zeros((1, 3, 3)))).all()

@@ -35,14 +35,14 @@ def function(model: PONITA) -> Callable:
 def data(dim: int = 3, batch: tuple[int, ...] = (), n: int = N, vectors: int = 2) -> Data:
     rng = np.random.default_rng(0)
     shapes = ((n, dim), (n, 2), (n, dim, vectors))
-    return tuple(jnp.array(rng.normal(size=(*batch, *s))) for s in shapes)  # type: ignore
+    return tuple(jnp.asarray(rng.normal(size=(*batch, *s))) for s in shapes)  # type: ignore
 
 
 def errors(chosen: PONITA, turns: np.ndarray, shift: float = 3.0) -> tuple[float, float]:
     """Of scalars and vectors, each beside the size of the output, over all turns at once."""
     positions, scalars, vectors = data(turns.shape[-1], vectors=chosen.sizes[1])
     count, dim = turns.shape[:2]
-    everywhere = jnp.array(np.concatenate([np.eye(dim)[None], turns]))
+    everywhere = jnp.asarray(np.concatenate([np.eye(dim)[None], turns]))
     moved = jnp.einsum("gij,nj->gni", everywhere, positions) + shift
     turned = jnp.einsum("gij,njv->gniv", everywhere, vectors)
     y, v = function(chosen)(moved, jnp.broadcast_to(scalars, (count + 1, *scalars.shape)), turned)
@@ -140,15 +140,15 @@ def test_graph_gives_what_the_cloud_gives(name: str, x64: None) -> None:
     frames = [Frame(numbers=np.full(n, 6), positions=rng.normal(size=(n, 3))) for n in counts]
     graphs = [to_graph(frame, cutoff=1.5, elements=("C",)) for frame in frames]
     batch = collate(graphs, range(1), shards=1, dtype=np.float64)["graph"]
-    graph = jax.tree.map(lambda array: jnp.array(array[0]), batch)
-    scalars = jnp.array(rng.normal(size=(graph.num_nodes, 2)))
-    vectors = jnp.array(rng.normal(size=(graph.num_nodes, 3, chosen.sizes[1])))
+    graph = jax.tree.map(lambda array: jnp.asarray(array[0]), batch)
+    scalars = jnp.asarray(rng.normal(size=(graph.num_nodes, 2)))
+    vectors = jnp.asarray(rng.normal(size=(graph.num_nodes, 3, chosen.sizes[1])))
     on_graph = jax.jit(lambda *inputs: chosen.on_graph(*inputs))(graph, scalars, vectors)
     starts = np.cumsum((0, *counts[:-1]))
     mask = np.arange(4) < np.array(counts)[:, None]
     rows = np.where(mask, starts[:, None] + np.arange(4), 0)
     inputs = (a[rows] for a in (graph.positions, scalars, vectors))
-    on_cloud = function(chosen)(*inputs, jnp.array(mask))
+    on_cloud = function(chosen)(*inputs, jnp.asarray(mask))
     for found, expected in zip(on_graph, on_cloud, strict=True):
         np.testing.assert_allclose(found[rows[mask]], expected[mask], atol=1e-12)
         assert not np.any(found[~graph.node_mask])
@@ -162,7 +162,7 @@ def test_finite_derivatives_at_singular_points(name: str, x64: None) -> None:
     dim = 2 if name == "circle" else 3
     _, scalars, vectors = data(dim, vectors=chosen.sizes[1])
     axis = np.ones(dim) if chosen.grid is None else chosen.grid.points[0]
-    positions = jnp.array(np.stack([np.zeros(dim), np.zeros(dim), axis, 90 * axis]))
+    positions = jnp.asarray(np.stack([np.zeros(dim), np.zeros(dim), axis, 90 * axis]))
 
     def energy(positions: jax.Array) -> jax.Array:
         y, v = chosen(positions, scalars, vectors)
@@ -225,7 +225,7 @@ def test_types_are_kept() -> None:
     chosen = model(polyhedron("tetrahedron"))
     inputs = data()
     for dtype in (jnp.float32, jnp.bfloat16):
-        arrays = [jnp.array(a, dtype) for a in inputs]
+        arrays = [jnp.asarray(a, dtype) for a in inputs]
         found = jax.eval_shape(chosen, *arrays)
         assert {a.dtype for a in found} == {jnp.dtype(dtype)}
     same = PONITA(2, 0, 1, 0, grid=circle(3), rngs=nnx.Rngs(0))

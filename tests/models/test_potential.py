@@ -65,7 +65,7 @@ def silicon(repeat: tuple[int, int, int] = (1, 1, 1)) -> Frame:
 def padded(*frames: Frame, budget: Budget | None = BUDGET, dtype: Any = np.float64) -> GraphBatch:
     graphs = [to_graph(frame, cutoff=CUTOFF, elements=ELEMENTS) for frame in frames]
     batch = collate(graphs, range(1), shards=1, budget=budget, dtype=dtype)
-    return jax.tree.map(lambda array: jnp.array(array[0]), batch["graph"])
+    return jax.tree.map(lambda array: jnp.asarray(array[0]), batch["graph"])
 
 
 @jax.jit
@@ -236,7 +236,7 @@ def test_hessian_is_symmetric_and_finite_at_singular_points(mace: Potential, x64
     assert graph.edge_mask.sum() == 20  # all see all
     for positions in clusters():
         padding = np.zeros((1, 3))
-        points = jnp.array(np.concatenate([positions, padding]))
+        points = jnp.asarray(np.concatenate([positions, padding]))
         hessian = np.asarray(second_derivatives(mace, points, graph)).reshape(18, 18)
         assert np.isfinite(hessian).all()
         assert np.abs(hessian[:15, :15]).max() > 1e-3

@@ -176,7 +176,7 @@ def test_overlaps_carry_messages(x64):
         def own(features, model=model):
             return model(dataclasses.replace(batch, features=features))[0]
 
-        felt = np.abs(jax.jit(jax.jacobian(own))(jnp.array(batch.features))).max((0, 2))
+        felt = np.abs(jax.jit(jax.jacobian(own))(jnp.asarray(batch.features))).max((0, 2))
         assert (felt[: reach + 1] > 0).all()
         assert (felt[reach + 1 :] == 0).all()
 

@@ -51,4 +51,4 @@ def graph() -> GraphBatch:
     ]
     graphs = [to_graph(frame, cutoff=2.0, elements=("H", "C")) for frame in frames]
     batch = collate(graphs, range(1), shards=1)
-    return jax.tree.map(lambda array: jnp.array(array[0]), batch["graph"])
+    return jax.tree.map(lambda array: jnp.asarray(array[0]), batch["graph"])

@@ -36,10 +36,10 @@ def test_gate_by_hand(x64: None) -> None:
     gate = Gate("0e+0o+1o+2x0e+1e")
     assert gate.rep_in == Irreps("2x0e+0e+0o+1o+2x0e+1e")
     x = np.random.default_rng(0).normal(size=(5, gate.rep_in.dim, 3))
-    gates = np.asarray(normalized(jax.nn.sigmoid)(jnp.array(x[:, :2])))
+    gates = np.asarray(normalized(jax.nn.sigmoid)(jnp.asarray(x[:, :2])))
     x_rest = x[:, 2:]
-    found = np.asarray(gate(jnp.array(x)))
-    silu, tanh = (np.asarray(normalized(f)(jnp.array(x_rest))) for f in (jax.nn.silu, jnp.tanh))
+    found = np.asarray(gate(jnp.asarray(x)))
+    silu, tanh = (np.asarray(normalized(f)(jnp.asarray(x_rest))) for f in (jax.nn.silu, jnp.tanh))
     np.testing.assert_allclose(found[:, 0], silu[:, 0], rtol=1e-12)
     np.testing.assert_allclose(found[:, 1], tanh[:, 1], rtol=1e-12)
     np.testing.assert_allclose(found[:, 2:5], x_rest[:, 2:5] * gates[:, :1], rtol=1e-12)
@@ -59,7 +59,7 @@ def test_norm_activation_scales_each_irrep_by_its_length(x64: None) -> None:
     x = np.random.default_rng(0).normal(size=(5, 7, 2))
     squares = [np.sum(x[:, a:b] ** 2, 1, keepdims=True) for a, b in ((0, 1), (1, 4), (4, 7))]
     expected = x * np.repeat(np.concatenate(squares, 1), [1, 3, 3], axis=1)
-    np.testing.assert_allclose(layer(jnp.array(x)), expected, rtol=1e-12)
+    np.testing.assert_allclose(layer(jnp.asarray(x)), expected, rtol=1e-12)
 
 
 def test_gate_of_any_rep_by_hand(x64: None) -> None:
@@ -68,11 +68,11 @@ def test_gate_of_any_rep_by_hand(x64: None) -> None:
     gate = Gate(2 * V + Scalar(O(3)) + V**2)
     assert gate.rep_in == 3 * Scalar(O(3)) + 2 * V + Scalar(O(3)) + V**2
     x = np.random.default_rng(0).normal(size=(5, gate.rep_in.dim, 3))
-    gates = np.asarray(normalized(jax.nn.sigmoid)(jnp.array(x[:, :3])))
-    silu = np.asarray(normalized(jax.nn.silu)(jnp.array(x)))
+    gates = np.asarray(normalized(jax.nn.sigmoid)(jnp.asarray(x[:, :3])))
+    silu = np.asarray(normalized(jax.nn.silu)(jnp.asarray(x)))
     rows = [x[:, 3:6] * gates[:, :1], x[:, 6:9] * gates[:, 1:2], silu[:, 9:10]]
     rows.append(x[:, 10:] * gates[:, 2:])
-    np.testing.assert_allclose(gate(jnp.array(x)), np.concatenate(rows, 1), rtol=1e-12)
+    np.testing.assert_allclose(gate(jnp.asarray(x)), np.concatenate(rows, 1), rtol=1e-12)
 
 
 GATED = {

@@ -45,7 +45,7 @@ def test_equivariant(layer: GraphAttention, graph: GraphBatch, key: jax.Array) -
     messages, invariants, envelope = draw(graph)
 
     def function(messages: jax.Array) -> jax.Array:
-        rest = (jnp.array(a, messages.dtype) for a in (invariants, envelope))
+        rest = (jnp.asarray(a, messages.dtype) for a in (invariants, envelope))
         return layer(messages, *rest, graph)
 
     function = jax.jit(function)
@@ -57,18 +57,18 @@ def test_equivariant(layer: GraphAttention, graph: GraphBatch, key: jax.Array) -
 
 def test_equivariant_when_trained(graph: GraphBatch, key: jax.Array, train: Callable) -> None:
     arrays = draw(graph)
-    inputs = [jnp.array(a, jnp.float32) for a in arrays]
+    inputs = [jnp.asarray(a, jnp.float32) for a in arrays]
     trained = train(make(1), lambda module: module(*inputs, graph))
 
     def function(messages: jax.Array) -> jax.Array:
-        return trained(messages, *(jnp.array(a, messages.dtype) for a in arrays[1:]), graph)
+        return trained(messages, *(jnp.asarray(a, messages.dtype) for a in arrays[1:]), graph)
 
     options = {"inputs": arrays[0], "num_samples": 2, "dtype": jnp.float64}
     assert_equivariant(jax.jit(function), REP, OUT, key, atol=1e-12, **options)
 
 
 def test_by_hand(layer: GraphAttention, graph: GraphBatch, x64: None) -> None:
-    messages, invariants, envelope = map(jnp.array, draw(graph))
+    messages, invariants, envelope = map(jnp.asarray, draw(graph))
     found = np.asarray(layer(messages, invariants, envelope, graph))
     normed = invariants - invariants.mean(-1, keepdims=True)
     normed = normed / np.sqrt(np.square(normed).mean(-1, keepdims=True) + 1e-6)
@@ -82,7 +82,7 @@ def test_by_hand(layer: GraphAttention, graph: GraphBatch, x64: None) -> None:
         edges = slice(node * graph.degree, (node + 1) * graph.degree)
         weights = np.asarray(envelope)[edges, None] * powers[edges] / (1 + powers[edges].sum(0))
         expected[node] = np.einsum("eh,edhc->dhc", weights, values[edges])
-    expected = layer.linear_out(jnp.array(expected.reshape(*expected.shape[:2], -1)))
+    expected = layer.linear_out(jnp.asarray(expected.reshape(*expected.shape[:2], -1)))
     np.testing.assert_allclose(found, expected, atol=1e-12)
     assert np.abs(found).max() > 0.1
 
@@ -91,7 +91,7 @@ def test_the_order_of_the_neighbours_and_padding_say_nothing(
     layer: GraphAttention, graph: GraphBatch, x64: None
 ) -> None:
     messages, invariants, envelope = draw(graph)
-    expected = layer(*map(jnp.array, (messages, invariants, envelope)), graph)
+    expected = layer(*map(jnp.asarray, (messages, invariants, envelope)), graph)
     rng = np.random.default_rng(1)
     order = np.concatenate(
         [rng.permutation(graph.degree) + node * graph.degree for node in range(graph.num_nodes)]
@@ -99,13 +99,13 @@ def test_the_order_of_the_neighbours_and_padding_say_nothing(
     moved = dataclasses.replace(
         graph, senders=graph.senders[order], edge_mask=graph.edge_mask[order]
     )
-    found = layer(*(jnp.array(a[order]) for a in (messages, invariants, envelope)), moved)
+    found = layer(*(jnp.asarray(a[order]) for a in (messages, invariants, envelope)), moved)
     np.testing.assert_allclose(found, expected, atol=1e-13)
     empty = ~np.asarray(graph.edge_mask)
     assert empty.any()
     for array in (messages, invariants, envelope):
         array[empty] = 1e3
-    found = layer(*map(jnp.array, (messages, invariants, envelope)), graph)
+    found = layer(*map(jnp.asarray, (messages, invariants, envelope)), graph)
     np.testing.assert_array_equal(found, expected)
     alone = empty.reshape(graph.num_nodes, -1).all(1)
     assert alone.any()
@@ -119,7 +119,7 @@ def trimer(distance: float, cutoff: float) -> GraphBatch:
     batch = collate(
         [to_graph(frame, cutoff=cutoff, elements=("H",))], range(1), shards=1, dtype=np.float64
     )
-    return jax.tree.map(lambda array: jnp.array(array[0]), batch["graph"])
+    return jax.tree.map(lambda array: jnp.asarray(array[0]), batch["graph"])
 
 
 CUTOFF = 2.0
@@ -175,7 +175,7 @@ def test_the_last_neighbour_fades_away(x64: None) -> None:
 
 def test_large_logits_and_the_limit_of_a_softmax(graph: GraphBatch, x64: None) -> None:
     rng = np.random.default_rng(0)
-    logits = jnp.array(rng.normal(size=(graph.senders.shape[0], 2)))
+    logits = jnp.asarray(rng.normal(size=(graph.senders.shape[0], 2)))
     ones = jnp.ones(len(logits))
     found = smooth_attention(logits + 700, ones, graph)
     np.testing.assert_allclose(found, softmax_receivers(logits, graph), atol=1e-14)
@@ -184,7 +184,7 @@ def test_large_logits_and_the_limit_of_a_softmax(graph: GraphBatch, x64: None) -
 
 
 def test_finite_derivatives_at_zero(layer: GraphAttention, graph: GraphBatch, x64: None) -> None:
-    zeros = [jnp.zeros_like(jnp.array(a)) for a in draw(graph)]
+    zeros = [jnp.zeros_like(jnp.asarray(a)) for a in draw(graph)]
 
     def squared(*inputs: jax.Array) -> jax.Array:
         gradients = jax.grad(lambda *a: jnp.sum(layer(*a, graph) + 1), argnums=(0, 1, 2))(*inputs)
@@ -196,7 +196,7 @@ def test_finite_derivatives_at_zero(layer: GraphAttention, graph: GraphBatch, x6
 
 def test_types_and_structure(layer: GraphAttention, graph: GraphBatch) -> None:
     for dtype in (jnp.bfloat16, jnp.float32):
-        inputs = [jnp.array(a, dtype) for a in draw(graph)]
+        inputs = [jnp.asarray(a, dtype) for a in draw(graph)]
         assert jax.eval_shape(layer, *inputs, graph).dtype == dtype
         half = make(dtype=jnp.bfloat16)
         assert jax.eval_shape(half, *inputs, graph).dtype == jnp.bfloat16
@@ -208,7 +208,7 @@ def test_bad_input(graph: GraphBatch) -> None:
         GraphAttention("0e", "0e", 2, 2, heads=0, features=3, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"features=1"):
         GraphAttention("0e", "0e", 2, 2, heads=1, features=1, rngs=nnx.Rngs(0))
-    messages, invariants, envelope = (jnp.array(a, jnp.float32) for a in draw(graph))
+    messages, invariants, envelope = (jnp.asarray(a, jnp.float32) for a in draw(graph))
     layer = make()
     with pytest.raises(ValueError, match=r"messages must have shape .* 13, 6\], got"):
         layer(messages[..., :3], invariants, envelope, graph)

@@ -57,13 +57,13 @@ def test_paths_by_hand(x64: None) -> None:
         w[0, 1, 0] * np.einsum("zic,zjkc->zijkc", u, n).reshape(5, 27, 2)
         + w[1, 0, 0] * np.einsum("zijc,zkc->zijkc", m, v).reshape(5, 27, 2),
     ]
-    found = product(jnp.array(x), jnp.array(y), jnp.array(weights))
+    found = product(jnp.asarray(x), jnp.asarray(y), jnp.asarray(weights))
     np.testing.assert_allclose(found, np.concatenate(rows, 1), atol=1e-13)
-    each = jnp.broadcast_to(jnp.array(weights), (5, 8, 2))
-    np.testing.assert_allclose(product(jnp.array(x), jnp.array(y), each), found, atol=1e-13)
+    each = jnp.broadcast_to(jnp.asarray(weights), (5, 8, 2))
+    np.testing.assert_allclose(product(jnp.asarray(x), jnp.asarray(y), each), found, atol=1e-13)
     ones = jnp.ones((8, 2))
-    found = product(jnp.array(x), jnp.array(y))
-    np.testing.assert_allclose(found, product(jnp.array(x), jnp.array(y), ones), atol=1e-13)
+    found = product(jnp.asarray(x), jnp.asarray(y))
+    np.testing.assert_allclose(found, product(jnp.asarray(x), jnp.asarray(y), ones), atol=1e-13)
 
 
 @pytest.mark.parametrize("name", REPS)

@@ -72,7 +72,7 @@ def test_similitudes(key: jax.Array, x64: None) -> None:
     """Uniform scaling: exact under rotations times a scale, not under others."""
     group = Affine(GLPlus(3))
     frame, rep = PCAFrame(group, scaling="uniform"), Points(group)
-    x = jnp.array(cloud(group))
+    x = jnp.asarray(cloud(group))
     layer = FrameAveraging(Flat(x.shape[1:]), frame, (rep,), rep)
     turn, shear = SE(3).sample(key), group.sample(key)
     stretched = turn.at[:3, :3].multiply(1.7)
@@ -91,9 +91,9 @@ def test_lorentz(key: jax.Array) -> None:
     options = {"inputs": (momenta,), "num_samples": 4, "dtype": jnp.float64}
     assert_equivariant(jax.jit(layer), (rep,), rep, key, atol=1e-12, **options)
     shuffled = np.random.default_rng(1).permutation(5)
-    frames = [LorentzFrame()(jnp.array(p)) for p in (momenta, momenta[:, shuffled])]
+    frames = [LorentzFrame()(jnp.asarray(p)) for p in (momenta, momenta[:, shuffled])]
     np.testing.assert_allclose(frames[0].elements, frames[1].elements, atol=1e-4)
-    pair = LorentzFrame()(jnp.array(momenta[:, :2]))
+    pair = LorentzFrame()(jnp.asarray(momenta[:, :2]))
     assert pair.degenerate.all()
 
 
@@ -152,7 +152,7 @@ def test_several_inputs_and_irreps(key: jax.Array) -> None:
 
 @pytest.mark.slow
 def test_drawn_elements_are_right_in_the_mean(key: jax.Array, x64: None) -> None:
-    x = jnp.array(cloud(O(2)))[0]
+    x = jnp.asarray(cloud(O(2)))[0]
     rep = WithoutChannels(Vector(O(2)))
     layer = FrameAveraging(Flat((5, 2), (2,)), TupleFrame(O(2)), (rep,), rep)
     draws = jax.vmap(lambda k: layer(x, key=k))(jax.random.split(key, 1000))
@@ -164,7 +164,7 @@ def test_drawn_elements_are_right_in_the_mean(key: jax.Array, x64: None) -> None
 
 
 def test_batches_jit_and_dtype(key: jax.Array) -> None:
-    x = jnp.array(cloud(E(3)), jnp.float32).reshape(2, 1, 5, 3)
+    x = jnp.asarray(cloud(E(3)), jnp.float32).reshape(2, 1, 5, 3)
     rep = Points(E(3))
     layer = FrameAveraging(Flat((5, 3)), PCAFrame(E(3)), (rep,), rep)
     whole = nnx.jit(lambda layer, x: layer(x))(layer, x)
@@ -181,7 +181,7 @@ def equal_axes(gap: float) -> jax.Array:
     corners = np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T
     scale = np.sqrt(np.array([1 + gap, 1.0, 0.25]))
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
-    return jnp.array(corners * scale @ turn.T)
+    return jnp.asarray(corners * scale @ turn.T)
 
 
 def test_gradients_at_a_small_gap(x64: None) -> None:
@@ -210,14 +210,14 @@ def test_degenerate_clouds_are_nan_or_averaged(key: jax.Array, x64: None) -> Non
     rep = Points(SE(3))
     module = Flat((8, 3))
     plain = FrameAveraging(module, PCAFrame(SE(3)), (rep,), rep)
-    good, bad = jnp.array(cloud(SE(3), 8))[0], equal_axes(0.0)
+    good, bad = jnp.asarray(cloud(SE(3), 8))[0], equal_axes(0.0)
     both = plain(jnp.stack([good, bad]))
     assert jnp.isfinite(both[0]).all()
     assert jnp.isnan(both[1]).all()
     blend = Blend(PCAFrame(SE(3)), TupleFrame(SE(3)))
     layer = FrameAveraging(module, blend, (rep,), rep)
     assert_equivariant(layer, (rep,), rep, key, inputs=(bad,), dtype=jnp.float64, atol=1e-12)
-    line = jnp.outer(jnp.arange(8.0), jnp.array([1.0, 2.0, 0.5]))
+    line = jnp.outer(jnp.arange(8.0), jnp.asarray([1.0, 2.0, 0.5]))
     for nothing in (line, jnp.ones((8, 3)), jnp.full((8, 3), jnp.nan)):
         assert jnp.isnan(layer(nothing)).all()
 
@@ -234,14 +234,14 @@ def test_unweighted_frames_jump_and_weighted_ones_do_not(x64: None) -> None:
     """Two points that exchange their order; two principal axes that exchange theirs."""
 
     def exchanged(epsilon: float) -> jax.Array:
-        return jnp.array([[epsilon, 1.0], [-epsilon, -1.0], [2.0, 0.3]])
+        return jnp.asarray([[epsilon, 1.0], [-epsilon, -1.0], [2.0, 0.3]])
 
-    base = jnp.array(cloud(SO(3), 8))[0]
+    base = jnp.asarray(cloud(SO(3), 8))[0]
     values, vectors = jnp.linalg.eigh(base.T @ base)
     stretch = vectors @ jnp.diag(jnp.sqrt(values[1] / values)) @ vectors.T
 
     def crossing(epsilon: float) -> jax.Array:
-        change = vectors @ jnp.diag(jnp.array([-0.5, -epsilon, epsilon])) @ vectors.T
+        change = vectors @ jnp.diag(jnp.asarray([-0.5, -epsilon, epsilon])) @ vectors.T
         return base @ stretch @ (jnp.eye(3) + change)
 
     for epsilon in (1e-3, 1e-6):

@@ -36,8 +36,8 @@ def build(rep_out: Irreps = REP_OUT, **words: object) -> MessagePassing:
 def draw(graph: GraphBatch) -> tuple[jax.Array, ...]:
     """Features, types, filters and radial parts in the graph's float type."""
     rng, dtype = np.random.default_rng(0), graph.positions.dtype
-    x = jnp.array(rng.normal(size=(graph.num_nodes, 4, 3)), dtype)
-    radial = jnp.array(rng.normal(size=(len(graph.senders), 3)), dtype)
+    x = jnp.asarray(rng.normal(size=(graph.num_nodes, 4, 3)), dtype)
+    radial = jnp.asarray(rng.normal(size=(len(graph.senders), 3)), dtype)
     filters = spherical_harmonics(2, edge_vectors(graph, far=4.0))
     types = jax.nn.one_hot(graph.species, 2, dtype=dtype)
     return x, types, filters, jnp.where(graph.edge_mask[:, None], radial, 0)

@@ -24,7 +24,7 @@ def test_layers_by_hand(x64: None) -> None:
     first, last = (np.asarray(kernel[...], np.float64) for kernel in mlp.kernels)
     hidden = x @ first / np.sqrt(3) + np.arange(5)
     silu = hidden / (1 + np.exp(-hidden)) / np.sqrt(second_moment(jax.nn.silu))
-    np.testing.assert_allclose(mlp(jnp.array(x)), silu @ last / np.sqrt(5), atol=1e-13)
+    np.testing.assert_allclose(mlp(jnp.asarray(x)), silu @ last / np.sqrt(5), atol=1e-13)
     assert len(MLP((3, 5, 2), rngs=nnx.Rngs(0)).biases) == 0
 
 

@@ -44,12 +44,12 @@ class Case:
         return self.build(nnx.Rngs(0))
 
     def __call__(self, module: nnx.Module, *inputs: jax.Array) -> jax.Array:
-        types = (jnp.array(TYPES, inputs[0].dtype),) if self.typed else ()
+        types = (jnp.asarray(TYPES, inputs[0].dtype),) if self.typed else ()
         return module(*inputs, *types)
 
     def draw(self, dtype: jnp.dtype) -> list[jax.Array]:
         rng = np.random.default_rng(1)
-        return [jnp.array(rng.normal(size=(4, rep.dim, 3)), dtype) for rep in self.reps]
+        return [jnp.asarray(rng.normal(size=(4, rep.dim, 3)), dtype) for rep in self.reps]
 
 
 GATE = Gate(Irreps("2x0e+0o+1o+2e"))

@@ -17,7 +17,7 @@ ORDERS = sorted(COUNTS)
 
 def run(maps: PermutationMaps, x: np.ndarray, weights: np.ndarray, **options) -> np.ndarray:
     n = options.pop("n", None)
-    return np.asarray(maps(jnp.array(x), jnp.array(weights), n=n, **options))
+    return np.asarray(maps(jnp.asarray(x), jnp.asarray(weights), n=n, **options))
 
 
 def dense(maps: PermutationMaps, n: int) -> np.ndarray:
@@ -34,7 +34,7 @@ def draw(order: int, n: int, channels: int = 3, batch: int = 2) -> jax.Array:
 
 
 def exists(n: int, *sizes: int) -> jax.Array:
-    return jnp.array(np.arange(n) < np.array(sizes)[:, None])
+    return jnp.asarray(np.arange(n) < np.array(sizes)[:, None])
 
 
 def permute(x: jax.Array, order: int, g: np.ndarray) -> jax.Array:

@@ -25,7 +25,7 @@ CUTOFF = 2.5
 
 
 def cloud(dim: int, batch: int = 2, n: int = 4) -> jax.Array:
-    return jnp.array(np.random.default_rng(0).normal(size=(batch, n, dim)))
+    return jnp.asarray(np.random.default_rng(0).normal(size=(batch, n, dim)))
 
 
 @functools.cache
@@ -35,7 +35,7 @@ def grid_kernels(grid: Grid, **options) -> GridKernels:
 
 def features(grid: Grid, positions: jax.Array, channels: int = 3) -> jax.Array:
     shape = (*positions.shape[:2], grid.size, channels)
-    return jnp.array(np.random.default_rng(1).normal(size=shape))
+    return jnp.asarray(np.random.default_rng(1).normal(size=shape))
 
 
 @pytest.mark.parametrize("grid", [circle(5), circle(4), fibonacci(4), polyhedron("octahedron")])
@@ -46,7 +46,7 @@ def test_separable_convolution_against_the_sum(grid: Grid, x64: None) -> None:
     layer = SeparableConvolution(3, 5, average_neighbours=2.0, rngs=nnx.Rngs(1))
     found = jax.jit(lambda x: layer(x, kernels.dense(positions, None)))(x)
     r = positions[:, :, None] - positions[:, None]
-    points = jnp.array(grid.points)
+    points = jnp.asarray(grid.points)
     basis = kernels.spatial(spatial_invariants(r[..., None, :], points[None, None, None]))
     window = polynomial_envelope(jnp.linalg.norm(r, axis=-1), CUTOFF)[..., None, None]
     weights = np.asarray(layer.spatial.kernel[...], np.float64)
@@ -79,8 +79,8 @@ def test_polynomials_stand_for_the_network(grid: Grid, x64: None) -> None:
 def test_completeness(x64: None) -> None:
     """Two pairs with equal a1, a2, a3 and another a4: one and the same without it."""
     o, p = np.array([0.0, 0.0, 1.0]), [[0.6 * np.cos(t), 0.6 * np.sin(t), 0.8] for t in (0.3, 1.9)]
-    positions = jnp.array(np.tile([[0.0, 0.0, 0.0], [1.0, 0.0, 0.5]], (2, 1, 1)))
-    orientations = jnp.array([[o, p[0]], [o, p[1]]])
+    positions = jnp.asarray(np.tile([[0.0, 0.0, 0.0], [1.0, 0.0, 0.5]], (2, 1, 1)))
+    orientations = jnp.asarray([[o, p[0]], [o, p[1]]])
 
     def difference(complete: bool) -> float:
         kernels = CloudKernels(6, 5, complete=complete, rngs=nnx.Rngs(0))
@@ -108,7 +108,7 @@ def test_windows_end_smoothly_and_masks_count(x64: None) -> None:
 def test_calibrated_layers_keep_the_deviation(x64: None) -> None:
     grid = polyhedron("octahedron")
     positions = cloud(3, batch=3)
-    mask = jnp.array(np.arange(4)[None] < np.array([[4], [3], [2]]))
+    mask = jnp.asarray(np.arange(4)[None] < np.array([[4], [3], [2]]))
     kernels = grid_kernels(grid).dense(positions, mask)
     layer, x = SeparableConvolution(3, 5, rngs=nnx.Rngs(1)), features(grid, positions)
     convolve = jax.jit(lambda layer, x, kernels: layer(x, kernels))
@@ -143,7 +143,7 @@ def test_calibrate_visits_every_block() -> None:
             return y
 
     model = Two()
-    x = jnp.array(cloud(3), jnp.float32)
+    x = jnp.asarray(cloud(3), jnp.float32)
     inputs, ratios = [], []
     calibrate(model, x)
     model(x, visit=lambda block, y, kernels, mask: inputs.append((block, y, kernels)))
@@ -161,8 +161,8 @@ def test_state_types_and_structure() -> None:
     for module in (block, kernels):
         assert len(jax.tree.leaves(module)) == len(jax.tree.leaves(nnx.state(module, nnx.Param)))
     assert nnx.graphdef(block) == nnx.graphdef(build(1))
-    positions = jnp.array(cloud(3), jnp.float32)
-    x = jnp.array(features(polyhedron("octahedron"), positions), jnp.float32)
+    positions = jnp.asarray(cloud(3), jnp.float32)
+    x = jnp.asarray(features(polyhedron("octahedron"), positions), jnp.float32)
     values = kernels.dense(positions, None)
     y = block(x, values)
     assert y.dtype == jnp.float32

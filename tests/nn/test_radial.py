@@ -20,7 +20,7 @@ CUTOFF = 4.0
 def test_the_perceptron_at_the_nodes_times_the_envelope(x64: None) -> None:
     for word, basis in (("bessel", bessel_basis), ("gaussian", gaussian_basis)):
         radial = RadialNetwork(CUTOFF, 5, basis=word, hidden=(8,), degree=7, rngs=nnx.Rngs(0))
-        nodes = CUTOFF * jnp.array(chebyshev_interpolation(7)[0])
+        nodes = CUTOFF * jnp.asarray(chebyshev_interpolation(7)[0])
         scale = CUTOFF**1.5 / 2 if word == "bessel" else 1.0
         functions = radial.mlp(scale * basis(nodes, CUTOFF, 8))
         expected = functions * polynomial_envelope(nodes, CUTOFF)[:, None]
@@ -70,11 +70,11 @@ def test_float64_after_float32() -> None:
     radial = RadialNetwork(CUTOFF, 3, hidden=(4,), degree=8, rngs=nnx.Rngs(0))
     r = np.linspace(0.5, 3.5, 8)
     function = jax.jit(radial)
-    low = function(jnp.array(r, jnp.float32))
+    low = function(jnp.asarray(r, jnp.float32))
     with jax.enable_x64(True):
-        found = np.asarray(function(jnp.array(r)))
+        found = np.asarray(function(jnp.asarray(r)))
         coefficients = np.asarray(radial.coefficients(jnp.float64))
-        envelope = np.asarray(polynomial_envelope(jnp.array(r), CUTOFF))
+        envelope = np.asarray(polynomial_envelope(jnp.asarray(r), CUTOFF))
     expected = np.polynomial.chebyshev.chebval(r / 2 - 1, coefficients).T * envelope[:, None]
     np.testing.assert_allclose(found, expected, atol=1e-13)
     np.testing.assert_allclose(low, expected, atol=1e-4)

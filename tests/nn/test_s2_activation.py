@@ -50,11 +50,11 @@ def _cube(z: jax.Array) -> jax.Array:
 def test_inversion_is_exact_on_any_grid_with_antipodes(x64: None) -> None:
     """Any function commutes with moving the points; only a coarse grid without -p errs."""
     x = np.random.default_rng(0).normal(size=(4, 9, 2))
-    inversion = jnp.array(-np.eye(3))
+    inversion = jnp.asarray(-np.eye(3))
     for degree, exact in ((5, True), (4, False)):
         layer = S2Activation(REP, jax.nn.silu, degree)
-        moved = layer(REP.transform(inversion, jnp.array(x)))
-        difference = np.abs(moved - REP.transform(inversion, layer(jnp.array(x)))).max()
+        moved = layer(REP.transform(inversion, jnp.asarray(x)))
+        difference = np.abs(moved - REP.transform(inversion, layer(jnp.asarray(x)))).max()
         assert (difference < 1e-13) == exact
         assert exact or difference > 1e-2
 

@@ -60,15 +60,15 @@ def test_projection_is_that_on_the_equivariant_maps(group: object, x64: None) ->
     w = np.random.default_rng(0).normal(size=(OUT.dim, REP.dim, 2))
     flat = w.reshape(-1, 2)
     rest = flat - q @ (q.T @ flat)
-    found = deviation(jnp.array(w), REP, OUT, group)
+    found = deviation(jnp.asarray(w), REP, OUT, group)
     assert float(found) == pytest.approx(np.sum(rest**2) / 2, rel=1e-12)
-    gradient = jax.grad(deviation)(jnp.array(w), REP, OUT, group)
+    gradient = jax.grad(deviation)(jnp.asarray(w), REP, OUT, group)
     np.testing.assert_allclose(gradient.reshape(-1, 2), rest, atol=1e-12)
 
 
 def test_projection_of_a_group_that_is_not_orthogonal(x64: None) -> None:
     V = Vector(Lorentz())
-    w = jnp.array(np.random.default_rng(0).normal(size=(4, 4)))
+    w = jnp.asarray(np.random.default_rng(0).normal(size=(4, 4)))
     gradient = jax.grad(deviation)(w, V, V.dual, Lorentz())
     metric = np.diag([1.0, -1, -1, -1])
     np.testing.assert_allclose(gradient, w - metric * np.sum(w * metric) / 4, atol=1e-12)
@@ -108,7 +108,7 @@ def tuned(penalties: np.ndarray, **options: object) -> SoftEquivariance:
     """The state after penalties ``[calls, groups]`` were seen one after another."""
     soft = SoftEquivariance((O(3), *PLANES), (0.0, 100.0, 10.0, 1.0), **options)
     for row in penalties:
-        soft._tune(jnp.array(row, jnp.float32))
+        soft._tune(jnp.asarray(row, jnp.float32))
     return soft
 
 

@@ -31,6 +31,6 @@ def make_graph() -> Callable[..., GraphBatch]:
         frames = [molecules[0], lone, crystal, molecules[1]]
         graphs = [to_graph(frame, cutoff=2.0, elements=("C",)) for frame in frames]
         batch = collate(graphs, range(1), shards=1, budget=budget, dtype=dtype)
-        return jax.tree.map(lambda array: jnp.array(array[0]), batch["graph"])
+        return jax.tree.map(lambda array: jnp.asarray(array[0]), batch["graph"])
 
     return make

@@ -60,9 +60,9 @@ def test_fast_paths_equal_the_naive_sum(product: ClebschGordanProduct, x64: None
     expected = naive(x, y, weights)
     atol = 1e-12
     np.testing.assert_allclose(jax.jit(product)(x, y, weights), expected, atol=atol)
-    outer = jnp.array(x[..., :, None, :] * y[..., None, :, :]).reshape(4, 2, -1, 3)
-    np.testing.assert_allclose(product.contract(outer, jnp.array(weights)), expected, atol=atol)
-    coupled = product._coupled(outer, jnp.array(weights))
+    outer = jnp.asarray(x[..., :, None, :] * y[..., None, :, :]).reshape(4, 2, -1, 3)
+    np.testing.assert_allclose(product.contract(outer, jnp.asarray(weights)), expected, atol=atol)
+    coupled = product._coupled(outer, jnp.asarray(weights))
     np.testing.assert_allclose(coupled, expected, atol=atol)
     x, y, weights = draw(product, (4, 2), per_row=True)
     expected = naive(x, y, weights)
@@ -75,11 +75,11 @@ def test_contract_by_folding_equals_by_coupling(x64: None) -> None:
     terms = 5 * len(product.paths)
     assert terms > 4 * product.rep_out.dim
     x, y, weights = draw(product)
-    outer = jnp.array(x[..., :, None, :] * y[..., None, :, :]).reshape(5, -1, 3)
+    outer = jnp.asarray(x[..., :, None, :] * y[..., None, :, :]).reshape(5, -1, 3)
     expected = dataclasses.replace(product, method="naive")(x, y, weights)
-    found = product.contract(outer, jnp.array(weights, jnp.float32))
+    found = product.contract(outer, jnp.asarray(weights, jnp.float32))
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    found = product.contract(outer, jnp.array(weights))
+    found = product.contract(outer, jnp.asarray(weights))
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
@@ -90,7 +90,7 @@ def test_equals_e3nn(rep1: str, rep2: str, x64: None) -> None:
     product = ClebschGordanProduct(rep1, rep2, rep_out)
     x, y, _ = draw(product)
     first, second = (
-        e3nn_jax.IrrepsArray(rep, jnp.moveaxis(jnp.array(a), -1, 1))
+        e3nn_jax.IrrepsArray(rep, jnp.moveaxis(jnp.asarray(a), -1, 1))
         for rep, a in ((rep1, x), (rep2, y))
     )
     theirs = e3nn_jax.tensor_product(first, second, irrep_normalization="component")
@@ -104,7 +104,7 @@ def test_equivariant_under_rotations_and_inversion(
 ) -> None:
     for per_row in (False, True):
         weights = draw(product, (4,), per_row)[2][..., :2]
-        function = jax.jit(lambda x, y, w=weights: product(x, y, jnp.array(w, x.dtype)))
+        function = jax.jit(lambda x, y, w=weights: product(x, y, jnp.asarray(w, x.dtype)))
         reps = (product.rep1, product.rep2), product.rep_out
         assert_equivariant(function, *reps, key, dtype=jnp.float64)
         assert_equivariant(function, *reps, key, dtype=jnp.float32, atol=1e-5)
@@ -128,7 +128,7 @@ def test_variance_one() -> None:
     """Independent unit inputs and weights: every component of the result has mean square one."""
     rng = np.random.default_rng(0)
     shapes = (64, REP1.dim, 256), (64, REP2.dim, 256), (PRODUCT.num_weights, 256)
-    x, y, weights = (jnp.array(rng.normal(size=shape), jnp.float32) for shape in shapes)
+    x, y, weights = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes)
     square = jnp.mean(jax.jit(PRODUCT)(x, y, weights) ** 2, axis=(0, 2))
     np.testing.assert_allclose(square, 1, atol=0.25)
 
@@ -181,7 +181,7 @@ def test_derivatives_of_both_orders(x64: None) -> None:
 def test_dtype_is_kept(dtype: jnp.dtype) -> None:
     for product in (PRODUCT, NAIVE):
         for per_row in (False, True):
-            x, y, weights = (jnp.array(a, dtype) for a in draw(product, (2,), per_row))
+            x, y, weights = (jnp.asarray(a, dtype) for a in draw(product, (2,), per_row))
             found = jax.eval_shape(product, x, y, weights.astype(jnp.float32))
             assert found.dtype == dtype
 
@@ -198,7 +198,7 @@ def test_float64_after_float32(per_row: bool) -> None:
         term = np.einsum("nic,njc,ijk->nkc", x[:, a.slice], y[:, b.slice], tables[index])
         expected[:, c.slice] += scale * weights[..., index, :].reshape(-1, 1, 3) * term
     for product in (PRODUCT, NAIVE):
-        product(*(jnp.array(a, jnp.float32) for a in (x, y, weights)))
+        product(*(jnp.asarray(a, jnp.float32) for a in (x, y, weights)))
         with jax.enable_x64(True):
             found = product(x, y, weights)
         assert found.dtype == jnp.float64
@@ -259,7 +259,7 @@ def test_blocks_of_channels_and_rows_to_high_degrees(lmax: int, key: jax.Array) 
     rep = Irreps.spherical_harmonics(lmax, parity=1)
     product = ClebschGordanProduct(rep, rep, rep)
     weights = np.random.default_rng(0).normal(size=(product.num_weights, 1))
-    function = jax.jit(lambda x, y: product(x, y, jnp.array(weights, x.dtype)))
+    function = jax.jit(lambda x, y: product(x, y, jnp.asarray(weights, x.dtype)))
     error = equivariance_error(
         function, (rep, rep), rep, key, dtype=jnp.float64, channels=1, batch=(2,), num_samples=2
     )
@@ -272,7 +272,7 @@ def test_second_factors_in_parts(mixed: bool, x64: None) -> None:
     product = ClebschGordanProduct("0e+1o", "0e+1o+2e+3o+4e", "0e+1o+2e+3o")
     naive = dataclasses.replace(product, method="naive")
     assert len({group.part for group in coupling._groups(*reps_of(product))}) == 2
-    x, y, weights = (jnp.array(a) for a in draw(product, (2,), per_row=not mixed))
+    x, y, weights = (jnp.asarray(a) for a in draw(product, (2,), per_row=not mixed))
     if mixed:
         weights = jnp.repeat(weights[..., None], 3, -1) * jnp.arange(1.0, 4.0).reshape(1, 1, 3)
 
@@ -288,7 +288,7 @@ def test_second_factors_in_parts(mixed: bool, x64: None) -> None:
     cotangent = np.random.default_rng(1).normal(size=(2, product.rep_out.dim, 3))
     for function in (ours, theirs):
         result, pull = jax.vjp(function, x, y, weights)
-        values = (result, *pull(jnp.array(cotangent)))
+        values = (result, *pull(jnp.asarray(cotangent)))
         if function is ours:
             found = values
     for one, other in zip(found, values, strict=True):
@@ -301,7 +301,7 @@ def test_weights_are_folded_as_the_naive_sum_weighs(x64: None) -> None:
     product = ClebschGordanProduct(rep, rep, rep)
     naive = dataclasses.replace(product, method="naive")
     assert coupling.orders(*reps_of(product))[0].bits == 2
-    x, y, weights = (jnp.array(a) for a in draw(product, (2,)))
+    x, y, weights = (jnp.asarray(a) for a in draw(product, (2,)))
     many = jnp.stack([weights, -2 * weights, weights**2])
 
     def derivatives(product: ClebschGordanProduct) -> tuple[jax.Array, ...]:

@@ -88,7 +88,7 @@ def test_equivariant_under_rotations_and_inversion(case: str, method: str, key: 
     product = CompleteProduct(*CASES[case], method, copies=2)
     weights = draw(product)[2]
     reps = (product.rep1, product.rep2), product.rep_out
-    function = jax.jit(lambda x, y: product(x, y, jnp.array(weights, x.dtype)))
+    function = jax.jit(lambda x, y: product(x, y, jnp.asarray(weights, x.dtype)))
     assert_equivariant(function, *reps, key, dtype=jnp.float64, atol=1e-12)
     assert_equivariant(function, *reps, key, dtype=jnp.float32, atol=1e-5)
 
@@ -115,7 +115,7 @@ def test_variance_one(method: str) -> None:
     product = CompleteProduct("0e+1o+2e", "0e+1o+2e", "0e+1o+1e+2e+2o", method, copies=3)
     rng = np.random.default_rng(0)
     shapes = (64, 9, 256), (64, 9, 256), (product.num_weights, 256)
-    x, y, weights = (jnp.array(rng.normal(size=shape), jnp.float32) for shape in shapes)
+    x, y, weights = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes)
     square = jnp.mean(product(x, y, weights) ** 2, axis=(0, 2))
     np.testing.assert_allclose(square, 1, atol=0.4)
 
@@ -153,7 +153,7 @@ def test_derivatives_of_every_mode(method: str, x64: None) -> None:
         forward = jax.jacfwd(jax.jacfwd(energy))(x)
         return jax.jacrev(jax.grad(energy))(x), jax.hessian(energy)(x), forward
 
-    for point in (jnp.array(x), jnp.zeros_like(x)):
+    for point in (jnp.asarray(x), jnp.zeros_like(x)):
         reverse, mixed, forward = jax.jit(derivatives)(point)
         assert np.isfinite(reverse).all()
         np.testing.assert_allclose(reverse, mixed, atol=1e-9)
@@ -164,7 +164,7 @@ def test_float32_then_float64_in_one_process() -> None:
     for method in METHODS:
         product = CompleteProduct(*CASES["natural"], method)
         args = draw(product)
-        low = jax.jit(product)(*(jnp.array(a, jnp.float32) for a in args))
+        low = jax.jit(product)(*(jnp.asarray(a, jnp.float32) for a in args))
         assert low.dtype == jnp.float32
         with jax.enable_x64(True):
             found = jax.jit(product)(*args)

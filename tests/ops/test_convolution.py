@@ -34,7 +34,7 @@ def draw(graph: GraphBatch, seed: int = 0) -> tuple[jax.Array, ...]:
     """Node features, filters, radial parts and weights in the graph's float type."""
     rng = np.random.default_rng(seed)
     shapes = (graph.num_nodes, 5, 3), (len(graph.senders), 3), (len(CONVOLUTION.paths), 3)
-    x, radial, weights = (jnp.array(rng.normal(size=s), graph.positions.dtype) for s in shapes)
+    x, radial, weights = (jnp.asarray(rng.normal(size=s), graph.positions.dtype) for s in shapes)
     filters = spherical_harmonics(2, edge_vectors(graph, far=4.0))
     return x, filters, jnp.where(graph.edge_mask[:, None], radial, 0), weights
 
@@ -181,7 +181,7 @@ def draw_messages(convolution: Any, edges: int) -> tuple[jax.Array, jax.Array]:
     """Features and radial weights of every edge."""
     rng = np.random.default_rng(3)
     shapes = (edges, convolution.rep_in.dim, 2), (edges, convolution.num_radial, 2)
-    return tuple(jnp.array(rng.normal(size=shape)) for shape in shapes)
+    return tuple(jnp.asarray(rng.normal(size=shape)) for shape in shapes)
 
 
 def plain_messages(convolution: Any, x: jax.Array, vectors: jax.Array, radial: jax.Array) -> Any:
@@ -215,8 +215,8 @@ def test_messages_in_the_frame_of_the_edge(convolution: Any, x64: None) -> None:
         return messages(*args), forces(*args), *norm(*args)
 
     derive = jax.jit(derive, static_argnums=0)
-    found = derive(ours, x, jnp.array(AXES), radial)
-    expected = derive(plain, x, jnp.array(AXES), radial)
+    found = derive(ours, x, jnp.asarray(AXES), radial)
+    expected = derive(plain, x, jnp.asarray(AXES), radial)
     np.testing.assert_allclose(found[0], expected[0], atol=1e-12)
     for a, b in zip(found[1:], expected[1:], strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-11 * np.abs(b).max())
@@ -229,7 +229,7 @@ def test_messages_are_equivariant(convolution: Any, key: jax.Array, x64: None) -
         lambda x, vectors: convolution.messages(x, convolution.edge_features(vectors), radial)
     )
     reps = (convolution.rep_in, Points(O(3)))
-    inputs = {"inputs": (x, jnp.array(AXES))}
+    inputs = {"inputs": (x, jnp.asarray(AXES))}
     assert_equivariant(function, reps, convolution.rep_out, key, **inputs)
     wrong = Irreps([(mul, (ir.l, -ir.p)) for mul, ir in convolution.rep_out])
     assert equivariance_error(function, reps, wrong, key, **inputs) > 0.1

@@ -50,8 +50,8 @@ def test_exact_products_are_clebsch_gordan_products(reps: tuple, key: jax.Array)
     assert_equivariant(function, reps[:2], reps[2], key, dtype=jnp.float64, atol=1e-12)
     assert_equivariant(function, reps[:2], reps[2], key, dtype=jnp.float32, atol=2e-5)
     with jax.enable_x64(True):
-        x, y, weights = (jnp.array(a) for a in draw(product))
-        paths = jnp.array(product.path_weights)[:, None] * weights
+        x, y, weights = (jnp.asarray(a) for a in draw(product))
+        paths = jnp.asarray(product.path_weights)[:, None] * weights
         np.testing.assert_allclose(product(x, y, weights), reference(x, y, paths), atol=1e-11)
     assert min(np.abs(product.path_weights)) > 0.1
 
@@ -74,7 +74,7 @@ def test_one_weight_and_variance_one(rep: Irreps) -> None:
     product = CPProduct(rep, rep, rep)
     assert product.num_weights == 1
     rng = np.random.default_rng(0)
-    x, y = (jnp.array(rng.normal(size=(64, rep.dim, 64)), jnp.float32) for _ in range(2))
+    x, y = (jnp.asarray(rng.normal(size=(64, rep.dim, 64)), jnp.float32) for _ in range(2))
     np.testing.assert_allclose(jnp.mean(product(x, y) ** 2, axis=(0, 2)), 1, atol=0.4)
     assert product.flops == product.terms * (6 * rep.dim + 1)
     assert product.bytes_moved == 12 * rep.dim
@@ -112,7 +112,7 @@ def test_weights_per_row_and_shared_channel(x64: None) -> None:
 def test_first_use_inside_jit_then_float64() -> None:
     cp._factors.cache_clear()
     args = draw(PRODUCT)
-    low = jax.jit(PRODUCT)(*(jnp.array(a, jnp.float32) for a in args))
+    low = jax.jit(PRODUCT)(*(jnp.asarray(a, jnp.float32) for a in args))
     assert low.dtype == jnp.float32
     tables = cp._factors(NATURAL(2), NATURAL(2), NATURAL(2), None)
     assert all(table.dtype == np.float64 and not table.flags.writeable for table in tables)
@@ -134,7 +134,7 @@ def test_vmap_and_derivatives(x64: None) -> None:
     def derivatives(x: jax.Array) -> tuple[jax.Array, ...]:
         return jax.jacrev(jax.grad(energy))(x), jax.hessian(energy)(x)
 
-    for point in (jnp.array(x), jnp.zeros_like(x)):
+    for point in (jnp.asarray(x), jnp.zeros_like(x)):
         reverse, forward = derivatives(point)
         assert np.isfinite(reverse).all()
         np.testing.assert_allclose(reverse, forward, atol=1e-9)
@@ -142,7 +142,7 @@ def test_vmap_and_derivatives(x64: None) -> None:
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_dtype_is_kept(dtype: jnp.dtype) -> None:
-    x, y, weights = (jnp.array(a, dtype) for a in draw(PRODUCT))
+    x, y, weights = (jnp.asarray(a, dtype) for a in draw(PRODUCT))
     assert jax.eval_shape(PRODUCT, x, y, weights.astype(jnp.float32)).dtype == dtype
 
 
@@ -161,7 +161,7 @@ def test_reads_the_cache(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bad_input() -> None:
-    x, y, weights = (jnp.array(a, jnp.float32) for a in draw(PRODUCT))
+    x, y, weights = (jnp.asarray(a, jnp.float32) for a in draw(PRODUCT))
     with pytest.raises(ValueError, match=r"rep2 is .* Use product='clebsch_gordan'"):
         CPProduct("0e+1o", "0e+0o", "0e")
     with pytest.raises(ValueError, match="admits others"):

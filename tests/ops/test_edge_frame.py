@@ -65,7 +65,7 @@ def test_rotating_there_and_back(split: bool, x64: None) -> None:
     """The identity, and with fewer orders the projection onto these in the frame."""
     rep, turns = Irreps("0e+1e+2e+3o+1o"), rotations(4, mmax=3)
     rows = FrameRows(rep, 3, split)
-    x = jnp.array(RNG.normal(size=(len(VECTORS), rep.dim, 2)))
+    x = jnp.asarray(RNG.normal(size=(len(VECTORS), rep.dim, 2)))
     there = rows.rotate(turns, x)
     np.testing.assert_allclose(rows.rotate_back(turns, there), x, atol=1e-13)
     parts = rows.parts(there)
@@ -84,8 +84,8 @@ def test_linear_maps_have_derivatives_of_every_mode(x64: None) -> None:
     """Against the same with plain contractions, mapped over a batch too."""
     rep, turns = Irreps("0e+1e+1o+2e"), rotations(2)
     rows = FrameRows(rep, 2)
-    x = jnp.array(RNG.normal(size=(2, len(VECTORS), rep.dim, 3)))
-    y = jnp.array(RNG.normal(size=x.shape))
+    x = jnp.asarray(RNG.normal(size=(2, len(VECTORS), rep.dim, 3)))
+    y = jnp.asarray(RNG.normal(size=x.shape))
 
     def ours(maps: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
         frame = Rotations(maps, 2, 2)

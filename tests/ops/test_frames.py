@@ -39,7 +39,7 @@ def test_elements_lie_in_the_group_and_move_with_the_input(
     frame: Frame, size: int, key: jax.Array, x64: None
 ) -> None:
     """F(g x) is g F(x) as a set, element by element with the same weights."""
-    x, group = jnp.array(cloud(frame.group)), frame.group
+    x, group = jnp.asarray(cloud(frame.group)), frame.group
     found = frame(x)
     assert found.elements.shape[0] == size == found.weights.shape[0]
     assert group.contains(found.elements, 1e-9).all()
@@ -56,9 +56,9 @@ def test_elements_lie_in_the_group_and_move_with_the_input(
 
 @pytest.mark.parametrize("frame", [PCAFrame(E(3)), TupleFrame(SE(3)), GramSchmidtFrame(O(3))])
 def test_padding_counts_for_nothing(frame: Frame, x64: None) -> None:
-    x = jnp.array(cloud(frame.group, 4))
+    x = jnp.asarray(cloud(frame.group, 4))
     padded = jnp.concatenate([x, jnp.full((2, 3), 7.0)])
-    mask = jnp.array([True] * 4 + [False] * 2)
+    mask = jnp.asarray([True] * 4 + [False] * 2)
     plain, found = frame(x), frame(padded, mask)
     if isinstance(frame, TupleFrame):
         kept = found.weights > 0
@@ -69,9 +69,9 @@ def test_padding_counts_for_nothing(frame: Frame, x64: None) -> None:
 
 
 def test_what_is_degenerate(x64: None) -> None:
-    line = jnp.outer(jnp.arange(4.0), jnp.array([1.0, 2.0, 0.5]))
-    corners = jnp.array(np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T)
-    plane = jnp.array(cloud(O(3)) * [1.0, 1.0, 0.0])
+    line = jnp.outer(jnp.arange(4.0), jnp.asarray([1.0, 2.0, 0.5]))
+    corners = jnp.asarray(np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T)
+    plane = jnp.asarray(cloud(O(3)) * [1.0, 1.0, 0.0])
     expected = {"line": (line, True, True), "cube": (corners, True, False)}
     expected |= {"same": (jnp.ones((4, 3)), True, True)}
     expected |= {"plane": (plane, False, False), "two points": (line[:2], True, True)}
@@ -88,7 +88,7 @@ def test_what_is_degenerate(x64: None) -> None:
 
 @pytest.mark.slow
 def test_gradients_are_finite_where_clouds_are_degenerate(x64: None) -> None:
-    line = jnp.outer(jnp.arange(3.0), jnp.array([1.0, 0.0, 0.0]))
+    line = jnp.outer(jnp.arange(3.0), jnp.asarray([1.0, 0.0, 0.0]))
     for x in (line, jnp.zeros((3, 3)), jnp.eye(3)):
         for frame in (PCAFrame(SE(3)), TupleFrame(SE(3)), GramSchmidtFrame(SE(3))):
 
@@ -101,7 +101,7 @@ def test_gradients_are_finite_where_clouds_are_degenerate(x64: None) -> None:
 
 def test_eigenvectors_have_the_derivative_of_eigh(x64: None) -> None:
     a = np.random.default_rng(0).normal(size=(3, 3))
-    a = jnp.array(a + a.T)
+    a = jnp.asarray(a + a.T)
     found = jax.jacobian(lambda a: safe_eigh(a)[1] ** 2)(a)
     expected = jax.jacobian(lambda a: jnp.linalg.eigh((a + a.T) / 2)[1][:, ::-1] ** 2)(a)
     np.testing.assert_allclose(found, expected, atol=1e-10)

@@ -115,7 +115,7 @@ def test_equals_the_clebsch_gordan_product_with_its_weights(x64: None) -> None:
 
 def test_equivariant_under_rotations_and_inversion(key: jax.Array) -> None:
     weights = draw(PRODUCT)[2][:, :2]
-    function = jax.jit(lambda x, y: PRODUCT(x, y, jnp.array(weights, x.dtype)))
+    function = jax.jit(lambda x, y: PRODUCT(x, y, jnp.asarray(weights, x.dtype)))
     assert_equivariant(function, *REPS, key, dtype=jnp.float64, atol=1e-12)
     assert_equivariant(function, *REPS, key, dtype=jnp.float32, atol=1e-5)
     assert PRODUCT.equivariance_error == 0
@@ -183,7 +183,7 @@ def test_a_grid_one_degree_short_fails(key: jax.Array, monkeypatch: pytest.Monke
 def test_variance_one() -> None:
     rng = np.random.default_rng(0)
     shapes = (64, 9, 256), (64, 9, 256), (PRODUCT.num_weights, 256)
-    x, y, weights = (jnp.array(rng.normal(size=shape), jnp.float32) for shape in shapes)
+    x, y, weights = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes)
     for args in ((x, y), (x, y, weights)):
         square = jnp.mean(PRODUCT(*args) ** 2, axis=(0, 2))
         np.testing.assert_allclose(square, 1, atol=0.4)
@@ -195,7 +195,7 @@ def test_first_use_inside_jit_then_float64(method: str) -> None:
     product = GauntProduct(NATURAL(1), NATURAL(2), NATURAL(2), method=method)
     gaunt_grid._tables.cache_clear()
     args = draw(product)
-    low = jax.jit(product)(*(jnp.array(a, jnp.float32) for a in args))
+    low = jax.jit(product)(*(jnp.asarray(a, jnp.float32) for a in args))
     assert low.dtype == jnp.float32
     assert all(t.dtype == np.float64 for t in gaunt_grid._tables(NATURAL(2), 5, "values", None))
     with jax.enable_x64(True):
@@ -219,7 +219,7 @@ def test_vmap_and_derivatives(x64: None) -> None:
     def derivatives(x: jax.Array) -> tuple[jax.Array, ...]:
         return jax.jacrev(jax.grad(energy))(x), jax.hessian(energy)(x)
 
-    for point in (jnp.array(x), jnp.zeros_like(x)):
+    for point in (jnp.asarray(x), jnp.zeros_like(x)):
         reverse, forward = jax.jit(derivatives)(point)
         assert np.isfinite(reverse).all()
         np.testing.assert_allclose(reverse, forward, atol=1e-9)
@@ -227,12 +227,12 @@ def test_vmap_and_derivatives(x64: None) -> None:
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_dtype_is_kept(dtype: jnp.dtype) -> None:
-    x, y, weights = (jnp.array(a, dtype) for a in draw(PRODUCT))
+    x, y, weights = (jnp.asarray(a, dtype) for a in draw(PRODUCT))
     assert jax.eval_shape(PRODUCT, x, y, weights.astype(jnp.float32)).dtype == dtype
 
 
 def test_bad_input() -> None:
-    x, y, weights = (jnp.array(a, jnp.float32) for a in draw(PRODUCT))
+    x, y, weights = (jnp.asarray(a, jnp.float32) for a in draw(PRODUCT))
     for bad in ("0e+1e", "0e+0e", "1o+2o"):
         with pytest.raises(ValueError, match=r"rep2 is .* Use product='clebsch_gordan'"):
             GauntProduct("0e+1o", bad, "0e")

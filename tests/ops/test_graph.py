@@ -55,7 +55,7 @@ def test_sizes(graph: GraphBatch) -> None:
 def test_reductions_equal_loops(graph: GraphBatch, rest: tuple[int, ...]) -> None:
     x = on_edges(graph, *rest)
     sums, leaving, means, largest, softmax = (
-        np.asarray(reduce(jnp.array(x), graph)) for reduce in REDUCTIONS
+        np.asarray(reduce(jnp.asarray(x), graph)) for reduce in REDUCTIONS
     )
     graph = jax.tree.map(np.asarray, graph)
     assert softmax.shape == x.shape
@@ -75,18 +75,18 @@ def test_reductions_equal_loops(graph: GraphBatch, rest: tuple[int, ...]) -> Non
 
 def test_gather_and_layout(graph: GraphBatch) -> None:
     x = np.random.default_rng(1).normal(size=(graph.num_nodes, 3))
-    np.testing.assert_array_equal(gather_senders(jnp.array(x), graph), x[graph.senders])
+    np.testing.assert_array_equal(gather_senders(jnp.asarray(x), graph), x[graph.senders])
     rows = by_receiver(graph.receivers, graph)
     np.testing.assert_array_equal(rows, np.arange(graph.num_nodes)[:, None] + np.zeros_like(rows))
 
 
 def test_sum_graphs(graph: GraphBatch) -> None:
     x = np.random.default_rng(1).normal(size=(graph.num_nodes, 2))
-    found = sum_graphs(jnp.array(x), graph)
+    found = sum_graphs(jnp.asarray(x), graph)
     for index in range(graph.num_graphs):
         mine = (graph.graph_index == index) & graph.node_mask
         np.testing.assert_allclose(found[index], x[mine].sum(0), atol=1e-14)
-    np.testing.assert_allclose(sum_graphs(jnp.array(x[:, 0]), graph), found[:, 0], atol=1e-14)
+    np.testing.assert_allclose(sum_graphs(jnp.asarray(x[:, 0]), graph), found[:, 0], atol=1e-14)
 
 
 def test_edge_vectors(graph: GraphBatch) -> None:
@@ -104,7 +104,7 @@ def test_edge_vectors(graph: GraphBatch) -> None:
 
 @pytest.mark.parametrize("reduce", REDUCTIONS)
 def test_finite_derivatives_with_isolated_nodes(graph: GraphBatch, reduce: Callable) -> None:
-    x = jnp.array(on_edges(graph))[:, None]
+    x = jnp.asarray(on_edges(graph))[:, None]
 
     def energy(x: jax.Array) -> jax.Array:
         return jnp.sum(reduce(x, graph) ** 2)
@@ -171,7 +171,7 @@ def test_bfloat16_sums_accumulate_in_float32() -> None:
 
 
 def test_jit_and_vmap(graph: GraphBatch) -> None:
-    x = jnp.array(on_edges(graph, 2))
+    x = jnp.asarray(on_edges(graph, 2))
     stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), graph)
     assert (stacked.num_nodes, stacked.degree) == (graph.num_nodes, graph.degree)
     for reduce in REDUCTIONS:

@@ -11,7 +11,7 @@ from equinet.reps.wigner import wigner_matrices
 
 
 def test_characters_are_the_signs_under_the_rotations_by_pi(x64: None) -> None:
-    turns = jnp.array([np.diag([-1.0, 1.0, -1.0]), np.diag([1.0, -1.0, -1.0])])
+    turns = jnp.asarray([np.diag([-1.0, 1.0, -1.0]), np.diag([1.0, -1.0, -1.0])])
     for l, matrices in enumerate(wigner_matrices(5, turns)):
         kinds = characters(Irreps([(1, (l, 1))]))
         for bit, matrix in enumerate(matrices):

@@ -13,7 +13,7 @@ X = np.random.default_rng(0).normal(size=(6, 3))
 
 
 def test_distances_are_reproduced_and_motions_forgotten(x64: None, key: jax.Array) -> None:
-    x = jnp.array(X)
+    x = jnp.asarray(X)
     points, degenerate = mds(squared_distances(x), 3)
     assert not degenerate
     np.testing.assert_allclose(squared_distances(points), squared_distances(x), atol=1e-10)
@@ -27,28 +27,28 @@ def test_distances_are_reproduced_and_motions_forgotten(x64: None, key: jax.Arra
 
 
 def test_they_are_the_principal_axes(x64: None) -> None:
-    x = jnp.array(X)
+    x = jnp.asarray(X)
     g = PCAFrame(E(3))(x).elements[0]
     axes = E(3).act(E(3).inverse(g), x)
     np.testing.assert_allclose(jnp.abs(mds(squared_distances(x), 3)[0]), jnp.abs(axes), atol=1e-10)
 
 
 def test_scale_padding_and_few_coordinates(x64: None) -> None:
-    x = jnp.array(X)
+    x = jnp.asarray(X)
     points, _ = mds(squared_distances(x), 2, scale=True)
     np.testing.assert_allclose(mds(squared_distances(3 * x), 2, scale=True)[0], points, atol=1e-10)
     padded = jnp.concatenate([x, jnp.full((2, 3), 9.0)])
-    mask = jnp.array([True] * 6 + [False] * 2)
+    mask = jnp.asarray([True] * 6 + [False] * 2)
     found, _ = mds(squared_distances(padded), 2, mask, scale=True)
     np.testing.assert_allclose(found[:6], points, atol=1e-10)
     np.testing.assert_allclose(found[6:], 0, atol=1e-10)
 
 
 def test_degenerate_clouds_are_reported(x64: None) -> None:
-    square = jnp.array([[0.0, 0], [1, 0], [0, 1], [1, 1]])
-    rectangle = square @ jnp.diag(jnp.array([2.0, 1.0]))
-    line = jnp.array([[0.0, 0], [1, 0], [3, 0]])
-    for x, expected in ((square, True), (rectangle, True), (line, False), (jnp.array(X), False)):
+    square = jnp.asarray([[0.0, 0], [1, 0], [0, 1], [1, 1]])
+    rectangle = square @ jnp.diag(jnp.asarray([2.0, 1.0]))
+    line = jnp.asarray([[0.0, 0], [1, 0], [3, 0]])
+    for x, expected in ((square, True), (rectangle, True), (line, False), (jnp.asarray(X), False)):
         assert bool(mds(squared_distances(x), 2)[1]) == expected
         slope = jax.grad(lambda x: jnp.sum(mds(squared_distances(x), 2)[0] ** 4))(x)
         assert jnp.isfinite(slope).all()

@@ -84,7 +84,7 @@ def test_antipodes_are_the_second_half() -> None:
 def test_vectors_there_and_back(name: str, x64: None) -> None:
     grid = GRIDS[name]
     vectors = np.random.default_rng(0).normal(size=(4, grid.dim, 3))
-    lifted = lift_vectors(jnp.array(vectors), grid)
+    lifted = lift_vectors(jnp.asarray(vectors), grid)
     np.testing.assert_allclose(lifted[1, 2], grid.points[2] @ vectors[1], atol=1e-14)
     np.testing.assert_allclose(read_vectors(lifted, grid), vectors, atol=1e-13)
 

@@ -37,7 +37,7 @@ for _x in (False, True):
 def test_values_and_derivatives_of_a_bilinear_primitive(name: str, x64: None) -> None:
     fast, plain, shapes = CASES[name]
     rng = np.random.default_rng(0)
-    x, y = (jnp.array(rng.normal(size=shape)) for shape in shapes)
+    x, y = (jnp.asarray(rng.normal(size=shape)) for shape in shapes)
     np.testing.assert_allclose(jax.jit(fast)(x, y), plain(x, y), atol=1e-12)
     np.testing.assert_allclose(fast(x, y), plain(x, y), atol=1e-12)
 
@@ -60,7 +60,7 @@ def test_values_and_derivatives_of_a_bilinear_primitive(name: str, x64: None) ->
 
 def test_moved_rows_and_their_transpose_are_gathers(x64: None) -> None:
     index, inverse = (2, 3, 0, 3), (2, 4, 0)  # row 1 goes nowhere, places 1 and 3 are empty
-    x = jnp.array(np.random.default_rng(0).normal(size=(2, 3, 4)))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4)))
     moved = move_rows(x, index, inverse)
     np.testing.assert_array_equal(moved[:, 0], x[:, 2])
     np.testing.assert_array_equal(moved[:, [1, 3]], 0)

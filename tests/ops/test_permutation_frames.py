@@ -25,7 +25,7 @@ def average(frame: Frame, x: jax.Array, mask: jax.Array | None = None) -> jax.Ar
 
 def test_sweep_of_the_plane(x64: None) -> None:
     """n (n - 1) arcs: the weights are those that many directions find."""
-    x = jnp.array(np.random.default_rng(0).normal(size=(5, 2)))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2)))
     frame = SweepFrame(5, 2)
     found = frame(x)
     assert found.elements.shape == (20, 5)
@@ -43,9 +43,9 @@ def test_sweep_of_the_plane(x64: None) -> None:
 
 @pytest.mark.slow
 def test_sweep_of_padded_and_coincident_points(x64: None) -> None:
-    x = jnp.array(np.random.default_rng(0).normal(size=(4, 2)))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)))
     padded = jnp.concatenate([x, jnp.zeros((2, 2))])
-    mask = jnp.array([True] * 4 + [False] * 2)
+    mask = jnp.asarray([True] * 4 + [False] * 2)
     expected = average(SweepFrame(4, 2), x)
     np.testing.assert_allclose(average(SweepFrame(6, 2), padded, mask), expected, atol=1e-13)
     twice = jnp.concatenate([x[:1], x])
@@ -56,7 +56,7 @@ def test_sweep_of_padded_and_coincident_points(x64: None) -> None:
 
 
 def test_drawn_directions_are_unbiased(x64: None, key: jax.Array) -> None:
-    x = jnp.array(np.random.default_rng(0).normal(size=(4, 2)))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)))
     frame = SweepFrame(4, 2)
     drawn = frame.sample(x, key, 4000).elements
     found = frame(x)
@@ -71,7 +71,7 @@ def adjacency(graph: nx.Graph, size: int) -> jax.Array:
     matrix = np.zeros((size, size))
     n = len(graph)
     matrix[:n, :n] = nx.to_numpy_array(graph)
-    return jnp.array(matrix)
+    return jnp.asarray(matrix)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_one_node_no_edges_and_batches() -> None:
 
 
 def test_sorted_points() -> None:
-    x = jnp.array([[2.0, 0.0], [1.0, 5.0], [1.0, 3.0]])
+    x = jnp.asarray([[2.0, 0.0], [1.0, 5.0], [1.0, 3.0]])
     assert SortFrame(3)(x).elements.tolist() == [[2, 1, 0]]
-    mask = jnp.array([True, True, False])
+    mask = jnp.asarray([True, True, False])
     assert SortFrame(3)(x, mask).elements.tolist() == [[1, 0, 2]]
 
 

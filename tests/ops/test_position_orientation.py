@@ -39,18 +39,18 @@ def test_invariant_under_rotations_and_translations(dim: int, x64: None, key: ja
         return np.einsum("bij,bj->bi", turn, points) + by
 
     chiral = {"chiral": dim == 3}
-    before = pair_invariants(jnp.array(y - x), jnp.array(o), jnp.array(p), **chiral)
-    r = jnp.array(moved(y, shift) - moved(x, shift))
-    after = pair_invariants(r, jnp.array(moved(o, 0)), jnp.array(moved(p, 0)), **chiral)
+    before = pair_invariants(jnp.asarray(y - x), jnp.asarray(o), jnp.asarray(p), **chiral)
+    r = jnp.asarray(moved(y, shift) - moved(x, shift))
+    after = pair_invariants(r, jnp.asarray(moved(o, 0)), jnp.asarray(moved(p, 0)), **chiral)
     assert before.shape == (50, 5 if dim == 3 else 4)
     np.testing.assert_allclose(after, before, atol=1e-14)
-    unturned = pair_invariants(r, jnp.array(o), jnp.array(p), **chiral)
+    unturned = pair_invariants(r, jnp.asarray(o), jnp.asarray(p), **chiral)
     assert np.abs(unturned - before).max() > 0.1
 
 
 def test_reflections_change_only_the_sign_of_the_last(x64: None) -> None:
     rng = np.random.default_rng(1)
-    r, o, p = (jnp.array(v) for v in (rng.normal(size=(9, 3)), *unit(rng.normal(size=(2, 9, 3)))))
+    r, o, p = (jnp.asarray(v) for v in (rng.normal(size=(9, 3)), *unit(rng.normal(size=(2, 9, 3)))))
     found, mirrored = (pair_invariants(s * r, s * o, s * p, chiral=True) for s in (1, -1))
     np.testing.assert_allclose(mirrored[:, :4], found[:, :4], atol=1e-14)
     np.testing.assert_allclose(mirrored[:, 4], -found[:, 4], atol=1e-14)
@@ -83,15 +83,15 @@ def test_finite_derivatives_at_coincident_points_and_on_the_axis(r: np.ndarray, 
         a = polynomial_features(pair_invariants(r, o, o[::-1], chiral=True), 3)
         return jnp.sum(a * jnp.arange(1.0, 1 + a.shape[-1]))
 
-    first = jax.grad(energy, (0, 1))(jnp.array(r), o)
-    second = jax.jacrev(jax.grad(energy))(jnp.array(r), o)
+    first = jax.grad(energy, (0, 1))(jnp.asarray(r), o)
+    second = jax.jacrev(jax.grad(energy))(jnp.asarray(r), o)
     assert all(np.isfinite(a).all() for a in (*first, second))
     assert np.abs(second).max() > 0
 
 
 def test_polynomial_features_are_the_monomials(x64: None) -> None:
     x = np.random.default_rng(0).normal(size=(5, 3))
-    found = polynomial_features(jnp.array(x), 4)
+    found = polynomial_features(jnp.asarray(x), 4)
     assert found.shape == (5, math.comb(3 + 4, 4) - 1)
     expected = [np.prod(x[:, list(factors)], axis=-1) for factors in monomials(3, 4)]
     np.testing.assert_allclose(found, np.stack(expected, -1), rtol=1e-14)
@@ -107,7 +107,7 @@ def test_interpolation_on_the_disc(half: bool, x64: None) -> None:
     x = unit(rng.normal(size=(50, 2))) * np.sqrt(rng.uniform(size=(50, 1)))
     x[:, 1] = np.abs(x[:, 1]) if half else x[:, 1]
 
-    table = disc_polynomials(jnp.array(x), 7, half=half)
+    table = disc_polynomials(jnp.asarray(x), 7, half=half)
     assert np.abs(table @ matrix).sum(-1).max() < 20  # how much a change of values can grow
 
     def error(function) -> float:
@@ -133,7 +133,7 @@ def test_convolution_against_the_sum(
         x = rng.normal(size=(batch, senders, own, 6, 2))
         spread = np.broadcast_to(x, (batch, senders, receivers, 6, 2))
         expected = np.einsum("bjiop,pc,bjioc->bioc", kernel, weights, spread)
-        arrays = [jnp.array(a) for a in (kernel, weights, x)]
+        arrays = [jnp.asarray(a) for a in (kernel, weights, x)]
         found = convolve(*arrays, block_bytes=block_bytes)
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
@@ -143,16 +143,16 @@ def test_antipodes_give_the_same_for_half(block_bytes: int | None, x64: None) ->
     """Any kernel of (r, o) with k(-r, -o) = k(r, o), values and gradients."""
     rng = np.random.default_rng(0)
     half = rng.normal(size=(2, 4, 4, 3, 5))
-    full = jnp.array(np.concatenate([half, half.swapaxes(1, 2)], axis=-2))
-    weights, x = (jnp.array(rng.normal(size=s)) for s in ((5, 2), (2, 4, 1, 6, 2)))
+    full = jnp.asarray(np.concatenate([half, half.swapaxes(1, 2)], axis=-2))
+    weights, x = (jnp.asarray(rng.normal(size=s)) for s in ((5, 2), (2, 4, 1, 6, 2)))
 
     def loss(kernel: jax.Array, weights: jax.Array, x: jax.Array) -> jax.Array:
         return jnp.sum(jnp.sin(convolve(kernel, weights, x, block_bytes=block_bytes)))
 
     expected = convolve(full, weights, x)
-    found = convolve(jnp.array(half), weights, x, block_bytes=block_bytes)
+    found = convolve(jnp.asarray(half), weights, x, block_bytes=block_bytes)
     np.testing.assert_allclose(found, expected, atol=1e-12)
-    ours = jax.grad(loss, (1, 2))(jnp.array(half), weights, x)
+    ours = jax.grad(loss, (1, 2))(jnp.asarray(half), weights, x)
     theirs = jax.grad(loss, (1, 2))(full, weights, x)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
@@ -178,13 +178,13 @@ def test_spherical_convolution_commutes_with_the_grid(x64: None) -> None:
     grid = polyhedron("icosahedron")
     rng = np.random.default_rng(0)
     cosines = grid.points @ grid.points.T
-    kernel = jnp.array(cosines[..., None] ** np.arange(4))
+    kernel = jnp.asarray(cosines[..., None] ** np.arange(4))
     x = rng.normal(size=(3, 12, 4))
     expected = np.einsum("poc,noc->npc", kernel, x) / 12
-    np.testing.assert_allclose(spherical_convolution(kernel, jnp.array(x)), expected, atol=1e-14)
+    np.testing.assert_allclose(spherical_convolution(kernel, jnp.asarray(x)), expected, atol=1e-14)
     for permutation in grid.symmetries()[1][:5]:
         inverse = np.argsort(permutation)
-        found = spherical_convolution(kernel, jnp.array(x[:, inverse]))
+        found = spherical_convolution(kernel, jnp.asarray(x[:, inverse]))
         np.testing.assert_allclose(found, expected[:, inverse], atol=1e-14)
 
 

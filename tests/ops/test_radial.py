@@ -50,7 +50,7 @@ def test_envelope_leaves_one_late_and_ends_smoothly(p: int, x64: None) -> None:
 
 def test_bessel_is_the_spherical_bessel_function_and_orthonormal(x64: None) -> None:
     r, step = np.linspace(0, CUTOFF, 4001, retstep=True)
-    basis = np.asarray(bessel_basis(jnp.array(r), CUTOFF, 4))
+    basis = np.asarray(bessel_basis(jnp.asarray(r), CUTOFF, 4))
     for n in range(1, 5):
         k = n * np.pi / CUTOFF
         j0 = scipy.special.spherical_jn(0, k * r)
@@ -112,10 +112,10 @@ def test_dtype_and_leading_axes_are_kept(dtype: jnp.dtype) -> None:
 )
 def test_float64_after_float32(function: Callable) -> None:
     r = np.linspace(0.1, 3.9, 7)
-    low = jax.jit(function)(jnp.array(r, jnp.float32))
+    low = jax.jit(function)(jnp.asarray(r, jnp.float32))
     with jax.enable_x64(True):
-        high = jax.jit(function)(jnp.array(r))
-        reference = function(jnp.array(r))
+        high = jax.jit(function)(jnp.asarray(r))
+        reference = function(jnp.asarray(r))
     assert high.dtype == jnp.float64
     np.testing.assert_allclose(high, reference, rtol=1e-14, atol=1e-14)
     np.testing.assert_allclose(low, reference, rtol=1e-4, atol=1e-4)

@@ -14,7 +14,7 @@ def test_integrates_harmonics_up_to_the_degree(degree: int, x64: None) -> None:
     points, weights = gauss_legendre_grid(degree)
     assert points.shape == ((degree // 2 + 1) * (degree + 1), 3)
     np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, rtol=1e-15)
-    means = weights @ np.asarray(spherical_harmonics(degree + 2, jnp.array(points)))
+    means = weights @ np.asarray(spherical_harmonics(degree + 2, jnp.asarray(points)))
     expected = np.eye((degree + 3) ** 2)[0]
     exact = (degree + 1) ** 2
     np.testing.assert_allclose(means[:exact], expected[:exact], atol=1e-14)
@@ -23,13 +23,13 @@ def test_integrates_harmonics_up_to_the_degree(degree: int, x64: None) -> None:
 
 def test_products_of_harmonics_are_orthonormal(x64: None) -> None:
     points, weights = gauss_legendre_grid(6)
-    harmonics = np.asarray(spherical_harmonics(3, jnp.array(points)))
+    harmonics = np.asarray(spherical_harmonics(3, jnp.asarray(points)))
     gram = harmonics.T @ (weights[:, None] * harmonics)
     np.testing.assert_allclose(gram, np.eye(16), atol=1e-14)
 
 
 def test_read_only_float64() -> None:
-    assert jnp.array(0.0).dtype == jnp.float32
+    assert jnp.asarray(0.0).dtype == jnp.float32
     for table in gauss_legendre_grid(4):
         assert table.dtype == np.float64
         with pytest.raises(ValueError, match="read-only"):
@@ -49,7 +49,7 @@ def test_to_the_grid_and_back_by_both_methods(
     dense, separable = S2Grid(degree), S2Grid(degree, "separable")
     assert dense.num_points == len(dense.points) == len(dense.weights)
     values = dense.to_grid(x)
-    by_hand = np.asarray(spherical_harmonics(lmax, jnp.array(dense.points))) @ np.asarray(x)
+    by_hand = np.asarray(spherical_harmonics(lmax, jnp.asarray(dense.points))) @ np.asarray(x)
     np.testing.assert_allclose(values, by_hand, atol=1e-12)
     np.testing.assert_allclose(separable.to_grid(x), by_hand, atol=1e-12)
     np.testing.assert_allclose(dense.from_grid(values, lmax), x, atol=1e-12)
@@ -64,7 +64,7 @@ def test_to_the_grid_and_back_by_both_methods(
 def test_one_degree_less_is_wrong(key: jax.Array, x64: None) -> None:
     """The bound of ``check`` is sharp."""
     points, weights = gauss_legendre_grid(5)
-    harmonics = np.asarray(spherical_harmonics(3, jnp.array(points)))
+    harmonics = np.asarray(spherical_harmonics(3, jnp.asarray(points)))
     gram = harmonics.T @ (weights[:, None] * harmonics)
     assert np.abs(gram - np.eye(16)).max() > 0.1
     with pytest.raises(ValueError, match="grid too coarse: for lmax=3 a grid of degree 6"):

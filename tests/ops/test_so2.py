@@ -34,7 +34,7 @@ def draw(convolution: SO2Convolution, edges: int, dtype: type = np.float64) -> t
     x = rng.normal(size=(edges, convolution.rep_in.dim, convolution.channels_in))
     radial = rng.normal(size=(edges, convolution.num_radial, convolution.channels_in))
     weights = [rng.normal(size=shape) / 4 for shape in convolution.weight_shapes]
-    return jax.tree.map(lambda a: jnp.array(a, dtype), (x, radial, tuple(weights)))
+    return jax.tree.map(lambda a: jnp.asarray(a, dtype), (x, radial, tuple(weights)))
 
 
 def apply(convolution: SO2Convolution, x: jax.Array, vectors: jax.Array, *rest: Any) -> Any:
@@ -90,10 +90,10 @@ def test_equals_the_clebsch_gordan_convolution(mmax: int | None, x64: None) -> N
     x, _, _ = draw(convolution, len(VECTORS))
     weights = RNG.normal(size=(len(product.paths), 3))
     ones = jnp.ones((len(VECTORS), convolution.num_radial, 3))
-    matrices = [jnp.array(w) for w in matrices_of(convolution, edge, weights)]
+    matrices = [jnp.asarray(w) for w in matrices_of(convolution, edge, weights)]
     found = jax.jit(functools.partial(apply, convolution))(x, VECTORS, ones, matrices)
-    filters = spherical_harmonics(4, jnp.array(VECTORS))[..., None]
-    expected = product(filters, x, jnp.array(weights))
+    filters = spherical_harmonics(4, jnp.asarray(VECTORS))[..., None]
+    expected = product(filters, x, jnp.asarray(weights))
     error = np.abs(found - expected).max()
     assert error < 1e-12 if mmax is None else error > 0.1
 
@@ -102,7 +102,7 @@ def test_independent_of_the_roll(x64: None) -> None:
     """Also between the two charts; a roll about another axis matters."""
     convolution = SO2Convolution(MIXED, NATURAL, 3, 2, mmax=1)
     x, radial, weights = draw(convolution, len(VECTORS))
-    turns = convolution.edge_features(jnp.array(VECTORS))
+    turns = convolution.edge_features(jnp.asarray(VECTORS))
     expected = convolution.messages(x, turns, radial, weights)
     c, s = np.cos(0.7), np.sin(0.7)
     about_y = np.array([[[c, 0, s], [0, 1, 0], [-s, 0, c]]])
@@ -115,7 +115,7 @@ def test_independent_of_the_roll(x64: None) -> None:
             whole = np.zeros((len(VECTORS), 2 * l + 1, 2 * l + 1))
             whole[:, l - kept : l + kept + 1] = turns.degree(l)
             entries.append((turn @ whole)[:, l - kept : l + kept + 1].reshape(len(VECTORS), -1))
-        rolled = Rotations(jnp.array(np.concatenate(entries, 1)), turns.lmax, turns.mmax)
+        rolled = Rotations(jnp.asarray(np.concatenate(entries, 1)), turns.lmax, turns.mmax)
         errors.append(np.abs(convolution.messages(x, rolled, radial, weights) - expected).max())
     assert errors[0] < 1e-12
     assert errors[1] > 0.1
@@ -128,7 +128,7 @@ def test_equivariance(parity: bool, mmax: int | None, key: jax.Array, x64: None)
     convolution = SO2Convolution(MIXED, Irreps("0o+1o+2e+2o"), 2, 3, mmax=mmax, parity=parity)
     x, radial, weights = draw(convolution, len(VECTORS))
     function = jax.jit(lambda x, v: apply(convolution, x, v, radial, weights))
-    inputs = {"inputs": (x, jnp.array(VECTORS))}
+    inputs = {"inputs": (x, jnp.asarray(VECTORS))}
 
     def reps(group: O | SO) -> tuple:
         rep_in, rep_out = (Irreps(r, group=group) for r in (MIXED, convolution.rep_out))
@@ -162,9 +162,9 @@ def test_second_derivatives_equal_those_of_the_couplings(x64: None) -> None:
     convolution = SO2Convolution(rep, rep, 2, 2)
     product = ClebschGordanProduct(edge, rep, rep, method="naive")
     x, _, _ = draw(convolution, len(VECTORS))
-    weights = jnp.array(RNG.normal(size=(len(product.paths), 2)))
+    weights = jnp.asarray(RNG.normal(size=(len(product.paths), 2)))
     ones = jnp.ones((len(VECTORS), convolution.num_radial, 2))
-    matrices = [jnp.array(w) for w in matrices_of(convolution, edge, np.asarray(weights))]
+    matrices = [jnp.asarray(w) for w in matrices_of(convolution, edge, np.asarray(weights))]
 
     def ours(x: jax.Array, vectors: jax.Array) -> jax.Array:
         return jnp.sum(apply(convolution, x, vectors, ones, matrices) ** 3)
@@ -177,7 +177,7 @@ def test_second_derivatives_equal_those_of_the_couplings(x64: None) -> None:
         norm = jax.grad(lambda x, v: jnp.sum(forces(x, v) ** 2), argnums=(0, 1))
         return forces(x, vectors), *norm(x, vectors)
 
-    vectors = jnp.array(VECTORS)
+    vectors = jnp.asarray(VECTORS)
     found = jax.jit(functools.partial(derive, ours))(x, vectors)
     expected = jax.jit(functools.partial(derive, coupled))(x, vectors)
     for a, b in zip(found, expected, strict=True):
@@ -217,11 +217,11 @@ def test_sums_over_neighbours_in_chunks(make_graph: Callable, x64: None) -> None
 def test_float32_and_float64() -> None:
     convolution = SO2Convolution(NATURAL, NATURAL, 3, 2)
     low_args = draw(convolution, len(VECTORS), np.float32)
-    low = apply(convolution, low_args[0], jnp.array(VECTORS, jnp.float32), *low_args[1:])
+    low = apply(convolution, low_args[0], jnp.asarray(VECTORS, jnp.float32), *low_args[1:])
     assert low.dtype == jnp.float32
     with jax.enable_x64(True):
         args = draw(convolution, len(VECTORS))
-        found = apply(convolution, args[0], jnp.array(VECTORS), *args[1:])
+        found = apply(convolution, args[0], jnp.asarray(VECTORS), *args[1:])
     assert found.dtype == jnp.float64
     np.testing.assert_allclose(low, found, atol=1e-5)
 

@@ -21,7 +21,7 @@ DEGREES = np.repeat(np.arange(9), 2 * np.arange(9) + 1)
 def vectors(x64: None) -> jax.Array:
     """Random vectors and all six half axes, of different lengths."""
     random = jax.random.normal(jax.random.key(0), (20, 3))
-    return jnp.concatenate([random, 2.0 * jnp.array(AXES, jnp.float64)])
+    return jnp.concatenate([random, 2.0 * jnp.asarray(AXES, jnp.float64)])
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +29,14 @@ def oracle() -> tuple[np.ndarray, np.ndarray]:
     """Vectors and e3nn's harmonics of their directions, to degree 8 in float64."""
     vectors = np.concatenate([np.random.default_rng(0).normal(size=(20, 3)), 2.0 * np.array(AXES)])
     with jax.enable_x64(True):
-        array = e3nn_jax.IrrepsArray("1o", jnp.array(vectors))
+        array = e3nn_jax.IrrepsArray("1o", jnp.asarray(vectors))
         irreps = e3nn_jax.Irreps.spherical_harmonics(8)
         harmonics = e3nn_jax.spherical_harmonics(irreps, array, True, normalization="component")
         return vectors, np.asarray(harmonics.array)
 
 
 def test_equals_e3nn_to_degree_8(oracle: tuple, x64: None) -> None:
-    vectors, expected = jnp.array(oracle[0]), oracle[1]
+    vectors, expected = jnp.asarray(oracle[0]), oracle[1]
     np.testing.assert_allclose(spherical_harmonics(8, vectors), expected, rtol=0, atol=1e-13)
     solid = expected * np.linalg.norm(vectors, axis=1, keepdims=True) ** DEGREES
     found = spherical_harmonics(8, vectors, normalize=False)
@@ -92,7 +92,7 @@ def test_zero_vector(normalize: bool, x64: None) -> None:
 
 def test_finite_derivatives_at_singular_points(x64: None) -> None:
     """Zero, all half axes (the polar one included): first and second order, forward and reverse."""
-    points = jnp.concatenate([jnp.zeros((1, 3)), jnp.array(AXES, jnp.float64)])
+    points = jnp.concatenate([jnp.zeros((1, 3)), jnp.asarray(AXES, jnp.float64)])
 
     def harmonics(r: jax.Array) -> jax.Array:
         return spherical_harmonics(3, r)
@@ -124,12 +124,12 @@ def test_jit_and_vmap(vectors: jax.Array) -> None:
 
 def test_float64_after_float32_and_dtype(oracle: tuple) -> None:
     for dtype in (jnp.bfloat16, jnp.float32):
-        found = spherical_harmonics(4, jnp.array(oracle[0], dtype))
+        found = spherical_harmonics(4, jnp.asarray(oracle[0], dtype))
         assert found.dtype == dtype
         atol = 20 * float(jnp.finfo(dtype).eps)
         np.testing.assert_allclose(found.astype(jnp.float32), oracle[1][:, :25], atol=atol)
     with jax.enable_x64(True):
-        found = spherical_harmonics(4, jnp.array(oracle[0]))
+        found = spherical_harmonics(4, jnp.asarray(oracle[0]))
     assert found.dtype == jnp.float64
     np.testing.assert_allclose(found, oracle[1][:, :25], atol=1e-13)
 

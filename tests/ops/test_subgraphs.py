@@ -74,10 +74,10 @@ def test_insert_is_the_mean_and_share_its_extract(order, jit, x64):
         else (batch.pairs, batch.members, len(batch.pair_mask))
     )
     y = jax.random.normal(jax.random.key(0), (*mask.shape, 3), jnp.float64)
-    y = jnp.where(jnp.array(mask)[..., None], y, jnp.nan)  # padding must not be looked at
+    y = jnp.where(jnp.asarray(mask)[..., None], y, jnp.nan)  # padding must not be looked at
     run = jax.jit(share, static_argnums=3) if jit else share
-    shared = run(y, jnp.array(numbers), jnp.array(mask), entries)
-    inserted = np.asarray(insert(y, jnp.array(numbers), jnp.array(mask), entries))
+    shared = run(y, jnp.asarray(numbers), jnp.asarray(mask), entries)
+    inserted = np.asarray(insert(y, jnp.asarray(numbers), jnp.asarray(mask), entries))
     values = np.asarray(y)
     for entry in range(entries):
         places = np.argwhere((numbers == entry) & mask)
@@ -86,13 +86,13 @@ def test_insert_is_the_mean_and_share_its_extract(order, jit, x64):
     expected = np.where(mask[..., None], inserted[numbers], 0)
     np.testing.assert_allclose(np.asarray(shared), expected, atol=1e-14)
     # A scatter that feeds a matrix product, forwards and backwards, in one compiled function.
-    weights = jnp.array(np.random.default_rng(0).normal(size=(3, 2)))
+    weights = jnp.asarray(np.random.default_rng(0).normal(size=(3, 2)))
 
     def mixed(y):
-        return share(y, jnp.array(numbers), jnp.array(mask), entries) @ weights
+        return share(y, jnp.asarray(numbers), jnp.asarray(mask), entries) @ weights
 
     np.testing.assert_allclose(jax.jit(mixed)(y), expected @ np.asarray(weights), atol=1e-13)
-    zero = jnp.where(jnp.array(mask)[..., None], y, 0)
+    zero = jnp.where(jnp.asarray(mask)[..., None], y, 0)
     tangent = jax.random.normal(jax.random.key(1), zero.shape, jnp.float64)
     gradient = jax.jit(jax.grad(lambda y: jnp.sum(jnp.sin(mixed(y)))))(zero)
     step = 1e-6
@@ -111,7 +111,7 @@ def test_extract_reads_every_pair_of_its_graph(x64):
     for node in range(7):
         own = members(networks, node)
         held[networks.pairs[node, : len(own), : len(own)], 0] = matrix[np.ix_(own, own)]
-    found = extract(jnp.array(held), jnp.array(batch.pairs), jnp.array(batch.members))
+    found = extract(jnp.asarray(held), jnp.asarray(batch.pairs), jnp.asarray(batch.members))
     for node in range(7):
         own = members(networks, node)
         size = len(own)

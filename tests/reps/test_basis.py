@@ -237,8 +237,8 @@ def test_gradients_of_the_factorised_application(group: Group, x64: None) -> Non
 def test_chunks_of_the_batch_change_nothing(monkeypatch: pytest.MonkeyPatch, x64: None) -> None:
     basis = equivariant_basis(Tensor(S(5), 2), Tensor(S(5), 2))
     rng = np.random.default_rng(0)
-    x = jnp.array(rng.normal(size=(6, 25, 2)))
-    weights = jnp.array(rng.normal(size=(15, 2, 2)))
+    x = jnp.asarray(rng.normal(size=(6, 25, 2)))
+    weights = jnp.asarray(rng.normal(size=(15, 2, 2)))
     whole = basis.apply(x, weights)
     monkeypatch.setattr("equinet.chunks._WORKING_SET", dict.fromkeys(("cpu", "gpu", "tpu"), 1))
     np.testing.assert_allclose(basis.apply(x, weights), whole, atol=1e-13)
@@ -256,9 +256,9 @@ def test_dtype_is_kept(dtype: str) -> None:
 def test_float32_then_float64_in_one_process() -> None:
     basis = equivariant_basis(Tensor(SO(3), 2), Tensor(SO(3), 3))
     x, weights = np.ones((1, 9, 1)), np.ones((basis.dim, 1, 1)) / 7
-    narrow = basis.apply(jnp.array(x, jnp.float32), jnp.array(weights, jnp.float32))
+    narrow = basis.apply(jnp.asarray(x, jnp.float32), jnp.asarray(weights, jnp.float32))
     with jax.enable_x64(True):
-        wide = basis.apply(jnp.array(x), jnp.array(weights))
+        wide = basis.apply(jnp.asarray(x), jnp.asarray(weights))
     assert (narrow.dtype, wide.dtype) == (jnp.float32, jnp.float64)
     np.testing.assert_allclose(wide, np.einsum("boi,nic,bcd->nod", basis.dense(), x, weights))
 
@@ -308,8 +308,8 @@ def test_wrong_shapes_raise() -> None:
 def test_dense_maps_by_either_route(x64: None) -> None:
     maps = DenseMaps(null_space_maps(Vector(SL(2)) ** 2, Vector(SL(2)) ** 2))
     rng = np.random.default_rng(0)
-    weights = jnp.array(rng.normal(size=(maps.dim, 3, 2)))
+    weights = jnp.asarray(rng.normal(size=(maps.dim, 3, 2)))
     for batch in (1, 200):
         x = rng.normal(size=(batch, 4, 3))
         expected = np.einsum("boi,nic,bcd->nod", maps.dense(), x, weights)
-        np.testing.assert_allclose(maps.apply(jnp.array(x), weights), expected, atol=1e-12)
+        np.testing.assert_allclose(maps.apply(jnp.asarray(x), weights), expected, atol=1e-12)

@@ -60,7 +60,7 @@ def test_homomorphism_transform_and_lie_matrix(rep: Rep, x64: None) -> None:
     assert rep.is_permutation <= is_permutation
     algebra = group.lie_algebra()
     if len(jax.tree.leaves(algebra)[0]):
-        element = jax.tree.map(lambda stack: jnp.array(stack[-1]), algebra)
+        element = jax.tree.map(lambda stack: jnp.asarray(stack[-1]), algebra)
         step = jax.scipy.linalg.expm(rep.lie_matrix(element))
         parts = element if isinstance(element, tuple) else (element,)
         finite = tuple(

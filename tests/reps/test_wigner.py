@@ -33,7 +33,7 @@ def test_equals_the_exponential_of_the_generators_to_degree_12() -> None:
 
 def test_equals_e3nn_with_signs(x64: None) -> None:
     for l, (matrix,) in enumerate(wigner(3, ROTATIONS[:1])):
-        expected = e3nn_jax.Irrep(l, 1).D_from_matrix(jnp.array(ROTATIONS[0]))
+        expected = e3nn_jax.Irrep(l, 1).D_from_matrix(jnp.asarray(ROTATIONS[0]))
         np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-13)
 
 
@@ -73,7 +73,7 @@ def test_derivatives_at_singular_points_of_other_charts() -> None:
     expected = np.einsum("a,aij->ij", coefficients, so3_generators(l))
 
     def along(f: Callable[[Array], Array], g: Array) -> tuple[Array, Array]:
-        return jax.jvp(f, (g,), (jnp.array(direction) @ g,))
+        return jax.jvp(f, (g,), (jnp.asarray(direction) @ g,))
 
     def velocity(g: Array) -> Array:
         return along(lambda g: wigner_d(l, g), g)[1]

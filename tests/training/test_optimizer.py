@@ -39,7 +39,7 @@ ARRAYS = {"kernel": (4, 3), "bias": (3,), "other": (2, 2, 2)}
 
 def gradients(step):
     rng = np.random.default_rng(step)
-    return {k: jnp.array(rng.normal(size=s), jnp.float32) for k, s in ARRAYS.items()}
+    return {k: jnp.asarray(rng.normal(size=s), jnp.float32) for k, s in ARRAYS.items()}
 
 
 def decayed(params):

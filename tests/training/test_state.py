@@ -69,4 +69,4 @@ def test_checksum_sees_one_bit_and_not_the_kind_of_array():
     assert checksum(arrays) == checksum(on_host)
     words = np.arange(5.0, dtype=np.float32).view(np.uint32)
     words[2] ^= 1
-    assert checksum(arrays) != checksum(arrays | {"x": jnp.array(words.view(np.float32))})
+    assert checksum(arrays) != checksum(arrays | {"x": jnp.asarray(words.view(np.float32))})

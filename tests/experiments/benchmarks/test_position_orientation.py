@@ -35,7 +35,7 @@ def test_the_published_form_is_the_same_network(orientations: int, x64: None) ->
     """Without antipodes, with them, and without symmetry; some points beyond the cutoff."""
     case = benchmark.case_of("small", orientations) | {"layers": 2}
     model = benchmark.network(case, "network")
-    positions, scalars = (jnp.array(a, jnp.float64) for a in benchmark.inputs_of())
+    positions, scalars = (jnp.asarray(a, jnp.float64) for a in benchmark.inputs_of())
     spread = positions * 4.0
     distances = jnp.linalg.norm(spread[:, None] - spread[:, :, None], axis=-1)
     assert float(distances.max()) > benchmark.CUTOFF

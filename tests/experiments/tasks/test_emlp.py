@@ -109,7 +109,7 @@ def test_standardised_by_invariants_alone(name):
     constant = difference.mean(0)
     np.testing.assert_allclose(difference, np.broadcast_to(constant, y.shape), atol=1e-5)
     g = data.problem.group.sample(jax.random.key(0))
-    turned = data.problem.rep_out.transform(g, jnp.array(constant, jnp.float32))
+    turned = data.problem.rep_out.transform(g, jnp.asarray(constant, jnp.float32))
     np.testing.assert_allclose(turned, constant, atol=1e-5)
     again = make_data(DataConfig(problem=name, **SMALL))
     np.testing.assert_array_equal(again.test.x, data.test.x)

@@ -78,7 +78,7 @@ def test_simulated_targets_follow_from_the_start(kind, x64):
     data = load_data(section, None)
     assert data.duration == pytest.approx(0.03)
     assert data.train.positions.shape == (4, 3, 3)
-    start = ParticleState(*(jnp.array(part, jnp.float64) for part in data.train.parts[:3]))
+    start = ParticleState(*(jnp.asarray(part, jnp.float64) for part in data.train.parts[:3]))
     end = simulate(protocol(kind), start, 1, every=30).positions[0]
     np.testing.assert_allclose(data.train.targets, end, atol=1e-5)
     assert np.abs(data.train.targets - data.train.positions).max() > 1e-3
@@ -147,8 +147,8 @@ def test_stochastic_frames_in_training_alone(data):
 
 def test_augmentation_is_a_motion_and_a_sign(x64, key):
     rng = np.random.default_rng(0)
-    x, v, y = (jnp.array(rng.normal(size=(2, 4, 5, 3))) for _ in range(3))
-    q = jnp.array(rng.choice([-1.0, 1.0], (2, 4, 5)))
+    x, v, y = (jnp.asarray(rng.normal(size=(2, 4, 5, 3))) for _ in range(3))
+    q = jnp.asarray(rng.choice([-1.0, 1.0], (2, 4, 5)))
     found = augmented((x, v, q, y), key)
     centre = x.mean(-2, keepdims=True)
     before = jnp.concatenate([x - centre, v, y - centre], axis=-2)

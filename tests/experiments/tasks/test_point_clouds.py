@@ -89,7 +89,7 @@ def test_the_loss_does_not_depend_on_the_shards(airplanes):
     losses = []
     for shards in (1, 2):
         batch = collate_batch(clouds, range(5), range(shards), shards)
-        found = training_loss(model, jax.tree.map(jnp.array, batch), jax.random.key(0), "none")
+        found = training_loss(model, jax.tree.map(jnp.asarray, batch), jax.random.key(0), "none")
         losses.append(float(found[0]))
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
@@ -99,7 +99,7 @@ def test_turns_of_training_reach_cloud_and_turn(turns, airplanes):
     """A model that is equivariant has the same loss however clouds are turned."""
     section, model = make(config("airplanes-fa_point_net", model__stochastic="False"))
     batch = collate_batch(load_clouds(section, airplanes)[0], range(4), range(1), 1)
-    batch = jax.tree.map(jnp.array, batch)
+    batch = jax.tree.map(jnp.asarray, batch)
     still, turned = (
         float(training_loss(model, batch, jax.random.key(3), kind)[0]) for kind in ("none", turns)
     )

@@ -78,7 +78,7 @@ def test_the_loss_does_not_depend_on_the_shards(network, model, ponita, graphs, 
     weights = LossConfig(energy=2.0, forces=3.0)
 
     def loss(count):
-        batch = jax.tree.map(jnp.array, collate(graphs, range(count), shards=count))
+        batch = jax.tree.map(jnp.asarray, collate(graphs, range(count), shards=count))
         return loss_and_parts(model, batch, weights=weights)
 
     whole, parts = loss(1), loss(shards)
@@ -94,7 +94,7 @@ def test_the_loss_does_not_depend_on_the_shards(network, model, ponita, graphs, 
 def test_turned_batches(ponita, graphs, count):
     """The loss of ponita, on shards, is that of the graphs turned by hand."""
     weights, key = LossConfig(energy=2.0, forces=3.0), jax.random.key(3)
-    batch = jax.tree.map(jnp.array, collate(graphs, range(count), shards=count))
+    batch = jax.tree.map(jnp.asarray, collate(graphs, range(count), shards=count))
     loss = loss_and_parts(ponita, batch, weights=weights, key=key)[0]
     by_hand = loss_and_parts(ponita, turned(batch, key), weights=weights)[0]
     np.testing.assert_allclose(loss, by_hand, rtol=1e-5)
@@ -132,7 +132,7 @@ def test_what_is_built(word, tmp_path):
     pairs = zip(jax.tree.leaves(nnx.state(experiment.model)), jax.tree.leaves(fresh), strict=True)
     calibrated = sum(not np.array_equal(one, two) for one, two in pairs)
     assert calibrated == (0 if word == "irreps" else 2)  # the kernels of the one layer
-    batch = jax.tree.map(jnp.array, experiment.collate(experiment.train[:2], range(2)))
+    batch = jax.tree.map(jnp.asarray, experiment.collate(experiment.train[:2], range(2)))
     loss = jax.jit(lambda key: experiment.loss(experiment.model, batch, key)[0])
     same = np.isclose(loss(jax.random.key(0)), loss(jax.random.key(1)), rtol=1e-6)
     assert same == (word != "ponita")
@@ -153,7 +153,7 @@ def crystal_batch():
     frame = Frame(frame.numbers, frame.positions, cell, (True,) * 3, -2080.0, frame.forces, stress)
     graph = to_graphs([frame], cutoff=4.0, elements=("H", "O"))
     batch = collate(subtract_references(graph, REFERENCES), range(1), shards=1)
-    return jax.tree.map(jnp.array, batch)
+    return jax.tree.map(jnp.asarray, batch)
 
 
 @pytest.mark.slow
