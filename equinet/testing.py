@@ -274,7 +274,9 @@ def _call(
 ) -> PyTree[np.ndarray]:
     wide = contextlib.nullcontext() if dtype != np.float64 else jax.enable_x64(True)
     with wide:
-        arrays = jax.tree.map(lambda a: jax.device_put(a) if isinstance(a, np.ndarray) else a, inputs)
+        arrays = jax.tree.map(
+            lambda a: jax.device_put(a) if isinstance(a, np.ndarray) else a, inputs
+        )
         output = f(*arrays) if isinstance(rep_in, tuple) else f(arrays)
         return jax.tree.map(lambda a: np.asarray(a).astype(np.float64), output)
 
