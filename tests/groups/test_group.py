@@ -28,7 +28,7 @@ from equinet.groups import (
     S,
     Sp,
 )
-from equinet.groups.group import normal
+from equinet.random import normal
 from equinet.typing import Element
 
 MOTIONS = [O(2), O(3), SO(3), SO(4), E(3), SE(2)]
