@@ -3,8 +3,8 @@
 import math
 
 import jax
-import jax.core
 import numpy as np
+from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
@@ -32,9 +32,11 @@ def normal(key: Key, shape: Shape, dtype: DTypeLike = float) -> Array:
     True
     """
     count = math.prod(shape)
-    if isinstance(key, jax.core.Tracer) or count > _MOST:
+    if isinstance(key, Tracer) or count > _MOST:
         # On one axis, which XLA compiles ten times faster than five.
         return jax.random.normal(key, (count,), dtype).reshape(shape)
     drawn = jax.random.normal(key, (max(_FEWEST, 1 << (count - 1).bit_length()),), dtype)
+    if isinstance(drawn, Tracer):  # of a key that is known inside of a trace
+        return drawn[:count].reshape(shape)
     # `jnp.asarray` and `jnp.array` would compile for every shape.
     return jax.device_put(np.asarray(drawn)[:count].reshape(shape), may_alias=False)

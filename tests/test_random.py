@@ -23,6 +23,8 @@ def test_the_numbers_are_those_of_jax(shape, dtype, key, x64):
 def test_inside_jit_and_vmap_as_outside(key):
     draw = functools.partial(random.normal, shape=(3, 5))
     np.testing.assert_allclose(jax.jit(draw)(key), draw(key), rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(lambda: draw(key))(), draw(key), rtol=1e-6)
+    assert jax.eval_shape(lambda: draw(key)).shape == (3, 5)
     keys = jax.random.split(key, 2)
     each = jnp.stack([draw(k) for k in keys])
     np.testing.assert_allclose(jax.vmap(draw)(keys), each, rtol=1e-6)
