@@ -1,5 +1,6 @@
 """Representations as values: how a group acts on the axis -2 of a feature."""
 
+from equinet.reps.actions import Images as Images
 from equinet.reps.actions import Points as Points
 from equinet.reps.actions import Transformable as Transformable
 from equinet.reps.actions import WithoutChannels as WithoutChannels
