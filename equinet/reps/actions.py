@@ -137,7 +137,8 @@ class Images:
         places = pixel_places([x.shape[axis] for axis in axes])
         centre = (np.asarray([x.shape[axis] for axis in axes]) - 1) / 2
         wide = jnp.asarray(places, jnp.result_type(float))
-        back = self.group.act(self.group.inverse(g), wide) + jnp.asarray(centre, wide.dtype)
+        back = self.group.act(self.group.inverse(g), wide)
+        back = back + jnp.asarray(centre, wide.dtype).reshape((1,) * self.ndim + (-1,))
         flat = jnp.moveaxis(x, axes, range(-self.ndim, 0))
         coordinates = list(jnp.moveaxis(back, -1, 0).astype(x.dtype))
 
