@@ -16,7 +16,10 @@ from equinet.groups.lorentz import FullLorentz as FullLorentz
 from equinet.groups.lorentz import Lorentz as Lorentz
 from equinet.groups.orthogonal import SO as SO
 from equinet.groups.orthogonal import O as O
+from equinet.groups.polar_group import PolarGroup as PolarGroup
 from equinet.groups.product import DirectProduct as DirectProduct
+from equinet.groups.similitude import Scalings as Scalings
+from equinet.groups.similitude import Similitudes as Similitudes
 from equinet.groups.subgroup import OnAxes as OnAxes
 from equinet.groups.symmetric import S as S
 from equinet.groups.symplectic import Sp as Sp

@@ -1,132 +1,19 @@
 """Invertible matrices: GL+(n), with positive determinant, and SL(n), with determinant one."""
 
-import abc
 import dataclasses
 import functools
-import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from equinet.groups import decompositions, small
-from equinet.groups.group import (
-    MatrixLieGroup,
-    at_least_float32,
-    candidates,
-    floating,
-    read_only,
-)
-from equinet.groups.orthogonal import SO, check_dimension
-from equinet.random import normal
-from equinet.typing import DTypeLike, Key, Matrix, Shape
+from equinet.groups.group import candidates, read_only
+from equinet.groups.polar_group import PolarGroup
+from equinet.typing import Matrix
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class _Linear(MatrixLieGroup, abc.ABC):
-    """What GL+(n) and SL(n) share: the polar sampler."""
-
-    n: int
-
-    def __post_init__(self) -> None:
-        check_dimension(type(self).__name__, self.n)
-
-    @property
-    def matrix_dim(self) -> int:
-        """Number of rows of an element."""
-        return self.n
-
-    @abc.abstractmethod
-    def _project(self, symmetric: Matrix) -> Matrix:
-        """The part of symmetric matrices that lies in the Lie algebra."""
-
-    def sample(
-        self,
-        key: Key,
-        shape: Shape = (),
-        dtype: DTypeLike | None = None,
-        *,
-        scale: float = 0.5,
-    ) -> Matrix:
-        """P R: log P normal and isotropic among the symmetric elements, R Haar on SO(n).
-
-        Args:
-            key: A random key.
-            shape: Batch axes.
-            dtype: Of the result.
-            scale: Standard deviation of log P along every direction of norm one.
-        """
-        dtype = jnp.result_type(float if dtype is None else dtype)
-        wide = at_least_float32(dtype)
-        stretch_key, turn_key = jax.random.split(key)
-        noise = normal(stretch_key, (*shape, self.n, self.n), wide)
-        symmetric = self._project((noise + jnp.swapaxes(noise, -1, -2)) / 2)
-        turn = SO(self.n).sample(turn_key, shape, wide)
-        return small.matmul(self.exp(scale * symmetric), turn).astype(dtype)
-
-    def log_sample_density(self, g: Matrix, *, scale: float = 0.5) -> Float[Array, "..."]:
-        """Log density of ``sample`` with respect to Haar measure.
-
-        The mean of f(g) exp(-density) over samples estimates the integral of f over the group, for
-        the Haar measure that is dX dR at the identity (see ``polar_log_density``).
-
-        Args:
-            g: Elements ``[..., n, n]``.
-            scale: That of ``sample``.
-
-        Example:
-            >>> group = GLPlus(2)
-            >>> group.log_sample_density(group.sample(jax.random.key(0), (5,))).shape
-            (5,)
-        """
-        stretch, _ = decompositions.polar(floating(g))
-        x = self._log_stretch(stretch)
-        dim = len(self.lie_algebra()) - len(SO(self.n).lie_algebra())
-        gaussian = -(x * x).sum((-2, -1)) / (2 * scale**2)
-        constant = -dim * math.log(scale * math.sqrt(2 * math.pi))
-        return gaussian + constant - decompositions.polar_log_density(x)
-
-    def polar_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
-        """Coordinates vee(log P + log R) for g = P R: they reach the whole group.
-
-        Smooth but where the rotation R turns by pi; near the identity they agree with those of the
-        exponential to first order.
-
-        Args:
-            g: Elements ``[..., n, n]``.
-
-        Returns:
-            Coordinates ``[..., d]``.
-
-        Raises:
-            ValueError: If a determinant is not positive (not under jit).
-
-        Example:
-            >>> group = SL(2)
-            >>> v = group.polar_coordinates(jnp.asarray([[-2.0, 0.0], [0.0, -0.5]]))
-            >>> print(group.from_polar_coordinates(v).round(4) + 0.0)  # exp alone misses it
-            [[-2.   0. ]
-             [ 0.  -0.5]]
-        """
-        stretch, turn = decompositions.polar(floating(g))
-        group = SO(self.n)
-        return self.vee(self._log_stretch(stretch) + group.hat(group._log_coordinates(turn)))
-
-    def from_polar_coordinates(self, v: Float[Array, "... d"]) -> Matrix:
-        """exp(X) exp(W), X and W the symmetric and antisymmetric parts of hat(v)."""
-        algebra = self.hat(v)
-        stretch = small.expm((algebra + algebra.mT) / 2)
-        return small.matmul(stretch, SO(self.n).exp((algebra - algebra.mT) / 2))
-
-    def _log_stretch(self, stretch: Matrix) -> Matrix:
-        """The symmetric logarithm of positive definite matrices; smooth."""
-        group = GLPlus(self.n)
-        return self._project(group.hat(group._log_coordinates(stretch)))
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class GLPlus(_Linear):
+class GLPlus(PolarGroup):
     """The group GL+(n) of real n by n matrices with positive determinant.
 
     Args:
@@ -156,7 +43,7 @@ class GLPlus(_Linear):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class SL(_Linear):
+class SL(PolarGroup):
     """The special linear group SL(n): real n by n matrices with determinant one.
 
     Args:

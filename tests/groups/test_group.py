@@ -26,13 +26,16 @@ from equinet.groups import (
     O,
     OnAxes,
     S,
+    Scalings,
+    Similitudes,
     Sp,
 )
 from equinet.random import normal
 from equinet.typing import Element
 
 MOTIONS = [O(2), O(3), SO(3), SO(4), E(3), SE(2)]
-OTHERS = [GLPlus(2), SL(3), Sp(4), Lorentz(), FullLorentz(), Affine(GLPlus(2))]
+OTHERS = [GLPlus(2), SL(3), Similitudes(2), Scalings(3), Sp(4), Lorentz(), FullLorentz()]
+OTHERS += [Affine(GLPlus(2))]
 MATRICES = [*MOTIONS, *OTHERS, OnAxes(O(2), 3, (2, 0))]
 DISCRETE = [S(1), S(5), Cyclic(1), Cyclic(5), Dihedral(1), Dihedral(4)]
 GROUPS = [*MATRICES, *DISCRETE, SO(3) * S(3), O(2) * Lorentz() * Cyclic(3)]
@@ -227,7 +230,7 @@ def test_contains_refuses_what_is_outside(group: MatrixLieGroup) -> None:
     assert group.contains(g.astype(jnp.int32))
     if isinstance(group, GLPlus):
         assert not group.contains(g.at[0, 0].set(-1.0))
-    else:
+    elif not isinstance(group, Scalings | Similitudes):
         assert not group.contains(1.01 * g)
     if not isinstance(group, GLPlus | Affine):
         assert not group.contains(g.at[0, 0].add(0.1))

@@ -5,7 +5,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equinet.groups import SE, SL, SO, Affine, FullLorentz, GLPlus, Lorentz, O, OnAxes, S, Sp
+from equinet.groups import (
+    SE,
+    SL,
+    SO,
+    Affine,
+    FullLorentz,
+    GLPlus,
+    Lorentz,
+    O,
+    OnAxes,
+    S,
+    Scalings,
+    Similitudes,
+    Sp,
+)
 from equinet.groups.decompositions import polar
 from equinet.groups.lorentz import boost
 
@@ -107,3 +121,20 @@ def test_samples_under_jit_are_those_without(x64: None) -> None:
         )
         key = jax.random.key(0)
         np.testing.assert_allclose(jax.jit(sample)(key), sample(key), atol=1e-13)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_scalings_are_the_centre_of_the_similitudes(n: int, x64: None) -> None:
+    """A similitude keeps angles; a scaling commutes with it and keeps directions."""
+    g = Similitudes(n).sample(jax.random.key(0), (5,))
+    s = Scalings(n).sample(jax.random.key(1), (5,))
+    np.testing.assert_allclose(g @ s, s @ g, atol=1e-12)
+    gram = g @ g.mT
+    factor = jnp.trace(gram, axis1=-2, axis2=-1) / n
+    np.testing.assert_allclose(
+        gram / factor[:, None, None], np.tile(np.eye(n), (5, 1, 1)), atol=1e-12
+    )
+    assert Similitudes(n).contains(g @ s).all()
+    assert Scalings(n).contains(s).all()
+    assert not Scalings(n).contains(g).any()
+    assert not Similitudes(n).contains(GLPlus(n).sample(jax.random.key(2), (5,))).any()

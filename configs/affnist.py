@@ -1,0 +1,48 @@
+r"""Digits seen upright and centred, recognised after affine maps: ``affnist.py:<group>``.
+
+    equinet train --config=configs/affnist.py:gl --workdir=runs/gl
+    EQUINET_DATA=DIR equinet train --config=configs/affnist.py:gl-mnist --workdir=runs/gl-mnist
+
+Groups: gl (GL+(2)), sl (SL(2)), so (SO(2)), similitudes, scalings, c8, p4, p4m, cnn (none). The
+digits are those of scikit-learn, 8 x 8 pixels, trained in minutes; ``<group>-mnist`` takes 5,000 of
+MNIST on 40 x 40 pixels, from ``mnist/`` of the directory in EQUINET_DATA or ``--config.data_dir``.
+The test is ten affine maps of every test digit by the recipe of affNIST.
+"""
+
+import dataclasses
+
+from ml_collections import ConfigDict
+
+
+def get_config(words: str = "gl") -> ConfigDict:
+    """Networks of about the same number of parameters."""
+    from equinet.training import default_training
+    from experiments.tasks.images_config import GROUPS, DataConfig, ModelConfig
+
+    name, dash, source = words.partition("-")
+    if name not in GROUPS or (dash and source != "mnist"):
+        raise ValueError(
+            f"affnist.py:<group> or affnist.py:<group>-mnist has the groups {', '.join(GROUPS)}, "
+            f"got {words!r}"
+        )
+    mnist = source == "mnist"
+    data = DataConfig()
+    if mnist:
+        data = DataConfig(set="mnist", size=40, samples=5000, validation=1000, test=10_000)
+    config = ConfigDict()
+    config.task = "experiments.tasks.images:ImageTask"
+    config.data_dir = ""
+    config.data = ConfigDict(dataclasses.asdict(data))
+    config.model = ConfigDict(dataclasses.asdict(ModelConfig(group=name)))
+    config.training = default_training(
+        steps=1000,
+        batch_size=50,
+        learning_rate=3e-3,
+        warmup_steps=100,
+        gradient_clip_norm=1.0,
+        ema_decay=0.99,
+        log_every=100,
+        validate_every=250,
+        checkpoint_every=500,
+    )
+    return config

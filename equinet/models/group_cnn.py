@@ -1,0 +1,238 @@
+"""A convolutional network that is equivariant to a group acting on the plane or on space."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from equinet.groups import FiniteGroup, Group
+from equinet.groups.quadrature import (
+    Density,
+    GroupNodes,
+    PointSet,
+    group_nodes,
+    largest_log_stretch,
+)
+from equinet.nn.lie_convolution import Form, GroupConvolution, Lifting
+from equinet.nn.mlp import MLP
+from equinet.nn.normalization import LayerNorm
+from equinet.ops.group_images import Image, Pooling, half_width_of, pool
+from equinet.reps import Irreps
+from equinet.typing import Key
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How a group is sampled, in ``group_nodes``; a finite group has all its elements.
+
+    Attributes:
+        count: Number of samples.
+        scale: How far log P reaches.
+        density: "ball" or "normal".
+        points: "random", "low_discrepancy" or "equispaced".
+    """
+
+    count: int = 8
+    scale: float = 0.5
+    density: Density = "ball"
+    points: PointSet = "low_discrepancy"
+
+    def nodes(self, group: Group, key: Key, dtype: DTypeLike) -> GroupNodes:
+        """The samples; with a normal density a few reach beyond the windows."""
+        if isinstance(group, FiniteGroup):
+            return group_nodes(group, dtype=dtype)
+        options: Any = {"density": self.density, "points": self.points, "dtype": dtype}
+        return group_nodes(group, key, self.count, scale=self.scale, **options)
+
+    def half_width(self, group: Group, radius: float) -> int:
+        """Half the window of a kernel; with a normal density that of two standard deviations."""
+        reach = self.scale if self.density == "ball" else 2 * self.scale
+        return half_width_of(radius, largest_log_stretch(group, reach))
+
+
+class GroupBlock(nnx.Module):
+    r"""Convolution, normalisation, perceptron, residual.
+
+    Args:
+        convolution: On positions and elements.
+        channels: Channels of the features.
+        widening: Hidden width of the perceptron in channels.
+        epsilon: Of the normalisation.
+        layer_scale: Where the :math:`\gamma` of every channel starts.
+        options: Of the perceptron.
+    """
+
+    def __init__(
+        self,
+        convolution: GroupConvolution,
+        channels: int,
+        *,
+        widening: int,
+        epsilon: float,
+        layer_scale: float,
+        options: dict[str, Any],
+    ) -> None:
+        self.convolution = convolution
+        self.norm = LayerNorm(
+            Irreps("0e"), channels, epsilon=epsilon, param_dtype=options["param_dtype"]
+        )
+        widths = (channels, widening * channels, channels)
+        self.mlp = MLP(widths, activation=jax.nn.gelu, use_bias=True, **options)
+        self.layer_scale = nnx.Param(jnp.full(channels, layer_scale, options["param_dtype"]))
+
+    def __call__(self, x: Image, nodes: GroupNodes) -> Image:
+        """Apply the block to ``[batch, *sizes, N, channels]``."""
+        y = self.convolution(x, nodes)
+        y = self.mlp(self.norm(y[..., None, :])[..., 0, :])
+        scale = self.layer_scale[...].astype(y.dtype)
+        return x + y * scale.reshape((1,) * (y.ndim - 1) + (-1,))
+
+
+class GroupCNN(nnx.Module):
+    r"""Invariant outputs of an image: lifting, blocks of group convolutions, pooling, a perceptron.
+
+    The group is an argument: GL+(n), SL(n), SO(n), scalings, similitudes, or a finite group, of
+    which ``Cyclic(1)`` makes a plain convolutional network. Groups that are not finite are sampled
+    anew for every key, once for all layers; without a key the samples are those of key 0.
+
+    Args:
+        group: The group H, which acts on the image beside translations.
+        channels_in: Channels of the image.
+        outputs: Numbers to predict.
+        channels: Width of the network.
+        blocks: Number of convolutions after the lifting.
+        radius: Of the kernels, in pixels.
+        downsampling: Pixels that are averaged along every axis after the lifting.
+        form: Of the convolutions: "full", "separable" or "depthwise".
+        sampling: Of a group that is not finite.
+        support: Radius of the kernels in the group; None for no bound.
+        pooling: "max" or "mean", over pixels and elements.
+        widening: Hidden width of the perceptrons in channels.
+        kernel_width: Hidden width of the kernel networks.
+        frequency: Of the kernel networks.
+        epsilon: Of the normalisation.
+        layer_scale: Where the factors of the residuals start.
+        param_dtype: Type of the parameters.
+        precision: Of the sums.
+        rngs: Key ``params``.
+
+    Raises:
+        ValueError: If a size or a word is out of range, or an image does not fit.
+
+    References:
+        MacDonald et al., arXiv:2111.04288 (2022); Mironenco and Forré, arXiv:2310.11366 (2024).
+
+    >>> from equinet.groups import GLPlus
+    >>> model = GroupCNN(GLPlus(2), 1, 10, channels=4, blocks=1, radius=1.5, rngs=nnx.Rngs(0))
+    >>> model(jnp.ones((2, 16, 16, 1))).shape
+    (2, 10)
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        channels_in: int,
+        outputs: int,
+        *,
+        channels: int = 24,
+        blocks: int = 2,
+        radius: float = 2.0,
+        downsampling: int = 2,
+        form: Form = "separable",
+        sampling: Sampling | None = None,
+        support: float | None = None,
+        pooling: Pooling = "max",
+        widening: int = 2,
+        kernel_width: int = 32,
+        frequency: float = 3.0,
+        epsilon: float = 1e-3,
+        layer_scale: float = 0.5,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: str | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if min(channels_in, outputs, channels, downsampling, widening) < 1 or blocks < 0:
+            raise ValueError(
+                "expected sizes of at least 1, got "
+                f"{channels_in=}, {outputs=}, {channels=}, {downsampling=}, {widening=}, {blocks=}"
+            )
+        self.group, self.sampling = group, Sampling() if sampling is None else sampling
+        self.downsampling = downsampling
+        self.pooling: Pooling = pooling
+        half_width = self.sampling.half_width(group, radius)
+        kernel: dict[str, Any] = {"radius": radius, "half_width": half_width}
+        kernel |= {"width": kernel_width, "frequency": frequency}
+        options: dict[str, Any] = {"param_dtype": param_dtype, "precision": precision, "rngs": rngs}
+        self.lifting = Lifting(group, channels_in, channels, **kernel, **options)
+        scale = self.sampling.scale
+        group_options: Any = {"form": form, "scale": scale, "support": support, **kernel}
+        self.blocks = nnx.List(
+            [
+                GroupBlock(
+                    GroupConvolution(group, channels, channels, **group_options, **options),
+                    channels,
+                    widening=widening,
+                    epsilon=epsilon,
+                    layer_scale=layer_scale,
+                    options=options,
+                )
+                for _ in range(blocks)
+            ]
+        )
+        self.norm = LayerNorm(Irreps("0e"), channels, epsilon=epsilon, param_dtype=param_dtype)
+        widths = (channels, widening * channels, outputs)
+        self.head = MLP(widths, activation=jax.nn.gelu, use_bias=True, **options)
+
+    def __call__(
+        self, x: Float[Array, "batch *sizes channels_in"], key: Key | None = None
+    ) -> Float[Array, "batch outputs"]:
+        """Invariants of the image.
+
+        Args:
+            x: Image ``[batch, *sizes, channels_in]``.
+            key: Draws the samples of the group.
+
+        Returns:
+            ``[batch, outputs]``.
+
+        Raises:
+            ValueError: If the image is smaller than the kernels, or of another dimension.
+        """
+        nodes = self.sampling.nodes(self.group, jax.random.key(0) if key is None else key, x.dtype)
+        return self.head(self._norm(pool(self.features(x, nodes), self.pooling)))
+
+    def features(self, x: Float[Array, "batch *sizes channels_in"], nodes: GroupNodes) -> Image:
+        """What is pooled: functions ``[batch, *sizes, N, channels]`` at the nodes."""
+        x = self.lifting(x[..., None, :], nodes)
+        x = average_pixels(x, self.downsampling)
+        for block in self.blocks:
+            x = block(x, nodes)
+        return x
+
+    def _norm(self, x: Float[Array, "batch channels"]) -> Float[Array, "batch channels"]:
+        return self.norm(x[..., None, :])[..., 0, :]
+
+
+def average_pixels(x: Image, factor: int) -> Image:
+    """Means over blocks of pixels.
+
+    Raises:
+        ValueError: If the sizes are not multiples of the factor.
+
+    >>> average_pixels(jnp.arange(4.0).reshape(1, 2, 2, 1, 1), 2).tolist()
+    [[[[[1.5]]]]]
+    """
+    sizes = x.shape[1:-2]
+    if any(size % factor for size in sizes):
+        raise ValueError(
+            f"an image of {sizes} pixels cannot be averaged over blocks of {factor}: pad it"
+        )
+    if factor == 1:
+        return x
+    split = [part for size in sizes for part in (size // factor, factor)]
+    axes = tuple(range(2, 2 * len(sizes) + 1, 2))
+    return jnp.mean(x.reshape(x.shape[0], *split, *x.shape[-2:]), axis=axes)

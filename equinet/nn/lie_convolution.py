@@ -1,0 +1,263 @@
+"""Convolutions for groups that act on the plane or on space, compact or not, as Flax modules.
+
+One code path for all groups: samples of H are ``GroupNodes``, drawn once and shared by all layers,
+so that residual paths add features at the same elements. Of a finite group they are its elements
+and everything is exact.
+"""
+
+import math
+from typing import Literal, get_args
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from equinet.chunks import map_chunks, rows_per_chunk
+from equinet.groups import FiniteGroup, Group, small
+from equinet.groups.quadrature import GroupNodes, nodes_mass
+from equinet.nn.group_kernels import GroupKernel
+from equinet.ops import group_images
+from equinet.ops.group_images import Image
+from equinet.random import normal
+from equinet.typing import Matrix
+
+Form = Literal["full", "separable", "depthwise"]
+
+
+class Lifting(nnx.Module):
+    r"""From an image to a function on positions and group elements.
+
+    .. math:: f_d(x, h_i) = \frac{1}{|\det h_i|} \sum_{y c} k_{c d}(h_i^{-1} (y - x))\, f_c(y)
+
+    The kernel has compact support, a ball of the radius; pixels outside of the window are left out,
+    none if its half width is ``half_width_of(radius, largest log singular value)``.
+
+    Args:
+        group: The group H.
+        channels_in: Channels of the image.
+        channels_out: Channels of the result.
+        radius: Of the kernel, in pixels.
+        half_width: Of the window of pixels; None: the radius.
+        width: Hidden width of the kernel network.
+        frequency: Of the kernel network.
+        param_dtype: Type of the parameters.
+        precision: Of the sums.
+        rngs: Key ``params``.
+
+    Raises:
+        ValueError: If the group does not act on the image, or the window is wider than it.
+
+    >>> import jax
+    >>> from equinet.groups import GLPlus
+    >>> from equinet.groups.quadrature import group_nodes
+    >>> layer = Lifting(GLPlus(2), 1, 8, radius=2.0, half_width=3, rngs=nnx.Rngs(0))
+    >>> nodes = group_nodes(GLPlus(2), jax.random.key(0), 5)
+    >>> layer(jnp.ones((2, 12, 12, 1, 1)), nodes).shape
+    (2, 12, 12, 5, 8)
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        channels_in: int,
+        channels_out: int,
+        *,
+        radius: float,
+        half_width: int | None = None,
+        width: int = 32,
+        frequency: float = 3.0,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: str | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.group, self.channels_in, self.channels_out = group, channels_in, channels_out
+        self.precision = precision
+        self.kernel = GroupKernel(
+            group,
+            channels_in * channels_out,
+            radius=radius,
+            half_width=half_width,
+            width=width,
+            frequency=frequency,
+            param_dtype=param_dtype,
+            rngs=rngs,
+        )
+
+    def __call__(
+        self, x: Float[Array, "batch *sizes 1 channels_in"], nodes: GroupNodes
+    ) -> Float[Array, "batch *sizes N channels_out"]:
+        """Lift the image to the nodes.
+
+        Args:
+            x: ``[batch, *sizes, 1, channels_in]``.
+            nodes: The N samples of the group.
+
+        Returns:
+            ``[batch, *sizes, N, channels_out]``.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
+        _check_image(self.group, x, 1, self.channels_in)
+        nodes = _cast(nodes, x)
+        values = self.kernel(nodes) * (1 / (self.kernel.size(1.0) * math.sqrt(self.channels_in)))
+        values = values / _determinants(nodes.elements).reshape(-1, *[1] * (values.ndim - 1))
+        values = values.reshape(*values.shape[:-1], self.channels_in, self.channels_out)
+        kernel = jnp.moveaxis(values, 0, -2)[..., None, :, :, :]
+        return group_images.convolve(x, kernel, self.precision)
+
+
+class GroupConvolution(nnx.Module):
+    r"""Convolution of functions on positions and group elements.
+
+    .. math:: f_d(x, h_i) = \sum_{j} \frac{w_j}{|\det h_j|} \sum_{y c}
+              k_{c d}(h_i^{-1} (y - x),\, h_i^{-1} h_j)\, f_c(y, h_j)
+
+    in one of three forms: "full"; "separable", :math:`k_{c d}(v, g) = a_d(v)\, b_{c d}(g)`, whose
+    cost is that of a matrix product of samples and channels; "depthwise",
+    :math:`k_{c d}(v, g) = a_d(v)\, b_c(g)\, W_{c d}`, which mixes channels last. The kernel b is
+    cut off at ``support`` in the norm of log P.
+
+    Args:
+        group: The group H.
+        channels_in: Channels of the input.
+        channels_out: Channels of the result.
+        radius: Of the kernel, in pixels.
+        half_width: Of the window of pixels; None: the radius.
+        form: "full", "separable" or "depthwise".
+        scale: That of the nodes, with which weights are normalised.
+        support: Radius of the kernel in the group; None for no bound.
+        width: Hidden width of the kernel networks.
+        frequency: Of the kernel networks.
+        param_dtype: Type of the parameters.
+        precision: Of the sums.
+        rngs: Key ``params``.
+
+    Raises:
+        ValueError: If a word or a size is out of range.
+
+    References:
+        Mironenco and Forré, arXiv:2310.11366 (2024); separable kernels: Knigge et al.,
+        arXiv:2110.13059 (2022).
+
+    >>> from equinet.groups import Dihedral
+    >>> from equinet.groups.quadrature import group_nodes
+    >>> layer = GroupConvolution(Dihedral(4), 4, 6, radius=1, form="full", rngs=nnx.Rngs(0))
+    >>> layer(jnp.ones((2, 9, 9, 8, 4)), group_nodes(Dihedral(4))).shape
+    (2, 9, 9, 8, 6)
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        channels_in: int,
+        channels_out: int,
+        *,
+        radius: float,
+        half_width: int | None = None,
+        form: Form = "separable",
+        scale: float = 0.5,
+        support: float | None = None,
+        width: int = 32,
+        frequency: float = 3.0,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: str | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if form not in get_args(Form):
+            raise ValueError(f"form: expected one of {get_args(Form)}, got {form!r}")
+        self.group, self.channels_in, self.channels_out = group, channels_in, channels_out
+        self.form, self.mass, self.precision = form, nodes_mass(group, scale), precision
+        options = {"width": width, "frequency": frequency, "param_dtype": param_dtype, "rngs": rngs}
+        place = {"radius": radius, "half_width": half_width}
+        mixed = channels_in * channels_out
+        full, relative = form == "full", {"relative": True, "support": support}
+        self.joint = GroupKernel(group, mixed, **relative, **place, **options) if full else None
+        self.spatial = None if full else GroupKernel(group, channels_out, **place, **options)
+        outputs = mixed if form == "separable" else channels_in
+        self.relative = None if full else GroupKernel(group, outputs, **relative, **options)
+        shape = (channels_in, channels_out)
+        last = normal(rngs.params(), shape, param_dtype) if form == "depthwise" else None
+        self.mixing = None if last is None else nnx.Param(last)
+
+    def __call__(
+        self,
+        x: Float[Array, "batch *sizes N channels_in"],
+        nodes: GroupNodes,
+        at: Matrix | None = None,
+    ) -> Float[Array, "batch *sizes M channels_out"]:
+        """Convolve.
+
+        Args:
+            x: ``[batch, *sizes, N, channels_in]``.
+            nodes: The samples at which x is given.
+            at: The M elements ``[M, n, n]`` of the result, if they are others; not for a finite
+                group.
+
+        Returns:
+            ``[batch, *sizes, M, channels_out]``.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
+        _check_image(self.group, x, nodes.elements.shape[0], self.channels_in)
+        finite = isinstance(self.group, FiniteGroup)
+        if finite and at is not None:
+            raise ValueError(f"the result lies at all elements of {self.group}: leave out at")
+        nodes = _cast(nodes, x)
+        elements = nodes.elements if at is None else at.astype(x.dtype)
+        measure = nodes.weights / (self.mass * _determinants(nodes.elements))
+        x = x * measure.reshape((1,) * (x.ndim - 2) + (-1, 1))
+        if self.joint is not None:
+            return self._full(x, nodes, elements)
+        assert self.spatial is not None
+        assert self.relative is not None
+        size = 1 / math.sqrt(self.channels_in)
+        weights = self.relative(nodes, elements)
+        if self.mixing is None:
+            weights = weights.reshape(*weights.shape[:2], self.channels_in, self.channels_out)
+            x = group_images.mix_samples(x, size * weights, self.precision)
+        else:
+            x = group_images.mix_samples_of_channels(x, weights, self.precision)
+            matrix = size * self.mixing[...].astype(x.dtype)
+            x = jnp.matmul(x, matrix, precision=self.precision)
+        kernel = jnp.moveaxis(self.spatial(nodes, elements), 0, -2) * (1 / self.spatial.size(1.0))
+        return group_images.convolve_channels(x, kernel, self.precision)
+
+    def _full(self, x: Image, nodes: GroupNodes, elements: Matrix) -> Image:
+        """Kernels of a few output samples at a time: their memory would grow as the square."""
+        joint = self.joint
+        assert joint is not None
+        size = 1 / (joint.size(1.0) * math.sqrt(self.channels_in))
+
+        def rows(at: Matrix) -> Image:
+            values = size * joint(nodes, at)
+            values = values.reshape(*values.shape[:-1], self.channels_in, self.channels_out)
+            kernel = jnp.moveaxis(jnp.moveaxis(values, 1, -3), 0, -2)
+            return jnp.moveaxis(group_images.convolve(x, kernel, self.precision), -2, 0)
+
+        count = nodes.elements.shape[0]
+        values = count * joint.window_size * self.channels_in * self.channels_out
+        result = x.size // (count * self.channels_in) * self.channels_out
+        chunk = rows_per_chunk(len(elements), x.dtype.itemsize * (3 * values + result))
+        chunk = len(elements) if isinstance(self.group, FiniteGroup) else chunk
+        return jnp.moveaxis(map_chunks(rows, chunk, elements), 0, -2)
+
+
+def _cast(nodes: GroupNodes, x: Array) -> GroupNodes:
+    return GroupNodes(*(leaf.astype(x.dtype) for leaf in nodes))
+
+
+def _determinants(elements: Matrix) -> Float[Array, "N"]:
+    return jnp.abs(small.determinant(elements))
+
+
+def _check_image(group: Group, x: Array, samples: int, channels: int) -> None:
+    ndim = group.vector_dim
+    if x.ndim != ndim + 3 or x.shape[-2:] != (samples, channels):
+        sizes = ", ".join("DHW"[-ndim:])
+        raise ValueError(
+            f"{group} acts on images of {ndim} dimensions: expected [batch, {sizes}, {samples}, "
+            f"{channels}], got {x.shape}"
+        )
