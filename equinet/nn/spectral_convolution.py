@@ -1,0 +1,97 @@
+"""The Fourier layer, which a finite group of the plane commutes with."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from equinet.groups import FiniteGroup
+from equinet.nn.linear import precision_word
+from equinet.ops.spectral import Method, spectral_convolution, turned_kernel
+from equinet.random import normal
+
+
+class SpectralConvolution(nnx.Module):
+    r"""Convolution on the periodic square with a kernel of low modes, one function for all turns.
+
+    .. math:: y_g = \frac{1}{\sqrt{|G| C}} \sum_{g'} \psi_{g^{-1} g'}(g^{-1} \,\cdot\,) * x_{g'}
+
+    The modes of :math:`\psi` with indices below ``modes`` are free, (2 modes - 1)^2 numbers for
+    every element and every pair of channels; they start normal with variance one, and an input that
+    has no other modes keeps its variance. The layer commutes with translations and, as
+    ``Images(Regular(group))``, with the group; it works at every resolution that has the modes, and
+    does the same there.
+
+    Args:
+        group: ``Cyclic(1)`` for FNO, ``Cyclic(4)`` for p4, ``Dihedral(4)`` for p4m.
+        channels_in: Channels of the input.
+        channels_out: Channels of the output.
+        modes: Modes kept in every direction, the constant included.
+        method: "matrix" or "fft"; None chooses by the size of the image.
+        dtype: Type of the computation; the input's if absent.
+        param_dtype: Type of the parameters.
+        precision: Of the channel mixing.
+        kernel_init: Initialiser of the kernel.
+        rngs: Key ``params``.
+
+    Raises:
+        ValueError: If a size is less than 1 or the group does not map modes to modes.
+
+    References:
+        Li et al., FNO, arXiv:2010.08895 (2020); Helwig et al., G-FNO, arXiv:2306.05697 (2023).
+
+    >>> from equinet.groups import Cyclic
+    >>> layer = SpectralConvolution(Cyclic(4), 3, 5, modes=2, rngs=nnx.Rngs(0))
+    >>> layer(jnp.ones((2, 8, 8, 4, 3))).shape
+    (2, 8, 8, 4, 5)
+    """
+
+    def __init__(
+        self,
+        group: FiniteGroup,
+        channels_in: int,
+        channels_out: int,
+        *,
+        modes: int,
+        method: Method | None = None,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: jax.lax.Precision | str | None = None,
+        kernel_init: Callable[..., Array] = normal,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if min(channels_in, channels_out, modes) < 1:
+            raise ValueError(
+                "channels_in, channels_out and modes: expected 1 or more, got "
+                f"{channels_in}, {channels_out} and {modes}"
+            )
+        if not isinstance(group, FiniteGroup):
+            raise ValueError(f"expected a finite group such as Cyclic(4), got {group!r}")
+        self.group, self.method = group, method
+        self.channels_in, self.channels_out, self.modes = channels_in, channels_out, modes
+        self.dtype, self.precision = dtype, precision
+        side = 2 * modes - 1
+        shape = (side, side, group.order, channels_in, channels_out)
+        jax.eval_shape(lambda k: turned_kernel(k, group), jax.ShapeDtypeStruct(shape, param_dtype))
+        self.kernel = nnx.Param(kernel_init(rngs.params(), shape, param_dtype))
+
+    def __call__(
+        self, x: Float[Array, "... height width order channels_in"]
+    ) -> Float[Array, "... height width order channels_out"]:
+        """The convolution.
+
+        Raises:
+            ValueError: If the image has another form or too few pixels for the modes.
+        """
+        x = x.astype(self.dtype or x.dtype)
+        kernel = self.kernel[...].astype(x.dtype)
+        return spectral_convolution(
+            x,
+            kernel,
+            self.group,
+            method=self.method,
+            precision=precision_word(self.precision),
+        )
