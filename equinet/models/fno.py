@@ -1,0 +1,214 @@
+"""Fourier neural operators, plain and equivariant: FNO and G-FNO."""
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from equinet.groups import FiniteGroup
+from equinet.nn.activations import normalized
+from equinet.nn.linear import Linear
+from equinet.nn.spectral_convolution import SpectralConvolution
+from equinet.ops.spectral import Method
+from equinet.reps import Regular, Rep, Scalar
+
+Place = Literal["none", "cosines", "distance"]
+
+
+class FNO(nnx.Module):
+    r"""A map between fields on the periodic square, for any resolution.
+
+    .. math:: h_0 = P x, \qquad h_{l+1} = \sigma\big( M_l\, K_l h_l + W_l h_l \big), \qquad
+              y = Q\, \sigma\, Q' h_L
+
+    P, W, Q are ``equinet.nn.linear.Linear`` at every pixel, M a perceptron of two of them, K a
+    ``SpectralConvolution``; the last block has no :math:`\sigma`, which is GELU. Inside, features
+    are those of the regular rep of the group. With ``Cyclic(1)`` it is FNO, with ``Cyclic(4)`` or
+    ``Dihedral(4)`` G-FNO: ``Images(rep_in)`` to ``Images(rep_out)``. A group of order n has the
+    parameters of FNO where it has its channels over the root of n.
+
+    The fields of an equation that is the same everywhere need no ``place``: the network then
+    commutes with translations too. Where a forcing depends on the place, the network has to know
+    it, as a function that the group leaves alone: "cosines",
+    :math:`\cos 2 \pi x_1 + \cos 2 \pi x_2`, is smooth on the periodic square; "distance", that
+    from the centre, has a kink at the edges.
+
+    Args:
+        rep_in: How the values of the input transform; of ``Cyclic(n)`` or ``Dihedral(n)`` with n of
+            1, 2 or 4. Vorticity is a pseudoscalar: ``antisymmetric_power(Vector(group), 2)``.
+        rep_out: How those of the output do.
+        channels_in: Fields in the input, such as several times.
+        channels_out: Fields in the output.
+        modes: Modes of the kernels in every direction.
+        channels: Channels inside.
+        layers: Number of blocks.
+        place: "none", "cosines" or "distance".
+        method: Of the transforms, as for ``SpectralConvolution``.
+        dtype: Type of the computation; the input's if absent.
+        param_dtype: Type of the parameters.
+        precision: Of the channel mixing.
+        rngs: Key ``params``.
+
+    Raises:
+        ValueError: If a size is less than 1, a word unknown or a rep not one of such a group.
+
+    References:
+        Li et al., FNO, arXiv:2010.08895 (2020); Helwig et al., G-FNO, arXiv:2306.05697 (2023).
+
+    >>> from equinet.groups import Cyclic
+    >>> scalar = Scalar(Cyclic(4))
+    >>> model = FNO(scalar, scalar, 3, 1, modes=2, channels=4, layers=1, rngs=nnx.Rngs(0))
+    >>> model(jnp.ones((2, 8, 8, 1, 3))).shape
+    (2, 8, 8, 1, 1)
+    """
+
+    def __init__(
+        self,
+        rep_in: Rep,
+        rep_out: Rep,
+        channels_in: int,
+        channels_out: int,
+        *,
+        modes: int = 12,
+        channels: int = 10,
+        layers: int = 4,
+        place: Place = "none",
+        method: Method | None = None,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        precision: jax.lax.Precision | str | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
+        group = rep_in.group
+        if not isinstance(group, FiniteGroup) or rep_out.group != group:
+            raise ValueError(
+                "rep_in and rep_out: expected reps of one finite group such as Cyclic(4), got "
+                f"{rep_in} and {rep_out}"
+            )
+        if min(channels_in, channels_out, modes, channels, layers) < 1:
+            raise ValueError(
+                "channels_in, channels_out, modes, channels and layers: expected 1 or more, got "
+                f"{channels_in}, {channels_out}, {modes}, {channels} and {layers}"
+            )
+        if place not in get_args(Place):
+            raise ValueError(f"place: got {place!r}, expected one of {get_args(Place)}")
+        options: dict[str, Any] = {
+            "dtype": dtype,
+            "param_dtype": param_dtype,
+            "precision": precision,
+            "rngs": rngs,
+        }
+        regular = Regular(group)
+        self.rep_in, self.rep_out, self.dtype, self.place = rep_in, rep_out, dtype, place
+        self.channels_in, self.activation = channels_in, normalized(jax.nn.gelu)
+        self.lift = Linear(rep_in, regular, channels_in, channels, use_bias=True, **options)
+        self.lift_place = (
+            None if place == "none" else Linear(Scalar(group), regular, 1, channels, **options)
+        )
+        self.blocks = nnx.List(
+            [FNOBlock(group, channels, modes, method=method, **options) for _ in range(layers)]
+        )
+        self.hidden = Linear(regular, regular, channels, 2 * channels, use_bias=True, **options)
+        self.head = Linear(regular, rep_out, 2 * channels, channels_out, use_bias=True, **options)
+
+    def __call__(
+        self, x: Float[Array, "... height width dim_in channels_in"]
+    ) -> Float[Array, "... height width dim_out channels_out"]:
+        """The fields of the output at the pixels of the input.
+
+        Raises:
+            ValueError: If the input has another form or too few pixels for the modes.
+        """
+        expected = (self.rep_in.dim, self.channels_in)
+        if x.ndim < 4 or x.shape[-2:] != expected:
+            raise ValueError(
+                f"expected fields [..., height, width, {expected[0]}, {expected[1]}] for "
+                f"{self.rep_in}, got {x.shape}"
+            )
+        x = x.astype(self.dtype or x.dtype)
+        h = self.lift(x)
+        if self.lift_place is not None:
+            place = place_feature(self.place, *x.shape[-4:-2])
+            known = self.lift_place(jnp.asarray(place[..., None, None], x.dtype))
+            h = h + known.reshape((1,) * (h.ndim - known.ndim) + known.shape)
+        for index, block in enumerate(self.blocks):
+            h = block(h)
+            if index < len(self.blocks) - 1:
+                h = self.activation(h)
+        return self.head(self.activation(self.hidden(h)))
+
+
+class FNOBlock(nnx.Module):
+    """A spectral convolution with a perceptron after it, and a linear map beside them.
+
+    Args:
+        group: The group of the regular rep.
+        channels: Of input and output.
+        modes: Of the kernel.
+        method: Of its transforms.
+        **options: ``dtype``, ``param_dtype``, ``precision`` and ``rngs``.
+    """
+
+    def __init__(
+        self,
+        group: FiniteGroup,
+        channels: int,
+        modes: int,
+        *,
+        method: Method | None = None,
+        **options: Any,
+    ) -> None:
+        regular, sizes = Regular(group), (channels, channels)
+        self.spectral = SpectralConvolution(group, *sizes, modes=modes, method=method, **options)
+        self.first, self.second, self.skip = (
+            Linear(regular, regular, *sizes, use_bias=True, **options) for _ in range(3)
+        )
+        self.activation = normalized(jax.nn.gelu)
+
+    def __call__(self, x: Float[Array, "... order channels"]) -> Float[Array, "... order channels"]:
+        """The sum of both, over the root of two."""
+        y = self.second(self.activation(self.first(self.spectral(x))))
+        return (y + self.skip(x)) * 2**-0.5
+
+
+def place_feature(place: Place, height: int, width: int) -> Float[np.ndarray, "height width"]:
+    """What tells pixels apart and is the same after the turns of the square; of order one.
+
+    >>> place_feature("distance", 3, 3).round(2).tolist()
+    [[1.33, 0.94, 1.33], [0.94, 0.0, 0.94], [1.33, 0.94, 1.33]]
+    """
+    a, b = ((np.arange(size) + 0.5) / size - 0.5 for size in (height, width))
+    if place == "distance":
+        return np.sqrt(8) * np.hypot(a[:, None], b)
+    return np.cos(2 * np.pi * a)[:, None] + np.cos(2 * np.pi * b)
+
+
+def rollout(
+    step: Callable[[Array], Array], window: Float[Array, "... frames"], count: int
+) -> Float[Array, "... count"]:
+    """Later frames, one after the other, each from the last ones before it.
+
+    Args:
+        step: From a window of frames to the next, ``[..., 1]``.
+        window: The first frames, along the last axis.
+        count: How many to predict.
+
+    Raises:
+        ValueError: If the count is less than 1.
+
+    >>> rollout(lambda x: x[..., -1:] + x[..., :1], jnp.asarray([1.0, 1.0]), 4).tolist()
+    [2.0, 3.0, 5.0, 8.0]
+    """
+    if count < 1:
+        raise ValueError(f"count: got {count}, expected 1 or more frames to predict")
+
+    def advance(x: Array, _: None) -> tuple[Array, Array]:
+        y = step(x)
+        return jnp.concatenate([x[..., 1:], y], axis=-1), y[..., 0]
+
+    return jnp.moveaxis(jax.lax.scan(advance, window, length=count)[1], 0, -1)
