@@ -15,7 +15,7 @@ from equinet.data.periodic import (
     Modes,
     check_steps,
     inverse_laplacian,
-    kept_modes,
+    low_pass,
     march,
     random_field,
     square_size,
@@ -87,7 +87,7 @@ class NavierStokes:
         decay = self.viscosity * (wavenumbers(size) ** 2).sum(0)
 
         def one(w: Array) -> Array:
-            modes = _kept(to_modes(w))
+            modes = low_pass(to_modes(w))
             linear = jnp.asarray(decay, modes.dtype) * modes
             return to_field(self._rate(modes) - linear, size)
 
@@ -105,7 +105,7 @@ class NavierStokes:
         cross, difference = to_modes(products)
         advection = (k[1] * k[1] - k[0] * k[0]) * cross - k[0] * k[1] * difference
         force = np.fft.rfft2(self.strength * _pattern(self.forcing, size), norm="forward")
-        return _kept(jnp.asarray(force, modes.dtype) - advection)
+        return low_pass(jnp.asarray(force, modes.dtype) - advection)
 
 
 @functools.lru_cache
@@ -221,7 +221,7 @@ def _trajectory(
     decay = system.viscosity * (wavenumbers(size) ** 2).sum(0)
 
     def one(w: Array) -> Array:
-        start = _kept(to_modes(w))
+        start = low_pass(to_modes(w))
         return to_field(march(start, system._rate, decay, frames, every, time_step), size)
 
     return jnp.moveaxis(_each(one, vorticity), -3, 0)
@@ -233,10 +233,6 @@ def _velocity(modes: Modes) -> Modes:
     k, inverse = wavenumbers(size), inverse_laplacian(size)
     table = np.stack([-1j * k[1] * inverse, 1j * k[0] * inverse])
     return jnp.asarray(table, modes.dtype) * modes[None]
-
-
-def _kept(modes: Modes) -> Modes:
-    return jnp.where(jnp.asarray(kept_modes(modes.shape[-2])), modes, jnp.zeros_like(modes))
 
 
 def _each(function, fields: Array) -> Array:  # type: ignore[no-untyped-def]

@@ -43,11 +43,6 @@ def to_field(modes: Modes, size: int) -> Field:
     return jnp.fft.irfft2(modes, s=(size, size), norm="forward")
 
 
-def complex_type(dtype: DTypeLike) -> np.dtype:
-    """The complex type of a real one."""
-    return np.dtype(np.complex128 if jnp.dtype(dtype) == np.float64 else np.complex64)
-
-
 @functools.lru_cache
 def wavenumbers(size: int) -> Float[np.ndarray, "2 size half"]:
     r"""The :math:`2 \pi k` of both axes for every mode, for derivatives.
@@ -87,6 +82,13 @@ def kept_modes(size: int) -> Bool[np.ndarray, "size half"]:
 def _indices(size: int) -> Float[np.ndarray, "2 size half"]:
     first, second = np.fft.fftfreq(size, 1 / size), np.fft.rfftfreq(size, 1 / size)
     return np.round(np.stack(np.meshgrid(first, second, indexing="ij")))
+
+
+def low_pass(modes: Modes) -> Modes:
+    """The modes with zeros for those at or above a third of the size."""
+    table = kept_modes(modes.shape[-2])
+    kept = jnp.asarray(table.reshape((1,) * (modes.ndim - 2) + table.shape))
+    return jnp.where(kept, modes, jnp.zeros_like(modes))
 
 
 def resample(field: Field, size: int) -> Field:
