@@ -32,6 +32,8 @@ COLUMNS = (
     "model",
     "samples",
     "training_systems",
+    "equation",
+    "training_flows",
     "seed",
     "steps",
     "parameters",
@@ -40,7 +42,12 @@ COLUMNS = (
     "peak_memory_mb",
 )
 LAST_COLUMNS = ("atoms_per_second", "hardware", "note")
-CURVE_METRICS = ("force_rmse_mev_per_angstrom", "position_mse", "accuracy")
+CURVE_METRICS = (
+    "force_rmse_mev_per_angstrom",
+    "position_mse",
+    "accuracy",
+    "rollout_relative_l2",
+)
 SAMPLES_METRIC = "relative_rmse"
 
 

@@ -23,14 +23,16 @@ Place = Literal["none", "cosines", "distance"]
 class FNO(nnx.Module):
     r"""A map between fields on the periodic square, for any resolution.
 
-    .. math:: h_0 = P x, \qquad h_{l+1} = \sigma\big( M_l\, K_l h_l + W_l h_l \big), \qquad
-              y = Q\, \sigma\, Q' h_L
+    .. math:: h_0 = P x, \qquad
+              h_{l+1} = \tfrac{1}{\sqrt 2} \big( h_l + M_l\, \sigma( K_l h_l + W_l h_l ) \big),
+              \qquad y = Q\, \sigma( Q' h_L )
 
-    P, W, Q are ``equinet.nn.linear.Linear`` at every pixel, M a perceptron of two of them, K a
-    ``SpectralConvolution``; the last block has no :math:`\sigma`, which is GELU. Inside, features
-    are those of the regular rep of the group. With ``Cyclic(1)`` it is FNO, with ``Cyclic(4)`` or
-    ``Dihedral(4)`` G-FNO: ``Images(rep_in)`` to ``Images(rep_out)``. A group of order n has the
-    parameters of FNO where it has its channels over the root of n.
+    K is a ``SpectralConvolution``, the other maps are ``equinet.nn.linear.Linear`` at every pixel,
+    :math:`\sigma` is GELU. Inside, features are those of the regular rep of the group. It takes
+    ``Images(rep_in)`` to ``Images(rep_out)``: with ``Cyclic(1)`` it is FNO, with ``Cyclic(4)`` or
+    ``Dihedral(4)`` G-FNO. A group of order n has the parameters of FNO where it has its channels
+    over the root of n. Unlike in those papers a block adds to its input, which spares one of two
+    GELUs, the better part of the work beside the transforms.
 
     The fields of an equation that is the same everywhere need no ``place``: the network then
     commutes with translations too. Where a forcing depends on the place, the network has to know
@@ -131,20 +133,20 @@ class FNO(nnx.Module):
                 f"{self.rep_in}, got {x.shape}"
             )
         x = x.astype(self.dtype or x.dtype)
-        h = self.lift(x)
+        h = self.lift(x.reshape(-1, *expected))
+        h = h.reshape(*x.shape[:-2], *h.shape[-2:])
         if self.lift_place is not None:
             place = place_feature(self.place, *x.shape[-4:-2])
             known = self.lift_place(jnp.asarray(place[..., None, None], x.dtype))
             h = h + known.reshape((1,) * (h.ndim - known.ndim) + known.shape)
-        for index, block in enumerate(self.blocks):
+        for block in self.blocks:
             h = block(h)
-            if index < len(self.blocks) - 1:
-                h = self.activation(h)
-        return self.head(self.activation(self.hidden(h)))
+        y = self.head(self.activation(self.hidden(h.reshape(-1, *h.shape[-2:]))))
+        return y.reshape(*x.shape[:-2], *y.shape[-2:])
 
 
 class FNOBlock(nnx.Module):
-    """A spectral convolution with a perceptron after it, and a linear map beside them.
+    """A spectral convolution and a linear map beside it, GELU, a linear map, and the input.
 
     Args:
         group: The group of the regular rep.
@@ -165,15 +167,22 @@ class FNOBlock(nnx.Module):
     ) -> None:
         regular, sizes = Regular(group), (channels, channels)
         self.spectral = SpectralConvolution(group, *sizes, modes=modes, method=method, **options)
-        self.first, self.second, self.skip = (
-            Linear(regular, regular, *sizes, use_bias=True, **options) for _ in range(3)
+        self.beside, self.after = (
+            Linear(regular, regular, *sizes, use_bias=True, **options) for _ in range(2)
         )
         self.activation = normalized(jax.nn.gelu)
 
     def __call__(self, x: Float[Array, "... order channels"]) -> Float[Array, "... order channels"]:
-        """The sum of both, over the root of two."""
-        y = self.second(self.activation(self.first(self.spectral(x))))
-        return (y + self.skip(x)) * 2**-0.5
+        """One block; variances are kept."""
+        # All in one layout, a row for each pixel: XLA writes slow loops across reshaped axes.
+        rows = x.reshape(-1, x.shape[-2] * x.shape[-1])
+
+        def at_pixels(linear: Linear, y: Array) -> Array:
+            return linear(y.reshape(-1, *x.shape[-2:])).reshape(rows.shape)
+
+        y = self.spectral(x).reshape(rows.shape) + at_pixels(self.beside, rows)
+        y = at_pixels(self.after, self.activation(y * 2**-0.5))
+        return ((rows + y) * 2**-0.5).reshape(x.shape)
 
 
 def place_feature(place: Place, height: int, width: int) -> Float[np.ndarray, "height width"]:

@@ -100,8 +100,8 @@ def from_low_modes(
 
 def turned_kernel(
     kernel: Float[Array, "side side order channels_in channels_out"], group: FiniteGroup
-) -> Float[Array, "modes side 2 order channels_in 2 order channels_out"]:
-    r"""What multiplies the modes, as real matrices, from one number for each mode.
+) -> Float[Array, "2 modes side order channels_in order channels_out"]:
+    r"""What multiplies the modes, from one number for each of them.
 
     The numbers are those of a real function :math:`\psi_h(x) = \sum_k H_{k h} (\cos + \sin)(2 \pi
     k \cdot x)`: any will do, and the turned function has the turned numbers.
@@ -114,15 +114,16 @@ def turned_kernel(
         group: Cyclic(n) or Dihedral(n) with n of 1, 2 or 4.
 
     Returns:
-        ``[modes, side, 2, order, channels_in, 2, order, channels_out]``: from the parts, elements
-        g' and channels of the input to those, elements g, of the output.
+        Real and imaginary parts of matrices from the elements g' and channels of the input to the
+        elements g and channels of the output, ``[2, modes, side, order, channels_in, order,
+        channels_out]``.
 
     Raises:
         ValueError: If the kernel has another form or the group does not map modes to modes.
 
     >>> from equinet.groups import Cyclic
     >>> turned_kernel(jnp.ones((3, 3, 4, 5, 6)), Cyclic(4)).shape
-    (2, 3, 2, 4, 5, 2, 4, 6)
+    (2, 2, 3, 4, 5, 4, 6)
     """
     side, order = kernel.shape[0], group.order
     if kernel.ndim != 5 or kernel.shape[1] != side or side % 2 == 0 or kernel.shape[2] != order:
@@ -133,9 +134,8 @@ def turned_kernel(
     opposite = kernel[::-1, ::-1]
     parts = jnp.stack([kernel + opposite, opposite - kernel]) / 2
     flat = parts.reshape(2, -1, *kernel.shape[3:])
-    real, imaginary = jnp.take(flat, _turns(group, side), axis=1)
-    rows = [jnp.stack([real, imaginary], axis=4), jnp.stack([-imaginary, real], axis=4)]
-    return jnp.stack(rows, axis=2).swapaxes(3, 4).transpose(0, 1, 2, 3, 6, 5, 4, 7)
+    # The transpose of this gather adds up what shares a number: it takes little of a step.
+    return jnp.take(flat, _turns(group, side), axis=1).swapaxes(4, 5)
 
 
 def spectral_convolution(
@@ -173,7 +173,7 @@ def spectral_convolution(
     (2, 4, 4, 8, 6)
     """
     weights = turned_kernel(kernel, group)
-    modes, side, _, order, channels, _, _, channels_out = weights.shape
+    _, modes, side, order, channels, _, channels_out = weights.shape
     if x.ndim < 4 or x.shape[-2:] != (order, channels):
         raise ValueError(
             f"expected an image [..., height, width, {order}, {channels}] for {group}, got "
@@ -181,10 +181,14 @@ def spectral_convolution(
         )
     height, width = x.shape[-4:-2]
     flat = x.reshape(-1, height, width, order * channels)
-    z = low_modes(flat, modes, method).reshape(-1, modes * side, 2 * order * channels)
+    z = low_modes(flat, modes, method).reshape(-1, modes * side, 2, order * channels)
     scale = 1 / math.sqrt(order * channels)
-    matrices = (scale * weights).reshape(modes * side, 2 * order * channels, -1)
-    mixed = jnp.einsum("bki,kio->bko", z, matrices, precision=precision)
+    matrices = (scale * weights).reshape(2, modes * side, order * channels, -1)
+    # Both parts of the modes through both parts of the matrices.
+    real, imaginary = (jnp.einsum("bkpi,kio->bkpo", z, m, precision=precision) for m in matrices)
+    mixed = jnp.stack(
+        [real[:, :, 0] - imaginary[:, :, 1], real[:, :, 1] + imaginary[:, :, 0]], axis=2
+    )
     mixed = mixed.reshape(-1, modes, side, 2, order * channels_out)
     y = from_low_modes(mixed, height, width, method)
     return y.reshape(*x.shape[:-1], channels_out)
@@ -248,7 +252,7 @@ def _synthesis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, 
 
 @functools.lru_cache
 def _turns(group: FiniteGroup, side: int) -> Int[np.ndarray, "modes side order order"]:
-    """The row of :math:`(g^{-1} k, g^{-1} g')` for modes k of the half and elements g and g'."""
+    """The row of :math:`(g^{-1} k, g^{-1} g')` for modes k of the half and elements g' and g."""
     with jax.ensure_compile_time_eval():
         elements = jnp.asarray(group.elements())
         inverses = group.inverse(elements)
@@ -265,7 +269,8 @@ def _turns(group: FiniteGroup, side: int) -> Int[np.ndarray, "modes side order o
     half = np.stack(np.meshgrid(k[side // 2 :], k, indexing="ij"), axis=-1)
     places = np.einsum("gij,abj->abgi", turns, half) + side // 2
     rows = places[..., 0] * side + places[..., 1]
-    return _frozen((rows[..., None] * group.order + relative).astype(np.int32))
+    table = rows[..., None, :] * group.order + relative.T
+    return _frozen(table.astype(np.int32))
 
 
 def _frozen(table: np.ndarray) -> np.ndarray:
