@@ -144,8 +144,9 @@ def simulate_water(
     r"""Height and velocity at later times, of all states at once.
 
     Pseudo-spectral, without aliases: modes below a third of the size are followed, the others of
-    the start are dropped. Viscosity is exact, the rest of fourth order in the time step, which
-    should be less than 0.9 over the size and the speed of waves, :math:`\sqrt{g h} + |u|`.
+    the start are dropped. Viscosity is exact, the rest of fourth order in the time step. It is
+    stable for steps up to about 0.9 over the size and the speed of waves,
+    :math:`\sqrt{g h} + |u|`.
 
     Args:
         system: The equation.

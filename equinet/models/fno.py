@@ -106,7 +106,8 @@ class FNO(nnx.Module):
             "rngs": rngs,
         }
         regular = Regular(group)
-        self.rep_in, self.rep_out, self.dtype, self.place = rep_in, rep_out, dtype, place
+        self.rep_in, self.rep_out, self.dtype = rep_in, rep_out, dtype
+        self.place: Place = place
         self.channels_in, self.activation = channels_in, normalized(jax.nn.gelu)
         self.lift = Linear(rep_in, regular, channels_in, channels, use_bias=True, **options)
         self.lift_place = (

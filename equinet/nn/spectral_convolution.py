@@ -30,7 +30,7 @@ class SpectralConvolution(nnx.Module):
         channels_in: Channels of the input.
         channels_out: Channels of the output.
         modes: Modes kept in every direction, the constant included.
-        method: "matrix" or "fft"; None chooses by the size of the image.
+        method: "matrix" or "fft"; None chooses by the modes.
         dtype: Type of the computation; the input's if absent.
         param_dtype: Type of the parameters.
         precision: Of the channel mixing.
@@ -70,7 +70,8 @@ class SpectralConvolution(nnx.Module):
             )
         if not isinstance(group, FiniteGroup):
             raise ValueError(f"expected a finite group such as Cyclic(4), got {group!r}")
-        self.group, self.method = group, method
+        self.group = group
+        self.method: Method | None = method
         self.channels_in, self.channels_out, self.modes = channels_in, channels_out, modes
         self.dtype, self.precision = dtype, precision
         side = 2 * modes - 1

@@ -20,8 +20,8 @@ from equinet.ops.outer import repeat_rows
 
 HIGHEST = jax.lax.Precision.HIGHEST
 Method = Literal["matrix", "fft"]
-# Below this many pixels along an axis, times modes, products with a table beat the FFT on a CPU.
-_LARGEST_TABLE = 4096
+# Up to here products with tables beat the FFT on a CPU, for 64 to 512 pixels along an axis.
+_MODES_BY_TABLES = 24
 
 Modes = Float[Array, "... modes width 2 channels"]
 
@@ -39,7 +39,7 @@ def low_modes(
     Args:
         x: The image, ``[..., height, width, channels]``.
         modes: The K; modes of an index K or more are left out.
-        method: "matrix", products with tables of cosines, or "fft"; None chooses by the size.
+        method: "matrix", products with tables of cosines, or "fft"; None chooses by the modes.
 
     Returns:
         ``[..., modes, 2 * modes - 1, 2, channels]``.
@@ -201,7 +201,7 @@ def _method(height: int, width: int, modes: int, method: Method | None) -> Metho
             f"an image of {height} x {width} pixels has no {modes} modes: expected 1 to {fitting}"
         )
     if method is None:
-        return "matrix" if max(height, width) * modes <= _LARGEST_TABLE else "fft"
+        return "matrix" if modes <= _MODES_BY_TABLES else "fft"
     if method not in get_args(Method):
         raise ValueError(f"method: got {method!r}, expected one of {get_args(Method)} or None")
     return method
@@ -218,36 +218,30 @@ def _from_left(
 @functools.lru_cache
 def _analysis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, np.ndarray]:
     """From rows to (first index, part); from (part, column) to (second index, part)."""
-    first = np.exp(-2j * np.pi / height * np.outer(np.arange(modes), np.arange(height))) / height
-    first = np.stack([first.real, first.imag], axis=1).reshape(2 * modes, height)
-    k = np.arange(1 - modes, modes)
-    second = np.exp(-2j * np.pi / width * np.outer(k, np.arange(width))) / width
-    table = np.stack(
-        [
-            np.stack([second.real, -second.imag], axis=1),
-            np.stack([second.imag, second.real], axis=1),
-        ],
-        axis=1,
-    )
-    return _frozen(first), _frozen(table.reshape(2 * len(k), 2 * width))
+    c, s = _waves(np.arange(modes), height)
+    first = np.stack([c, -s], axis=1) / height
+    c, s = _waves(np.arange(1 - modes, modes), width)
+    second = np.stack([np.stack([c, s], axis=1), np.stack([-s, c], axis=1)], axis=1) / width
+    return _frozen(first.reshape(-1, height)), _frozen(second.reshape(-1, 2 * width))
 
 
 @functools.lru_cache
 def _synthesis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, np.ndarray]:
     """From (first index, part) to rows; from (second index, part) to (part, column)."""
+    c, s = _waves(np.arange(modes), height)
     # The opposite of a mode whose first index is not 0 is left out: it counts twice.
-    weights = np.where(np.arange(modes) > 0, 2.0, 1.0)
-    first = np.exp(2j * np.pi / height * np.outer(np.arange(height), np.arange(modes))) * weights
-    first = np.stack([first.real, -first.imag], axis=2).reshape(height, 2 * modes)
-    k = np.arange(1 - modes, modes)
-    second = np.exp(2j * np.pi / width * np.outer(np.arange(width), k))
-    table = np.stack(
-        [
-            np.stack([second.real, -second.imag], axis=2),
-            np.stack([second.imag, second.real], axis=2),
-        ]
-    )
-    return _frozen(first), _frozen(table.reshape(2 * width, 2 * len(k)))
+    weights = np.where(np.arange(modes) > 0, 2.0, 1.0)[:, None, None]
+    first = weights * np.stack([c, -s], axis=1)
+    c, s = _waves(np.arange(1 - modes, modes), width)
+    second = np.stack([np.stack([c, -s], axis=1), np.stack([s, c], axis=1)])
+    second = second.transpose(0, 3, 1, 2).reshape(2 * width, -1)
+    return _frozen(first.reshape(-1, height).T), _frozen(second)
+
+
+def _waves(k: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines, ``[k, size]``."""
+    angle = 2 * np.pi / size * (np.outer(k, np.arange(size)) % size)
+    return np.cos(angle), np.sin(angle)
 
 
 @functools.lru_cache

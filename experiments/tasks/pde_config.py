@@ -20,7 +20,7 @@ DEFAULTS: dict[str, dict[str, float]] = {
         "viscosity": 1e-3,
         "amplitude": 0.1,
         "interval": 0.05,
-        "time_step": 0.005,
+        "time_step": 0.004,
     },
 }
 
@@ -40,7 +40,7 @@ class DataConfig:
         transfer: Pixels at which the trained network is tested as well; 0 for no such test.
         solver: Cells along an axis that the solver uses.
         interval: Time between two frames; None for 1, of shallow water 0.05.
-        time_step: Of the solver, at most; None for 0.02, of shallow water 0.005.
+        time_step: Of the solver, at most; None for 0.02, of shallow water 0.004.
         frames_in: Frames that a network sees.
         frames_out: Frames after these, predicted one after the other.
         samples: Flows to train on.
