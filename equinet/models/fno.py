@@ -189,12 +189,17 @@ class FNOBlock(nnx.Module):
 def place_feature(place: Place, height: int, width: int) -> Float[np.ndarray, "height width"]:
     """What tells pixels apart and is the same after the turns of the square; of order one.
 
+    Raises:
+        ValueError: If there is no such feature.
+
     >>> place_feature("distance", 3, 3).round(2).tolist()
     [[1.33, 0.94, 1.33], [0.94, 0.0, 0.94], [1.33, 0.94, 1.33]]
     """
     a, b = ((np.arange(size) + 0.5) / size - 0.5 for size in (height, width))
     if place == "distance":
         return np.sqrt(8) * np.hypot(a[:, None], b)
+    if place != "cosines":
+        raise ValueError(f"place: got {place!r}, expected 'cosines' or 'distance'")
     return np.cos(2 * np.pi * a)[:, None] + np.cos(2 * np.pi * b)
 
 

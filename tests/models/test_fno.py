@@ -156,5 +156,7 @@ def test_bad_input():
         build(rep, place="x")
     with pytest.raises(ValueError, match=r"expected fields \[\.\.\., height, width, 1, 2\]"):
         build(rep)(jnp.ones((1, 8, 8, 1, 3)))
+    with pytest.raises(ValueError, match="place: got 'none', expected 'cosines' or 'distance'"):
+        place_feature("none", 4, 4)
     with pytest.raises(ValueError, match="count: got 0, expected 1 or more"):
         rollout(lambda x: x, jnp.ones(3), 0)
