@@ -13,7 +13,7 @@ DEFAULTS: dict[str, dict[str, float]] = {
     "navier_stokes": {
         "viscosity": 1e-4,
         "amplitude": 25.0,
-        "interval": 1.0,
+        "interval": 0.5,
         "time_step": 0.02,
     },
     "shallow_water": {
@@ -39,7 +39,7 @@ class DataConfig:
         size: Pixels along an axis.
         transfer: Pixels at which the trained network is tested as well; 0 for no such test.
         solver: Cells along an axis that the solver uses.
-        interval: Time between two frames; None for 1, of shallow water 0.05.
+        interval: Time between two frames; None for 0.5, of shallow water 0.05.
         time_step: Of the solver, at most; None for 0.02, of shallow water 0.004.
         frames_in: Frames that a network sees.
         frames_out: Frames after these, predicted one after the other.

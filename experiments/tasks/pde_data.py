@@ -100,7 +100,10 @@ def simulated(
                 f"{config.value('time_step')}, or data.amplitude"
             )
         blocks.append(tuple(_images(fields, size) for size in sizes))
-    return tuple(np.concatenate(grid)[:count] for grid in zip(*blocks, strict=True))
+    # In one order in memory, so that sums over flows just made and over those of a file agree.
+    return tuple(
+        np.ascontiguousarray(np.concatenate(grid)[:count]) for grid in zip(*blocks, strict=True)
+    )
 
 
 def _initial(config: DataConfig, key: Array, count: int) -> Float[Array, "flows fields size size"]:

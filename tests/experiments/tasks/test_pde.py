@@ -109,6 +109,7 @@ def test_splits_units_and_cache(equation, tmp_path, monkeypatch):
     monkeypatch.setattr("experiments.tasks.pde_data.simulated", fail)
     again = load_flows(dataclasses.replace(section, teacher_forcing=False))
     np.testing.assert_array_equal(again.train, flows.train)
+    assert again.change == flows.change
     with pytest.raises(AssertionError, match="cache was not used"):
         load_flows(dataclasses.replace(section, seed=1))
 
