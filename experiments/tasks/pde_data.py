@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from equinet.data.fluids import NavierStokes, random_vorticity, simulate
 from equinet.data.periodic import resample
 from equinet.data.shallow_water import ShallowWater, WaterState, random_water, simulate_water
-from experiments.tasks.pde_config import DataConfig
+from experiments.tasks.pde_config import DEFAULTS, DataConfig
 
 Frames = Float[np.ndarray, "flows frames size size fields"]
 
@@ -49,11 +49,7 @@ def load_flows(config: DataConfig) -> Flows:
     Raises:
         ValueError: The flows do not stay finite.
     """
-    words = dataclasses.asdict(config)
-    names = [name for name in words if name not in ("cache", "teacher_forcing")]
-    recipe = json.dumps([_RECIPE, {name: words[name] for name in names}], sort_keys=True)
-    name = f"flows-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.npz"
-    path = Path(config.cache).expanduser() / name if config.cache else None
+    path = Path(config.cache).expanduser() / _file_name(config) if config.cache else None
     if path is not None and path.is_file():
         with np.load(path) as arrays:
             parts = {part: arrays[part] for part in ("train", "validation", "test", "fine")}
@@ -65,6 +61,16 @@ def load_flows(config: DataConfig) -> Flows:
     parts = {part: ((frames - centre) / scale).astype(np.float32) for part, frames in parts.items()}
     change = float(np.sqrt(np.mean(np.diff(parts["train"], axis=1) ** 2)))
     return Flows(**parts, change=change)
+
+
+def _file_name(config: DataConfig) -> str:
+    """Another for whatever makes other flows, the defaults of the equation included."""
+    words = dataclasses.asdict(config) | {
+        name: config.value(name) for name in DEFAULTS[config.equation]
+    }
+    kept = {k: v for k, v in words.items() if k not in ("cache", "teacher_forcing")}
+    recipe = json.dumps([_RECIPE, kept], sort_keys=True)
+    return f"flows-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.npz"
 
 
 def _simulated_parts(config: DataConfig) -> dict[str, Frames]:

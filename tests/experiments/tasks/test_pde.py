@@ -20,7 +20,7 @@ from experiments.tasks.pde import (
     symmetry_error,
     training_loss,
 )
-from experiments.tasks.pde_config import DataConfig, ModelConfig
+from experiments.tasks.pde_config import DEFAULTS, DataConfig, ModelConfig
 from experiments.tasks.pde_data import load_flows, simulated
 
 TINY = {
@@ -112,6 +112,9 @@ def test_splits_units_and_cache(equation, tmp_path, monkeypatch):
     assert again.change == flows.change
     with pytest.raises(AssertionError, match="cache was not used"):
         load_flows(dataclasses.replace(section, seed=1))
+    monkeypatch.setitem(DEFAULTS[equation], "amplitude", 0.05)
+    with pytest.raises(AssertionError, match="cache was not used"):
+        load_flows(section)
 
 
 def test_windows(frames):
