@@ -6,7 +6,8 @@ in place of one of the same command and note.
 Reads `experiments/results/<name>.jsonl` (trainings: the run's JSON line plus minutes, hardware and
 perhaps `curve`, pairs of minutes and a metric) and `experiments/benchmarks/results/<name>.jsonl`
 (timings), whichever are there. The tables go to stdout as markdown; the figure, where matplotlib is
-installed, beside the results: errors against `samples` if the trainings have them, else curves.
+installed, beside the results: errors against `samples` if the trainings have them, else curves, and
+accuracies against the strength of a deformation where there are any.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ COLUMNS = (
     "training_systems",
     "equation",
     "training_flows",
+    "group",
+    "training_images",
     "seed",
     "steps",
     "parameters",
@@ -49,6 +52,7 @@ CURVE_METRICS = (
     "rollout_relative_l2",
 )
 SAMPLES_METRIC = "relative_rmse"
+STRENGTHS = "accuracy_against_strength"
 
 
 def read(file: pathlib.Path) -> list[dict[str, Any]]:
@@ -183,6 +187,14 @@ def draw_samples(rows: Sequence[dict[str, Any]], figure: Any) -> None:
     panels[0].legend()
 
 
+def draw_strengths(rows: Sequence[dict[str, Any]], axes: Any) -> None:
+    """Draws the accuracy against the strength of the deformation, a line for each training."""
+    for row in rows:
+        axes.plot(*zip(*row[STRENGTHS], strict=True), marker="o", label=row["config"])
+    axes.set(xlabel="strength of the deformation", ylabel="test accuracy")
+    axes.legend()
+
+
 def save_figure(
     trainings: Sequence[dict[str, Any]], timings: Sequence[dict[str, Any]], file: pathlib.Path
 ) -> bool:
@@ -198,6 +210,11 @@ def save_figure(
         width = 3 * len({row["problem"] for row in scaling})
         figure = Figure(figsize=(max(width, 4), 3.2), layout="constrained")
         draw_samples(scaling, figure)
+    elif deformed := [row for row in trainings if STRENGTHS in row]:
+        figure = Figure(figsize=(11, 4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        draw(trainings, timings, left)
+        draw_strengths(deformed, right)
     else:
         figure = Figure(figsize=(7, max(4.0, 0.3 * len(timings))), layout="constrained")
         draw(trainings, timings, figure.add_subplot())

@@ -176,7 +176,7 @@ def report(
         },
         "set": section.set,
         "group": words.group,
-        "samples": section.samples,
+        "training_images": section.samples,
         "accuracy_against_strength": curve,
     }
 

@@ -126,6 +126,14 @@ def test_a_finished_training_becomes_a_row(tmp_path):
     assert "workdir" not in row
 
 
+def test_accuracies_against_strength(folders, tmp_path):
+    pytest.importorskip("matplotlib")
+    row = TRAINING | {report.STRENGTHS: [[0.0, 0.9], [1.0, 0.7]], "config": "affnist.py:gl"}
+    write(folders[0], "affnist.jsonl", [row])
+    assert report.main(["affnist", "--figure", str(tmp_path / "figure.svg")]) == 0
+    assert "strength of the deformation" in (tmp_path / "figure.svg").read_text()
+
+
 SCALING = [
     {"problem": "o5", "model": model, "samples": n, "metrics": {"relative_rmse": error}}
     for model, n, error in (("equivariant", 100, 0.1), ("equivariant", 1000, 0.01), ("mlp", 100, 1))

@@ -132,11 +132,7 @@ def e3x_product(lmax: int, data: Arrays, *, pseudotensors: bool = True) -> Side:
     """
     import e3x
 
-    if lmax > E3X_DEGREE:
-        raise WorkerError(
-            f"left out: e3x comes with Clebsch-Gordan coefficients to degree {E3X_DEGREE} and "
-            "computes others one by one with sympy, which did not end in ten minutes"
-        )
+    _check_e3x_degree(lmax)
 
     paths, chosen = all_paths(lmax), all_paths(lmax) if pseudotensors else natural_paths(lmax)
     tensor = e3x.nn.Tensor(
@@ -165,10 +161,23 @@ def e3x_product(lmax: int, data: Arrays, *, pseudotensors: bool = True) -> Side:
     )
 
 
+def _check_e3x_degree(lmax: int) -> None:
+    if lmax > E3X_DEGREE:
+        raise WorkerError(
+            f"left out: e3x comes with Clebsch-Gordan coefficients to degree {E3X_DEGREE} and "
+            "computes others one by one with sympy, which did not end in ten minutes"
+        )
+
+
 def e3x_fused(lmax: int, data: Arrays) -> Side:
-    """`e3x.nn.FusedTensor`, with the weights that it has: of degrees, not of paths."""
+    """`e3x.nn.FusedTensor`, with the weights that it has: of degrees, not of paths.
+
+    Raises:
+        WorkerError: If e3x has no table to this degree.
+    """
     import e3x
 
+    _check_e3x_degree(lmax)
     tensor = e3x.nn.FusedTensor(max_degree=lmax, cartesian_order=False)
     x, y = jnp.asarray(data["x"]), jnp.asarray(data["y"])
     weights = jax.jit(tensor.init)(jax.random.key(0), x[:, None], y[:, None])
