@@ -21,7 +21,7 @@ cayleypy|3.11|$torch|cayleypy==0.2.0
 emlp|3.12||emlp==1.0.3 six
 e3nn|3.11|$torch|e3nn==0.6.0 sphericart-torch==2.0.4
 fairchem|3.11|$torch|fairchem-core==2.24.0
-escnn|3.11|$torch|escnn
+escnn|3.11|$torch|escnn==1.0.11
 "
 
 # The first interpreter that runs and is of the wanted version: a name on PATH may be an empty shim.
