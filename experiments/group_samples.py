@@ -5,9 +5,10 @@ r"""How far from equivariant are sampled group convolutions, by the number of sa
 A smooth image f is moved by an element a of the group, exactly: it is a formula. Lifting and
 convolution of both give :math:`F_f(0, 1)` and :math:`F_{a f}(0, a)`, which would be equal; each has
 samples of its own. The error is relative: the root of the mean, over draws, elements and channels,
-of the square of their difference over that of F. Random samples make it fall as the root of their
-number; a sequence of low discrepancy makes it fall faster. What is left at the end is that sums
-over pixels stand for integrals. Float64.
+of the square of their difference over that of F. Where samples are so few that the outputs have
+nothing in common it is the root of two; from there random samples make it fall as the root of their
+number, a sequence of low discrepancy faster. What is left at the end is that sums over pixels stand
+for integrals. Float64.
 
 Writes `experiments/results/group_samples.jsonl`, a row for every group and kind of points, and
 where matplotlib is installed `group_samples.svg` beside it.
