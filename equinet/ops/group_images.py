@@ -28,6 +28,7 @@ from equinet.groups import decompositions, small
 from equinet.groups.group import Group
 from equinet.groups.polar_group import PolarGroup
 from equinet.groups.quadrature import symmetric_basis
+from equinet.ops.shifts import sum_shifts
 from equinet.typing import Matrix
 
 Pooling = Literal["max", "mean"]
@@ -162,6 +163,8 @@ def convolve_channels(
         raise ValueError(f"a kernel for [..., {kernel.shape[ndim:]}] meets an image {x.shape}")
     lanes = math.prod(x.shape[-2:])
     flat = x.reshape(*x.shape[:-2], lanes)
+    if jax.default_backend() == "cpu":
+        return sum_shifts(flat, kernel.reshape(*widths, lanes), ndim).reshape(x.shape)
     y = _convolution(flat, kernel.reshape(*widths, 1, lanes), lanes, precision)
     return y.reshape(x.shape)
 
