@@ -170,6 +170,7 @@ class GroupCNN(nnx.Module):
         self.lifting = Lifting(group, channels_in, channels, **kernel, **options)
         scale = self.sampling.scale
         group_options: Any = {"form": form, "scale": scale, "support": support, **kernel}
+        group_options["self_interaction"] = True
         self.blocks = nnx.List(
             [
                 GroupBlock(

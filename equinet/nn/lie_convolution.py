@@ -6,7 +6,7 @@ and everything is exact.
 """
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 from flax import nnx
@@ -117,7 +117,9 @@ class GroupConvolution(nnx.Module):
     in one of three forms: "full"; "separable", :math:`k_{c d}(v, g) = a_d(v)\, b_{c d}(g)`, whose
     cost is that of a matrix product of samples and channels; "depthwise",
     :math:`k_{c d}(v, g) = a_d(v)\, b_c(g)\, W_{c d}`, which mixes channels last. The kernel b is
-    cut off at ``support`` in the norm of log P.
+    cut off at ``support`` in the norm of log P. With few samples the sum over j says little; a
+    ``self_interaction`` adds to the kernel a delta at the identity of H (in the full form at v = 0
+    too), which needs no samples.
 
     Args:
         group: The group H.
@@ -128,8 +130,10 @@ class GroupConvolution(nnx.Module):
         form: "full", "separable" or "depthwise".
         scale: That of the nodes, with which weights are normalised.
         support: Radius of the kernel in the group; None for no bound.
+        self_interaction: Whether there is a delta at the identity.
         width: Hidden width of the kernel networks.
-        frequency: Of the kernel networks.
+        frequency: Of the kernel networks of places, or of both.
+        group_frequency: Of the kernel network of elements alone.
         param_dtype: Type of the parameters.
         precision: Of the sums.
         rngs: Key ``params``.
@@ -159,8 +163,10 @@ class GroupConvolution(nnx.Module):
         form: Form = "separable",
         scale: float = 0.5,
         support: float | None = None,
+        self_interaction: bool = False,
         width: int = 32,
         frequency: float = 3.0,
+        group_frequency: float = 1.0,
         param_dtype: DTypeLike = jnp.float32,
         precision: str | None = None,
         rngs: nnx.Rngs,
@@ -169,17 +175,22 @@ class GroupConvolution(nnx.Module):
             raise ValueError(f"form: expected one of {get_args(Form)}, got {form!r}")
         self.group, self.channels_in, self.channels_out = group, channels_in, channels_out
         self.form, self.mass, self.precision = form, nodes_mass(group, scale), precision
-        options = {"width": width, "frequency": frequency, "param_dtype": param_dtype, "rngs": rngs}
-        place = {"radius": radius, "half_width": half_width}
+        options = {"width": width, "param_dtype": param_dtype, "rngs": rngs}
+        place = {"radius": radius, "half_width": half_width, "frequency": frequency}
         mixed = channels_in * channels_out
-        full, relative = form == "full", {"relative": True, "support": support}
+        full: bool = form == "full"
+        relative: dict[str, Any] = {"relative": True, "support": support}
         self.joint = GroupKernel(group, mixed, **relative, **place, **options) if full else None
         self.spatial = None if full else GroupKernel(group, channels_out, **place, **options)
         outputs = mixed if form == "separable" else channels_in
+        relative["frequency"] = group_frequency
         self.relative = None if full else GroupKernel(group, outputs, **relative, **options)
         shape = (channels_in, channels_out)
         last = normal(rngs.params(), shape, param_dtype) if form == "depthwise" else None
         self.mixing = None if last is None else nnx.Param(last)
+        shape = (channels_in, 1) if form == "depthwise" else shape
+        own = normal(rngs.params(), shape, param_dtype) if self_interaction else None
+        self.own = None if own is None else nnx.Param(own)
 
     def __call__(
         self,
@@ -203,27 +214,34 @@ class GroupConvolution(nnx.Module):
         """
         _check_image(self.group, x, nodes.elements.shape[0], self.channels_in)
         finite = isinstance(self.group, FiniteGroup)
-        if finite and at is not None:
-            raise ValueError(f"the result lies at all elements of {self.group}: leave out at")
+        if at is not None and (finite or self.own is not None):
+            what = f"all elements of {self.group}" if finite else "the nodes, with self_interaction"
+            raise ValueError(f"the result lies at {what}: leave out at")
         nodes = _cast(nodes, x)
         elements = nodes.elements if at is None else at.astype(x.dtype)
         measure = nodes.weights / (self.mass * _determinants(nodes.elements))
-        x = x * measure.reshape((1,) * (x.ndim - 2) + (-1, 1))
+        weighted = x * measure.reshape((1,) * (x.ndim - 2) + (-1, 1))
+        size = 1 / math.sqrt(self.channels_in)
+        own = None if self.own is None else self.own[...].astype(x.dtype)
         if self.joint is not None:
-            return self._full(x, nodes, elements)
+            y = self._full(weighted, nodes, elements)
+            return y if own is None else y + jnp.matmul(x, size * own, precision=self.precision)
         assert self.spatial is not None
         assert self.relative is not None
-        size = 1 / math.sqrt(self.channels_in)
         weights = self.relative(nodes, elements)
         if self.mixing is None:
             weights = weights.reshape(*weights.shape[:2], self.channels_in, self.channels_out)
-            x = group_images.mix_samples(x, size * weights, self.precision)
+            y = group_images.mix_samples(weighted, size * weights, self.precision)
+            if own is not None:
+                y = y + jnp.matmul(x, size * own, precision=self.precision)
         else:
-            x = group_images.mix_samples_of_channels(x, weights, self.precision)
+            y = group_images.mix_samples_of_channels(weighted, weights, self.precision)
+            if own is not None:
+                y = y + x * own.reshape((1,) * (x.ndim - 1) + (-1,))
             matrix = size * self.mixing[...].astype(x.dtype)
-            x = jnp.matmul(x, matrix, precision=self.precision)
+            y = jnp.matmul(y, matrix, precision=self.precision)
         kernel = jnp.moveaxis(self.spatial(nodes, elements), 0, -2) * (1 / self.spatial.size(1.0))
-        return group_images.convolve_channels(x, kernel, self.precision)
+        return group_images.convolve_channels(y, kernel, self.precision)
 
     def _full(self, x: Image, nodes: GroupNodes, elements: Matrix) -> Image:
         """Kernels of a few output samples at a time: their memory would grow as the square."""

@@ -29,7 +29,8 @@ def image(shape, seed=0):
 
 def lift_and_convolve(group, form, ndim=2):
     lifting = Lifting(group, 2, 3, radius=1, rngs=nnx.Rngs(0))
-    layer = GroupConvolution(group, 3, 2, radius=1, form=form, rngs=nnx.Rngs(1))
+    options = {"form": form, "self_interaction": True}
+    layer = GroupConvolution(group, 3, 2, radius=1, **options, rngs=nnx.Rngs(1))
 
     @jax.jit
     def f(x):
@@ -131,6 +132,23 @@ def test_other_forms_are_full_ones_with_kernels_that_factorise(form, key, x64):
     reference = type("Reference", (), dict(vars(whole)))()
     reference.joint, reference.mass = Product(), layer.mass
     np.testing.assert_allclose(layer(x, nodes), naive(reference, x, nodes), atol=1e-10)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_self_interaction_is_a_kernel_at_the_identity(form, key, x64):
+    """It adds what one sample alone would, without a weight; and it is where the output is."""
+    group = GLPlus(2)
+    options = {"radius": 1.0, "form": form, "self_interaction": True}
+    layer = GroupConvolution(group, 2, 3, **options, rngs=nnx.Rngs(0))
+    nodes = group_nodes(group, key, 2)
+    x = jnp.asarray(image((1, 5, 5, 2, 2)))
+    silent = nodes._replace(weights=jnp.zeros(2))
+    own = layer(x, silent)
+    still = x.at[..., 1, :].set(0.0)
+    np.testing.assert_allclose(layer(still, silent)[..., 0, :], own[..., 0, :], atol=1e-12)
+    assert np.abs(layer(still, silent)[..., 1, :]).max() == 0
+    with pytest.raises(ValueError, match="self_interaction"):
+        layer(x, nodes, nodes.elements)
 
 
 def test_chunks_change_nothing(key, x64, monkeypatch):

@@ -46,7 +46,8 @@ def test_fewer_orders_are_the_same_rows() -> None:
     whole, part = rotations(4), rotations(4, mmax=1)
     assert part.maps.shape[1] == 1 + 3 * (3 + 5 + 7 + 9)
     for l in range(1, 5):
-        np.testing.assert_array_equal(part.degree(l), whole.degree(l)[:, l - 1 : l + 2])
+        middle = whole.degree(l)[:, l - 1 : l + 2]
+        np.testing.assert_allclose(part.degree(l), middle, rtol=1e-6, atol=1e-7)
 
 
 def test_zero_vectors_give_identities_and_no_derivatives(x64: None) -> None:
