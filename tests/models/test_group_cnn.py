@@ -42,7 +42,7 @@ def test_outputs_are_invariant(key):
 )
 def test_samples_are_drawn_anew_or_not(group, key):
     """One key, one result; without a key always the same; more samples, less scatter."""
-    model = network(group, sampling=Sampling(4, 0.3), pooling="mean")
+    model = network(group, sampling=Sampling(4, 0.3), pooling="mean", radius=2.0)
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 9, 9, 1)), jnp.float32)
     f = jax.jit(lambda x, key: model(x, key))
     assert np.array_equal(f(x, key), f(x, key))
