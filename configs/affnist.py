@@ -6,8 +6,8 @@ r"""Digits seen upright and centred, recognised after affine maps: ``affnist.py:
 Groups: gl (GL+(2)), sl (SL(2)), so (SO(2)), similitudes, scalings, c8, p4, p4m, cnn (none). The
 digits are those of scikit-learn, 8 x 8 pixels, trained in minutes; ``<group>-mnist`` takes 5,000 of
 MNIST on 40 x 40 pixels, from ``mnist/`` of the directory in EQUINET_DATA or ``--config.data_dir``.
-The test is ten affine maps of every test digit by the recipe of affNIST. The settings are those that
-train cnn and so; gl hardly learns with its eight samples.
+The test is ten affine maps of every test digit by the recipe of affNIST. The settings are those
+that train cnn and so; gl hardly learns with its eight samples.
 """
 
 import dataclasses
