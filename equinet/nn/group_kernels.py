@@ -94,7 +94,8 @@ class GroupKernel(nnx.Module):
     r"""A kernel :math:`k(v, g)` of places v, of elements g, or of both.
 
     With a group that is not finite: a ``SineNetwork`` of v over the radius and of the polar factors
-    of g, times ``bump`` of :math:`|v|^2 / r^2` and of :math:`|\log P|^2 / s^2`. With a finite
+    of g, times ``bump`` of :math:`|v|^2 / r^2` and of :math:`|\log P|^2 / s^2`, which is zero at
+    the radius itself: a radius of 1 is one pixel. With a finite
     group: free values on a grid of :math:`(2r + 1)^n` pixels and for every element, between pixels
     interpolated linearly. The grid is cut to a ball unless the group maps it to itself.
 

@@ -16,6 +16,7 @@ from equinet.ops.group_images import (
     mix_samples_of_channels,
     moved_window,
     polar_features,
+    pool,
     relative_elements,
     window,
 )
@@ -103,6 +104,8 @@ def test_relative_elements_and_bump(key, x64):
 def test_bad_windows():
     with pytest.raises(ValueError, match="odd number"):
         check_window((2, 3), (8, 8))
+    with pytest.raises(ValueError, match="pooling"):
+        pool(jnp.ones((1, 2, 2, 1, 1)), "sum")
     with pytest.raises(ValueError, match="wider than the image"):
         check_window((9, 9), (8, 8))
     with pytest.raises(ValueError, match="meets an image"):
