@@ -94,14 +94,23 @@ class Budget:
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[str, ...], tuple[int, float, float]] = {}
+        self._first: dict[tuple[tuple[str, ...], int], float] = {}
 
-    def check(self, key: tuple[str, ...], lmax: int) -> None:
+    def check(self, key: tuple[str, ...], alike: tuple[str, ...], lmax: int) -> None:
         """Refuses what is expected to take too long, from its time at a smaller degree.
+
+        Args:
+            key: The contender.
+            alike: What it shares with others whose tables it finds ready-made: then its own
+                seconds at the smaller degree say too little.
+            lmax: The degree.
 
         Raises:
             WorkerError: If it is.
         """
         smaller, compiling, running = self._seconds.get(key, (lmax, 0.0, 0.0))
+        if key in self._seconds:
+            compiling = max(compiling, self._first.get((alike, smaller), 0.0))
         ratio = min(max(1.0, lmax / smaller), LARGEST_RATIO)
         expected = compiling * ratio**COMPILE_GROWTH + FEW * running * ratio**GROWTH
         if expected > LARGEST_SECONDS:
@@ -110,9 +119,17 @@ class Budget:
                 f"after {compiling:.3g} s and {running:.3g} s a run at lmax={smaller}"
             )
 
-    def note(self, key: tuple[str, ...], lmax: int, compiling: float, running: float) -> None:
+    def note(
+        self,
+        key: tuple[str, ...],
+        alike: tuple[str, ...],
+        lmax: int,
+        compiling: float,
+        running: float,
+    ) -> None:
         """Keeps the seconds that a contender took to compile and for one run."""
         self._seconds[key] = (lmax, compiling, running)
+        self._first[alike, lmax] = max(compiling, self._first.get((alike, lmax), 0.0))
 
 
 def with_gradients(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -257,12 +274,13 @@ def _started(
 ) -> tuple[Contender, float]:
     """A contender within the budget, and the seconds of one call."""
     key = (*key, direction)
-    budget.check(key, case["lmax"])
+    alike = (key[0], str(case.get("product", "")), direction)
+    budget.check(key, alike, case["lmax"])
     begin = time.perf_counter()
     contender = start(direction)
     compiling = contender.facts.get("compile_s") or time.perf_counter() - begin
     once = min(contender.times(1))
-    budget.note(key, case["lmax"], compiling, once)
+    budget.note(key, alike, case["lmax"], compiling, once)
     if once > LARGEST_SECONDS / 10:
         if isinstance(contender, Worker):
             contender.close()

@@ -130,13 +130,26 @@ def test_a_missing_environment_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_budget_looks_ahead() -> None:
-    budget = sides.Budget()
-    budget.check(("a",), 4)
-    budget.note(("a",), 4, 1.0, 1.0)
-    budget.check(("a",), 5)
+    budget, alike = sides.Budget(), ("library",)
+    budget.check(("a",), alike, 4)
+    budget.note(("a",), alike, 4, 1.0, 1.0)
+    budget.check(("a",), alike, 5)
     with pytest.raises(WorkerError, match=r"about 264 s expected .* at lmax=4"):
-        budget.check(("a",), 8)
-    budget.check(("b",), 8)
+        budget.check(("a",), alike, 8)
+    budget.check(("b",), alike, 8)
+
+
+def test_the_budget_knows_of_tables_that_another_case_has_made() -> None:
+    """The second case of a library compiles fast where it finds the tables of the first."""
+    budget, alike = sides.Budget(), ("library", "product", "forward")
+    for case, compiling in (("shared", 20.0), ("rows", 1.0)):
+        budget.note((case,), alike, 4, compiling, 0.0)
+    for case in ("shared", "rows"):
+        budget.check((case,), alike, 5)
+        with pytest.raises(WorkerError, match="after 20 s"):
+            budget.check((case,), alike, 8)
+    budget.note(("rows",), ("other",), 4, 1.0, 0.0)
+    budget.check(("rows",), ("other",), 8)
 
 
 def test_growth_is_that_of_our_products() -> None:
