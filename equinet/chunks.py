@@ -79,3 +79,27 @@ def map_chunks(function: Callable[..., Any], chunk: int, *arrays: Any) -> Any:
     blocks = jax.tree.map(split, arrays)
     results = jax.lax.map(jax.checkpoint(lambda block: function(*block)), blocks)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:rows], results)
+
+
+def sum_chunks(function: Callable[..., jax.Array], chunk: int, *arrays: jax.Array) -> jax.Array:
+    """Sum what ``function`` returns for consecutive blocks of ``chunk`` rows.
+
+    Args:
+        function: Takes arrays of at most ``chunk`` rows.
+        chunk: Rows of one block; the last may be shorter.
+        *arrays: Arrays with one common leading axis.
+
+    >>> sum_chunks(lambda x: jnp.sum(x**2), 2, jnp.arange(5)).item()
+    30
+    """
+    rows = arrays[0].shape[0]
+    if rows <= chunk:
+        return function(*arrays)
+    count = rows // chunk
+    blocks = [x[: count * chunk].reshape(count, chunk, *x.shape[1:]) for x in arrays]
+    shape = jax.eval_shape(function, *(x[0] for x in blocks))
+    start = jnp.zeros(shape.shape, shape.dtype)
+    total, _ = jax.lax.scan(lambda sum, block: (sum + function(*block), None), start, blocks)
+    if count * chunk == rows:
+        return total
+    return total + function(*(x[count * chunk :] for x in arrays))

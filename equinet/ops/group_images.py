@@ -28,6 +28,7 @@ from equinet.groups import decompositions, small
 from equinet.groups.group import Group
 from equinet.groups.polar_group import PolarGroup
 from equinet.groups.quadrature import symmetric_basis
+from equinet.ops.image_convolution import convolve_images, direct
 from equinet.ops.shifts import sum_shifts
 from equinet.typing import Matrix
 
@@ -135,9 +136,8 @@ def convolve(x: Image, kernel: Float[Array, "*K N C M D"], precision: str | None
     check_window(widths, x.shape[1:-2])
     if (n, c) != x.shape[-2:]:
         raise ValueError(f"a kernel for [..., {n}, {c}] meets an image {x.shape}")
-    flat = x.reshape(*x.shape[:-2], n * c)
-    y = _convolution(flat, kernel.reshape(*widths, n * c, m * d), 1, precision)
-    return y.reshape(*x.shape[:-2], m, d)
+    flat, kernel = x.reshape(*x.shape[:-2], n * c), kernel.reshape(*widths, n * c, m * d)
+    return convolve_images(flat, kernel, precision).reshape(*x.shape[:-2], m, d)
 
 
 def convolve_channels(
@@ -165,7 +165,7 @@ def convolve_channels(
     flat = x.reshape(*x.shape[:-2], lanes)
     if jax.default_backend() == "cpu":
         return sum_shifts(flat, kernel.reshape(*widths, lanes), ndim).reshape(x.shape)
-    y = _convolution(flat, kernel.reshape(*widths, 1, lanes), lanes, precision)
+    y = direct(flat, kernel.reshape(*widths, 1, lanes), precision, lanes)
     return y.reshape(x.shape)
 
 
@@ -221,21 +221,3 @@ def check_window(widths: Sequence[int], sizes: Sequence[int]) -> None:
             f"a kernel of {tuple(widths)} pixels is wider than the image of {tuple(sizes)}: take a "
             f"smaller radius, or less stretched samples"
         )
-
-
-def _convolution(
-    x: Float[Array, "batch *sizes C"],
-    kernel: Float[Array, "*K I O"],
-    groups: int,
-    precision: str | None,
-) -> Float[Array, "batch *sizes O"]:
-    space = "DHW"[-(x.ndim - 2) :] if x.ndim > 2 else ""
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=(1,) * len(space),
-        padding="SAME",
-        dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
-        feature_group_count=groups,
-        precision=precision,
-    )
