@@ -23,7 +23,7 @@ from equinet.groups.polar_group import PolarGroup
 from equinet.groups.rotations import quaternion_to_matrix
 from equinet.typing import DTypeLike, Key, Matrix
 
-PointSet = Literal["random", "low_discrepancy", "equispaced"]
+PointSet = Literal["random", "low_discrepancy", "equispaced", "translated"]
 Density = Literal["ball", "normal"]
 
 _TURN_NUMBERS = {1: 0, 2: 1, 3: 3}
@@ -67,8 +67,12 @@ def group_nodes(
         density: "ball" or "normal".
         points: "random": independent. "low_discrepancy": a Kronecker sequence of irrational steps.
             "equispaced": the first coordinate (the angle, or without rotations the first of log P)
-            takes equal steps, none twice, the others as before. The last two are shifted at random
-            as a whole, so that sums over them have the right mean.
+            takes equal steps, none twice, the others as before. These two are shifted at random as
+            a whole, so that sums over them have the right mean. "translated": the same sequence
+            h_1, ..., h_N for every key, all of it multiplied from the left by one random element,
+            whose log P is uniform in a ball of the scale too. Haar measure stays what it is, and
+            what kernels are asked for, h_i^-1 h_j, does not change with the key: a network meets no
+            noise of sampling while it is trained. The ball is translated with the points.
         dtype: Of the result.
 
     Returns:
@@ -114,6 +118,16 @@ def nodes_mass(group: Group, scale: float, density: Density = "ball") -> float:
     return 1.0
 
 
+def reach(scale: float, density: Density = "ball", points: PointSet = "low_discrepancy") -> float:
+    """How far log P of nodes reaches, in its norm; of a normal density two standard deviations.
+
+    >>> reach(0.5), reach(0.5, "normal"), reach(0.5, "normal", "translated")
+    (0.5, 1.0, 1.5)
+    """
+    alone = scale if density == "ball" else 2 * scale
+    return alone + scale if points == "translated" else alone
+
+
 def largest_log_stretch(group: Group, scale: float) -> float:
     """The largest logarithm of a singular value of g = P R where log P has that norm.
 
@@ -132,6 +146,12 @@ def largest_log_stretch(group: Group, scale: float) -> float:
 def _polar_nodes(
     group: Group, key: Key, count: int, scale: float, density: str, points: str
 ) -> tuple[Matrix, Float[Array, "N"]]:
+    if points == "translated":
+        fixed, weights = _polar_nodes(
+            group, jax.random.key(0), count, scale, density, "low_discrepancy"
+        )
+        by, _ = _polar_nodes(group, key, 1, scale, "ball", "random")
+        return small.matmul(by, fixed), weights
     stretch_dim, n, turns = _parts(group)
     more = density == "ball" and stretch_dim > 3  # the radius is a number of its own
     turn_numbers = _TURN_NUMBERS[n] if turns else 0

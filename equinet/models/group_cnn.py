@@ -16,6 +16,7 @@ from equinet.groups.quadrature import (
     PointSet,
     group_nodes,
     largest_log_stretch,
+    reach,
 )
 from equinet.nn.lie_convolution import Form, GroupConvolution, Lifting
 from equinet.nn.mlp import MLP
@@ -33,7 +34,7 @@ class Sampling:
         count: Number of samples.
         scale: How far log P reaches.
         density: "ball" or "normal".
-        points: "random", "low_discrepancy" or "equispaced".
+        points: "random", "low_discrepancy", "equispaced" or "translated".
     """
 
     count: int = 8
@@ -50,8 +51,8 @@ class Sampling:
 
     def half_width(self, group: Group, radius: float) -> int:
         """Half the window of a kernel; with a normal density that of two standard deviations."""
-        reach = self.scale if self.density == "ball" else 2 * self.scale
-        return half_width_of(radius, largest_log_stretch(group, reach))
+        far = reach(self.scale, self.density, self.points)
+        return half_width_of(radius, largest_log_stretch(group, far))
 
 
 class GroupBlock(nnx.Module):

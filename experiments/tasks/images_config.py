@@ -18,6 +18,14 @@ GROUPS: dict[str, Group] = {
 }
 """The groups by the words of configs; "cnn" has translations alone."""
 
+CHANNELS: dict[str, int] = {word: 24 for word in GROUPS} | {
+    "p4": 36,
+    "p4m": 30,
+    "c8": 30,
+    "cnn": 42,
+}
+"""Widths at which the networks have about 42,000 parameters, the other words being the defaults."""
+
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0)
 """Of the affine maps on which accuracy is reported; 1 is the recipe of affNIST."""
 
@@ -67,7 +75,7 @@ class ModelConfig:
         count: Samples of a group that is not finite.
         scale: How far they reach: the norm of log P, or its standard deviation.
         density: "ball" or "normal".
-        points: "random", "low_discrepancy" or "equispaced".
+        points: "random", "low_discrepancy", "equispaced" or "translated".
         support: Radius of the kernels in the group; 0 for no bound.
         draws: Samplings that an evaluation averages over.
         kernel_width: Hidden width of the kernel networks.
@@ -81,12 +89,12 @@ class ModelConfig:
     downsampling: int = 2
     form: Literal["full", "separable", "depthwise"] = "separable"
     count: int = 8
-    scale: float = 0.5
+    scale: float = 0.3
     density: Literal["ball", "normal"] = "ball"
-    points: Literal["random", "low_discrepancy", "equispaced"] = "low_discrepancy"
+    points: Literal["random", "low_discrepancy", "equispaced", "translated"] = "translated"
     support: float = 0.0
     draws: int = 4
-    kernel_width: int = 32
+    kernel_width: int = 16
     frequency: float = 3.0
 
     def __post_init__(self) -> None:

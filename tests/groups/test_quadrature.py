@@ -7,7 +7,7 @@ import pytest
 
 from equinet.groups import SL, SO, Cyclic, Dihedral, GLPlus, Lorentz, O, S, Scalings, Similitudes
 from equinet.groups.decompositions import polar
-from equinet.groups.quadrature import group_nodes, nodes_mass
+from equinet.groups.quadrature import group_nodes, nodes_mass, reach
 
 SAMPLED = [GLPlus(2), SL(2), Similitudes(2), Scalings(2), SO(2), SO(3), GLPlus(3), Scalings(3)]
 
@@ -20,14 +20,15 @@ def bump(g):
 
 
 @pytest.mark.parametrize("group", SAMPLED, ids=str)
-@pytest.mark.parametrize("points", ["random", "low_discrepancy", "equispaced"])
+@pytest.mark.parametrize("points", ["random", "low_discrepancy", "equispaced", "translated"])
 def test_nodes_lie_in_the_group_and_within_the_ball(group, points, key, x64):
     nodes = group_nodes(group, key, 50, scale=0.6, points=points)
     assert group.contains(nodes.elements, 1e-9).all()
     assert (nodes.weights > 0).all()
     assert len(np.unique(np.asarray(nodes.elements).reshape(50, -1).round(6), axis=0)) == 50
     stretch, _ = polar(nodes.elements)
-    assert np.abs(np.log(np.linalg.eigvalsh(stretch))).max() <= 0.6 + 1e-9
+    far = np.linalg.norm(np.log(np.linalg.eigvalsh(stretch)), axis=-1)
+    assert far.max() <= reach(0.6, points=points) + 1e-9
 
 
 @pytest.mark.parametrize("group", [GLPlus(2), SL(2), Similitudes(2)], ids=str)
@@ -74,6 +75,34 @@ def test_equispaced_angles_are_distinct_and_even(key, x64):
     np.testing.assert_allclose(np.diff(angles), 2 * np.pi / 10, atol=1e-12)
     shifted = group_nodes(SO(2), jax.random.key(1), 10, points="equispaced").elements
     assert np.abs(np.asarray(g - shifted)).max() > 1e-3
+
+
+@pytest.mark.parametrize("group", SAMPLED, ids=str)
+def test_translated_nodes_have_the_same_relations_for_every_key(group, x64):
+    """What kernels are asked for; those of random points change with the key."""
+
+    def relations(key, points):
+        g = group_nodes(group, jax.random.key(key), 6, points=points).elements
+        return g, jnp.linalg.inv(g)[:, None] @ g
+
+    (one, between), (two, again) = relations(1, "translated"), relations(2, "translated")
+    assert np.abs(one - two).max() > 1e-2
+    np.testing.assert_allclose(between, again, atol=1e-12)
+    assert np.abs(relations(1, "random")[1] - relations(2, "random")[1]).max() > 1e-2
+
+
+def test_sums_over_translated_rotations_have_the_mean_of_the_integral(x64):
+    """Over many keys, however few the nodes; the sum of a single key is off."""
+    keys = jax.random.split(jax.random.key(3), 2000)
+
+    def total(key):
+        nodes = group_nodes(SO(3), key, 3, points="translated")
+        return (nodes.weights * nodes.elements[:, 0, 1] ** 2).sum()
+
+    sums = jax.jit(jax.vmap(total))(keys)
+    spread = float(sums.std())
+    assert spread > 0.05
+    np.testing.assert_allclose(sums.mean(), 1 / 3, atol=4 * spread / np.sqrt(len(keys)))
 
 
 def test_sequences_integrate_better_than_random_points(x64):

@@ -64,6 +64,7 @@ def test_windows_of_samplings():
     assert Sampling(scale=0.7).half_width(SL(2), 2.0) == 3
     assert Sampling(scale=0.7).half_width(SO(2), 2.0) == 2
     assert Sampling(scale=0.35, density="normal").half_width(GLPlus(2), 2.0) == 4
+    assert Sampling(scale=0.35, points="translated").half_width(GLPlus(2), 2.0) == 4
 
 
 def test_bad_input():

@@ -1,7 +1,11 @@
 """The image task: splits, every group trained three steps, bad input."""
 
+import math
+
+import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from equinet.training import evaluate, load_config, train
 from experiments.tasks.images import collate_batch, make, predict
@@ -46,6 +50,15 @@ def test_every_group_trains_and_is_evaluated(group, tmp_path):
     assert curve[0, 0] == 0
     if group in ("p4", "p4m"):
         assert result["equivariance_error"]["float64"] < 1e-10
+
+
+def test_networks_have_about_as_many_parameters():
+    counts = []
+    for word in GROUPS:
+        chosen = load_config(f"configs/affnist.py:{word}", [])
+        state = jax.eval_shape(lambda config=chosen: nnx.state(make(config)[2], nnx.Param))
+        counts.append(sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state)))
+    assert max(counts) < 1.06 * min(counts)
 
 
 def test_mnist_is_read_from_the_directory(tmp_path):
