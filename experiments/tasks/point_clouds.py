@@ -61,9 +61,10 @@ class CloudModel(nnx.Module):
         return y if self.task == "shapes" else y.reshape(-1, 3, 3)
 
 
-def _ponita_inputs(x: Float[Array, "rows points 3"]) -> tuple[Array, Array]:
-    """The points, and one scalar that is the same everywhere."""
-    return x, jnp.ones((*x.shape[:-1], 1), x.dtype)
+def _ponita_inputs(x: Float[Array, "rows points 3"]) -> tuple[Array, Array, Array]:
+    """The points, a scalar that is the same everywhere, and where they are from their centre."""
+    arms = x - jnp.mean(x, axis=-2, keepdims=True)
+    return x, jnp.ones((*x.shape[:-1], 1), x.dtype), arms[..., None]
 
 
 class TurnNet(nnx.Module):
@@ -140,7 +141,7 @@ def make(config: ConfigDict) -> tuple[DataConfig, CloudModel]:
                 f"model.orientations: expected one of {sorted(names)}, got {words.orientations}"
             )
         network: nnx.Module = PONITA(
-            *(1, 0, len(SHAPES) if shapes else 0, 0 if shapes else 3),
+            *(1, 1, len(SHAPES) if shapes else 0, 0 if shapes else 3),
             grid=polyhedron(names[words.orientations]),
             channels=words.channels,
             basis=words.basis,
