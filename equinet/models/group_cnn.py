@@ -18,6 +18,7 @@ from equinet.groups.quadrature import (
     largest_log_stretch,
     reach,
 )
+from equinet.nn.group_kernels import Basis
 from equinet.nn.lie_convolution import Form, GroupConvolution, Lifting
 from equinet.nn.mlp import MLP
 from equinet.nn.normalization import LayerNorm
@@ -113,6 +114,7 @@ class GroupCNN(nnx.Module):
         support: Radius of the kernels in the group; None for no bound.
         pooling: "max" or "mean", over pixels and elements.
         widening: Hidden width of the perceptrons in channels.
+        basis: Of the kernels of places: "sines" or "splines".
         kernel_width: Hidden width of the kernel networks.
         frequency: Of the kernel networks.
         epsilon: Of the normalisation.
@@ -148,6 +150,7 @@ class GroupCNN(nnx.Module):
         support: float | None = None,
         pooling: Pooling = "max",
         widening: int = 2,
+        basis: Basis = "sines",
         kernel_width: int = 32,
         frequency: float = 3.0,
         epsilon: float = 1e-3,
@@ -166,7 +169,7 @@ class GroupCNN(nnx.Module):
         self.pooling: Pooling = pooling
         half_width = self.sampling.half_width(group, radius)
         kernel: dict[str, Any] = {"radius": radius, "half_width": half_width}
-        kernel |= {"width": kernel_width, "frequency": frequency}
+        kernel |= {"basis": basis, "width": kernel_width, "frequency": frequency}
         options: dict[str, Any] = {"param_dtype": param_dtype, "precision": precision, "rngs": rngs}
         self.lifting = Lifting(group, channels_in, channels, **kernel, **options)
         scale = self.sampling.scale

@@ -1,11 +1,13 @@
 """Kernels of convolutions on images and groups: functions of the place, the element, or both.
 
-Of a group that is not finite they are networks of coordinates, cut off smoothly; of a finite group
-they are tables, on a grid of pixels that is turned by interpolation. All start with variance one.
+Of a group that is not finite they are networks of coordinates or sums of splines, smoothly cut off;
+of a finite group they are tables, on a grid of pixels that is turned by interpolation. All start
+with variance one.
 """
 
 import functools
 import math
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +29,9 @@ from equinet.ops.group_images import (
 )
 from equinet.random import normal
 from equinet.typing import Matrix
+
+Basis = Literal["sines", "splines"]
+_SPLINE_SIZE = math.sqrt(315 / 151)  # one over the root of the integral of the squared spline
 
 
 class SineNetwork(nnx.Module):
@@ -95,9 +100,11 @@ class GroupKernel(nnx.Module):
 
     With a group that is not finite: a ``SineNetwork`` of v over the radius and of the polar factors
     of g, times ``bump`` of :math:`|v|^2 / r^2` and of :math:`|\log P|^2 / s^2`, which is zero at
-    the radius itself: a radius of 1 is one pixel. With a finite
-    group: free values on a grid of :math:`(2r + 1)^n` pixels and for every element, between pixels
-    interpolated linearly. The grid is cut to a ball unless the group maps it to itself.
+    the radius itself: a radius of 1 is one pixel. For places alone there may be cubic B-splines in
+    place of the network, :math:`\sum_u c_u \prod_d B(v_d - u_d)` over the pixels u up to the
+    radius, which have a coefficient for each pixel, as a table has. With a finite group: free
+    values on a grid of :math:`(2r + 1)^n` pixels and for every element, between pixels interpolated
+    linearly. The grid is cut to a ball unless the group maps it to itself.
 
     Args:
         group: The group H.
@@ -106,13 +113,17 @@ class GroupKernel(nnx.Module):
         half_width: Of the window on which places are asked for, in pixels; None: the radius.
         relative: Whether it depends on g.
         support: The s; None for no bound.
+        basis: "sines", the network, or "splines"; a finite group has neither.
         width: Hidden width of the network.
         frequency: Of the network.
         param_dtype: Type of the parameters.
         rngs: Key ``params``.
 
     Raises:
-        ValueError: If it depends on nothing, or a size is out of range.
+        ValueError: If it depends on nothing, a size is out of range, or the basis does not fit.
+
+    References:
+        Splines: Bekkers, B-Spline CNNs on Lie Groups, arXiv:1909.12057 (2020).
 
     >>> from equinet.groups import Cyclic
     >>> from equinet.groups.quadrature import group_nodes
@@ -130,12 +141,17 @@ class GroupKernel(nnx.Module):
         half_width: int | None = None,
         relative: bool = False,
         support: float | None = None,
+        basis: Basis = "sines",
         width: int = 32,
         frequency: float = 3.0,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
         _check(group, outputs, radius, relative, support)
+        if basis not in get_args(Basis) or (basis == "splines" and (relative or radius is None)):
+            raise ValueError(
+                f'basis: expected "sines", or "splines" for a kernel of places alone, got {basis!r}'
+            )
         self.group, self.outputs, self.radius = group, outputs, radius
         self.relative, self.support = relative, support
         self.half_width = half_width
@@ -146,7 +162,11 @@ class GroupKernel(nnx.Module):
         shape = (group.order if finite and relative else 1, pixels, outputs)
         table = normal(rngs.params(), shape, param_dtype) if finite else None
         self.table = None if table is None else nnx.Param(table)
-        network = None if finite else functools.partial(SineNetwork, width=width, rngs=rngs)
+        splines = basis == "splines" and not finite
+        free = normal(rngs.params(), (pixels, outputs), param_dtype) if splines else None
+        self.splines = None if free is None else nnx.Param(free)
+        sampled = not finite and not splines
+        network = functools.partial(SineNetwork, width=width, rngs=rngs) if sampled else None
         self.network = network and network(
             _coordinates(group, radius, relative),
             outputs,
@@ -170,6 +190,8 @@ class GroupKernel(nnx.Module):
         at = nodes.elements if at is None else at
         if not self.relative:
             places, cutoff = self._places(at)
+            if self.splines is not None:
+                return self._smooth(places) * cutoff[..., None]
             return self._values(places, cutoff)
         features, cutoff = self._pairs(at, nodes.elements)
         if self.radius is None:
@@ -188,6 +210,16 @@ class GroupKernel(nnx.Module):
     def _values(self, x: Float[Array, "... k"], cutoff: Float[Array, "..."]) -> Array:
         assert self.network is not None
         return self.network(x) * cutoff[..., None]
+
+    def _smooth(self, places: Float[Array, "M *K n"]) -> Float[Array, "M *K outputs"]:
+        """The sum of splines at places over the radius."""
+        assert self.splines is not None
+        assert self.radius is not None
+        grid = window(int(self.radius), self.group.vector_dim).reshape(-1, self.group.vector_dim)
+        grid = jnp.asarray(grid, places.dtype).reshape((1,) * (places.ndim - 1) + grid.shape)
+        offsets = self.radius * places[..., None, :] - grid
+        values = jnp.prod(cubic_spline(offsets), axis=-1) * _SPLINE_SIZE**self.group.vector_dim
+        return jnp.matmul(values, self.splines[...].astype(places.dtype))
 
     def _places(self, at: Matrix) -> tuple[Float[Array, "M *K n"], Float[Array, "M *K"]]:
         """The places over the radius, and their cutoff."""
@@ -243,6 +275,17 @@ class GroupKernel(nnx.Module):
         width = 2 * int(self.radius) + 1
         axes = [width] * self.group.vector_dim
         return values.reshape(*values.shape[:-2], *axes, self.outputs)
+
+
+def cubic_spline(t: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The cubic B-spline of integer knots, zero from two on.
+
+    >>> print(cubic_spline(jnp.asarray([0.0, 1.0, -1.0, 2.0])).round(4))
+    [0.6667 0.1667 0.1667 0.    ]
+    """
+    t = jnp.abs(t)
+    near = 2 / 3 - t**2 + t**3 / 2
+    return jnp.where(t < 1, near, jnp.maximum(2 - t, 0) ** 3 / 6)
 
 
 def _check(

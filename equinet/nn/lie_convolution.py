@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from equinet.chunks import map_chunks, rows_per_chunk
 from equinet.groups import FiniteGroup, Group, small
 from equinet.groups.quadrature import GroupNodes, nodes_mass
-from equinet.nn.group_kernels import GroupKernel
+from equinet.nn.group_kernels import Basis, GroupKernel
 from equinet.ops import group_images
 from equinet.ops.group_images import Image
 from equinet.random import normal
@@ -39,6 +39,7 @@ class Lifting(nnx.Module):
         channels_out: Channels of the result.
         radius: Of the kernel, in pixels.
         half_width: Of the window of pixels; None: the radius.
+        basis: Of the kernel: "sines" or "splines".
         width: Hidden width of the kernel network.
         frequency: Of the kernel network.
         param_dtype: Type of the parameters.
@@ -65,6 +66,7 @@ class Lifting(nnx.Module):
         *,
         radius: float,
         half_width: int | None = None,
+        basis: Basis = "sines",
         width: int = 32,
         frequency: float = 3.0,
         param_dtype: DTypeLike = jnp.float32,
@@ -78,6 +80,7 @@ class Lifting(nnx.Module):
             channels_in * channels_out,
             radius=radius,
             half_width=half_width,
+            basis=basis,
             width=width,
             frequency=frequency,
             param_dtype=param_dtype,
@@ -131,6 +134,7 @@ class GroupConvolution(nnx.Module):
         scale: That of the nodes, with which weights are normalised.
         support: Radius of the kernel in the group; None for no bound.
         self_interaction: Whether there is a delta at the identity.
+        basis: Of the kernels of places alone: "sines" or "splines"; not for "full".
         width: Hidden width of the kernel networks.
         frequency: Of the kernel networks of places, or of both.
         group_frequency: Of the kernel network of elements alone.
@@ -164,6 +168,7 @@ class GroupConvolution(nnx.Module):
         scale: float = 0.5,
         support: float | None = None,
         self_interaction: bool = False,
+        basis: Basis = "sines",
         width: int = 32,
         frequency: float = 3.0,
         group_frequency: float = 1.0,
@@ -176,9 +181,10 @@ class GroupConvolution(nnx.Module):
         self.group, self.channels_in, self.channels_out = group, channels_in, channels_out
         self.form, self.mass, self.precision = form, nodes_mass(group, scale), precision
         options = {"width": width, "param_dtype": param_dtype, "rngs": rngs}
-        place = {"radius": radius, "half_width": half_width, "frequency": frequency}
+        place: dict[str, Any] = {"radius": radius, "half_width": half_width, "frequency": frequency}
         mixed = channels_in * channels_out
         full: bool = form == "full"
+        place["basis"] = basis
         relative: dict[str, Any] = {"relative": True, "support": support}
         self.joint = GroupKernel(group, mixed, **relative, **place, **options) if full else None
         self.spatial = None if full else GroupKernel(group, channels_out, **place, **options)

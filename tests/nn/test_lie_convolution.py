@@ -15,7 +15,7 @@ from equinet.groups.quadrature import group_nodes
 from equinet.nn import lie_convolution
 from equinet.nn.group_kernels import GroupKernel, relative_index, turned_grids
 from equinet.nn.lie_convolution import GroupConvolution, Lifting
-from equinet.ops.group_images import window
+from equinet.ops.group_images import moved_window, window
 from equinet.reps import Images, Regular, Scalar
 from equinet.testing import assert_equivariant, equivariance_error
 
@@ -238,6 +238,36 @@ def test_kernels(key, x64):
     assert (values == 0).all(-1).any()
     np.testing.assert_allclose(values[range(6), range(6), 3, 3].std(), 1, rtol=0.25)
     np.testing.assert_allclose(kernel(nodes, nodes.elements[1:3]), values[1:3], atol=1e-12)
+
+
+@pytest.mark.parametrize("group", [GLPlus(2), SO(3)], ids=str)
+def test_kernels_of_splines(group, key, x64):
+    """Moved with the element, smooth, of compact support and variance one at the start."""
+    kernel = GroupKernel(group, 2000, radius=3.0, half_width=4, basis="splines", rngs=nnx.Rngs(0))
+    nodes = group_nodes(group, key, 3, scale=0.2)
+    values = np.asarray(kernel(nodes))
+    places = np.asarray(moved_window(nodes.elements, 4))
+    distance = np.linalg.norm(places, axis=-1)
+    assert (values[distance > 3 + 1e-9] == 0).all()
+    inner = distance < 1.5
+    sizes = values[inner].std(-1) / (1 - distance[inner] ** 2 / 9) ** 2
+    assert 0.88 < sizes.min() < sizes.max() < 1.12
+    table = np.asarray(kernel.splines[...])
+    middle = (slice(None), *[4] * group.vector_dim)
+    ones = np.array([1, 4, 1]) / 6
+    weights = functools.reduce(np.multiply.outer, [ones] * group.vector_dim)
+    side = table.reshape(*[7] * group.vector_dim, -1)
+    near = side[(slice(2, 5),) * group.vector_dim]
+    expected = np.tensordot(weights, near, group.vector_dim) * (315 / 151) ** (group.vector_dim / 2)
+    np.testing.assert_allclose(values[middle], np.broadcast_to(expected, (3, 2000)), atol=1e-12)
+
+
+def test_splines_are_for_places_alone():
+    for words in ({"relative": True, "radius": 2.0}, {"relative": True}):
+        with pytest.raises(ValueError, match="places alone"):
+            GroupKernel(SO(2), 2, basis="splines", **words, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="places alone"):
+        GroupConvolution(SO(2), 2, 2, radius=2.0, form="full", basis="splines", rngs=nnx.Rngs(0))
 
 
 @pytest.mark.parametrize("group", [GLPlus(2), Cyclic(4)], ids=str)
