@@ -90,12 +90,12 @@ class ModelConfig:
     downsampling: int = 2
     form: Literal["full", "separable", "depthwise"] = "separable"
     count: int = 8
-    scale: float = 0.3
+    scale: float = 0.2
     density: Literal["ball", "normal"] = "ball"
     points: Literal["random", "low_discrepancy", "equispaced", "translated"] = "translated"
     support: float = 0.0
     draws: int = 4
-    basis: Literal["sines", "splines"] = "sines"
+    basis: Literal["sines", "splines"] = "splines"
     kernel_width: int = 16
     frequency: float = 3.0
 
