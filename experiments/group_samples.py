@@ -1,6 +1,6 @@
 r"""How far from equivariant are sampled group convolutions, by the number of samples?
 
-    python -m experiments.group_samples [--counts 4 16 64 256] [--draws N]
+    python -m experiments.group_samples [--counts 4 16 64 256 1024] [--draws N]
 
 A smooth image f is moved by an element a of the group, exactly: it is a formula. Lifting and
 convolution of both give :math:`F_f(0, 1)` and :math:`F_{a f}(0, a)`, which would be equal; each has
@@ -37,7 +37,7 @@ from experiments.benchmarks.rows import write
 from experiments.tasks.images_config import GROUPS
 
 NAME = "group_samples"
-COUNTS = (4, 16, 64, 256)
+COUNTS = (4, 16, 64, 256, 1024)
 WORDS = ("gl", "sl", "similitudes", "scalings", "so")
 POINTS = ("random", "low_discrepancy")
 SIZE, RADIUS, SCALE, SUPPORT, CHANNELS = 41, 4.0, 0.8, 0.5, 4
@@ -145,7 +145,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The command."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), metavar="N")
-    words.add_argument("--draws", type=int, default=20)
+    words.add_argument("--draws", type=int, default=64)
     chosen = words.parse_args(arguments)
     if min(chosen.counts) < 1 or chosen.draws < 1 or len(chosen.counts) < 2:
         words.error(
