@@ -73,7 +73,8 @@ class ModelConfig:
         downsampling: Pixels averaged after the lifting.
         form: Of the convolutions: "full", "separable" or "depthwise".
         count: Samples of a group that is not finite.
-        scale: How far they reach: the norm of log P, or its standard deviation.
+        scale: How far they reach: the norm of log P, or its standard deviation; translated samples
+            reach that much farther.
         density: "ball" or "normal".
         points: "random", "low_discrepancy", "equispaced" or "translated".
         support: Radius of the kernels in the group; 0 for no bound.
