@@ -71,8 +71,8 @@ def group_nodes(
             a whole, so that sums over them have the right mean. "translated": the same sequence
             h_1, ..., h_N for every key, all of it multiplied from the left by one random element,
             whose log P is uniform in a ball of the scale too. Haar measure stays what it is, and
-            what kernels are asked for, h_i^-1 h_j, does not change with the key: a network meets no
-            noise of sampling while it is trained. The ball is translated with the points.
+            what kernels on the group are asked for, h_i^-1 h_j, does not change with the key; where
+            the samples lie does. The ball is translated with the points.
         dtype: Of the result.
 
     Returns:
