@@ -4,8 +4,9 @@ r"""Digits seen upright and centred, recognised after affine maps: ``affnist.py:
     EQUINET_DATA=DIR equinet train --config=configs/affnist.py:gl-mnist --workdir=runs/gl-mnist
 
 Groups: gl (GL+(2)), sl (SL(2)), so (SO(2)), similitudes, scalings, c8, p4, p4m, cnn (none). The
-digits are those of scikit-learn, 8 x 8 pixels, trained in minutes; ``<group>-mnist`` takes 5,000 of
-MNIST on 40 x 40 pixels, from ``mnist/`` of the directory in EQUINET_DATA or ``--config.data_dir``.
+digits are those of scikit-learn, enlarged to 16 x 16 pixels, trained in minutes; ``<group>-mnist``
+takes 5,000 of MNIST on 40 x 40 pixels, from ``mnist/`` of the directory in EQUINET_DATA or
+``--config.data_dir``.
 The test is ten affine maps of every test digit by the recipe of affNIST. The networks have about
 42,000 parameters each. Those of groups that are not finite meet every digit turned and stretched,
 by the samples of their kernels, and learn more slowly than those of finite groups. The pixels of
@@ -32,7 +33,8 @@ def get_config(words: str = "gl") -> ConfigDict:
     mnist = source == "mnist"
     data = DataConfig()
     if mnist:
-        data = DataConfig(set="mnist", size=40, samples=5000, validation=1000, test=10_000)
+        sizes = {"enlarge": 1, "size": 40, "samples": 5000, "validation": 1000, "test": 10_000}
+        data = DataConfig(set="mnist", **sizes)
     config = ConfigDict()
     config.task = "experiments.tasks.images:ImageTask"
     config.data_dir = ""

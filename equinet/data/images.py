@@ -10,6 +10,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.ndimage
 from jaxtyping import Array, Float, Int
 
 from equinet.data.directory import data_directory
@@ -143,6 +144,21 @@ def centred(images: Pixels, size: int) -> Pixels:
     top, left = (size - height) // 2, (size - width) // 2
     edges = ((0, 0), (top, size - height - top), (left, size - width - left))
     return np.pad(images, edges)
+
+
+def enlarged(images: Pixels, factor: int) -> Pixels:
+    """The images with as many times more pixels along both axes, interpolated linearly.
+
+    Raises:
+        ValueError: If the factor is below 1.
+
+    >>> enlarged(np.array([[[0.0, 1.0]]]), 2)[0].tolist()
+    [[0.0, 0.25, 0.75, 1.0], [0.0, 0.25, 0.75, 1.0]]
+    """
+    if factor < 1:
+        raise ValueError(f"images are enlarged 1 time or more, got {factor}")
+    zoom = (1, factor, factor)
+    return scipy.ndimage.zoom(images, zoom, order=1, mode="nearest", grid_mode=True)
 
 
 def deform(images: Pixels, matrices: Float[np.ndarray, "images 3 3"]) -> Pixels:

@@ -1,6 +1,7 @@
 """A convolutional network that is equivariant to a group acting on the plane or on space."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -108,7 +109,8 @@ class GroupCNN(nnx.Module):
         channels: Width of the network.
         blocks: Number of convolutions after the lifting.
         radius: Of the kernels, in pixels.
-        downsampling: Pixels that are averaged along every axis after the lifting.
+        downsampling: Pixels that are averaged along every axis after the lifting, and after as many
+            of the first blocks as there are further numbers.
         form: Of the convolutions: "full", "separable" or "depthwise".
         sampling: Of a group that is not finite.
         support: Radius of the kernels in the group; None for no bound.
@@ -144,7 +146,7 @@ class GroupCNN(nnx.Module):
         channels: int = 24,
         blocks: int = 2,
         radius: float = 2.0,
-        downsampling: int = 2,
+        downsampling: Sequence[int] = (2,),
         form: Form = "separable",
         sampling: Sampling | None = None,
         support: float | None = None,
@@ -159,13 +161,18 @@ class GroupCNN(nnx.Module):
         precision: str | None = None,
         rngs: nnx.Rngs,
     ) -> None:
-        if min(channels_in, outputs, channels, downsampling, widening) < 1 or blocks < 0:
+        if min(channels_in, outputs, channels, widening, *downsampling) < 1 or blocks < 0:
             raise ValueError(
                 "expected sizes of at least 1, got "
                 f"{channels_in=}, {outputs=}, {channels=}, {downsampling=}, {widening=}, {blocks=}"
             )
+        if not 1 <= len(downsampling) <= blocks + 1:
+            raise ValueError(
+                f"downsampling: one number for the lifting and up to {blocks} for the blocks, got "
+                f"{tuple(downsampling)}"
+            )
         self.group, self.sampling = group, Sampling() if sampling is None else sampling
-        self.downsampling = downsampling
+        self.downsampling = (*downsampling, *[1] * (blocks + 1 - len(downsampling)))
         self.pooling: Pooling = pooling
         half_width = self.sampling.half_width(group, radius)
         kernel: dict[str, Any] = {"radius": radius, "half_width": half_width}
@@ -213,9 +220,9 @@ class GroupCNN(nnx.Module):
     def features(self, x: Float[Array, "batch *sizes channels_in"], nodes: GroupNodes) -> Image:
         """What is pooled: functions ``[batch, *sizes, N, channels]`` at the nodes."""
         x = self.lifting(x[..., None, :], nodes)
-        x = average_pixels(x, self.downsampling)
-        for block in self.blocks:
-            x = block(x, nodes)
+        x = average_pixels(x, self.downsampling[0])
+        for block, factor in zip(self.blocks, self.downsampling[1:], strict=True):
+            x = average_pixels(block(x, nodes), factor)
         return x
 
     def _norm(self, x: Float[Array, "batch channels"]) -> Float[Array, "batch channels"]:

@@ -186,7 +186,12 @@ class SPEN(nnx.Module):
             ValueError: If the nodes have another number of features.
         """
         means = self.means(batch)
-        means = jax.lax.stop_gradient(means) if self.frozen else means
+        return self.readout(jax.lax.stop_gradient(means) if self.frozen else means)
+
+    def readout(
+        self, means: Float[Array, "graphs channels"]
+    ) -> Float[Array, "graphs features_out"]:
+        """The outputs of graphs whose ``means`` are known, as those of frozen layers may be."""
         kernel, bias = (a[...].astype(means.dtype) for a in (self.kernel, self.bias))
         # Differences of means that nearly agree are at stake.
         seen = jnp.matmul(means, kernel, precision=jax.lax.Precision.HIGHEST)

@@ -1,5 +1,6 @@
 """Classify graphs, and count the pairs of graphs that a network cannot tell apart at all."""
 
+import dataclasses
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from equinet.data.graph_sets import Fold, GraphSet, read_graph_set
 from equinet.models.graph_networks import GIN, AdjacencyMLP, frame_averaged
 from equinet.models.subgraph_permutation import SPEN, standardize
 from equinet.nn.frame_averaging import FrameAveraging
+from equinet.ops.subgraphs import SubgraphBatch
 from equinet.training import Experiment, build_section, load_best
 from experiments.tasks.graphs_config import SEPARATION, DataConfig, ModelConfig
 from experiments.tasks.graphs_data import Collator, Example, batches_by_size, permuted
@@ -55,6 +57,8 @@ class GraphTask:
             hands = np.array_split(some, -(-len(some) // config.training.batch_size))
             batches = [one_shard(in_training, train, hand) for hand in hands]
             standardize(model, batches, words.whitening)
+            if words.frozen:
+                train, validation = (with_means(model, collator, x) for x in (train, validation))
 
         def collate(examples: Sequence[Example], which: range) -> dict[str, Any]:
             return in_training(examples, which, shards)
@@ -148,10 +152,26 @@ def one_shard(
     return jax.tree.map(lambda x: jnp.asarray(x[0]), batch)
 
 
+def with_means(model: SPEN, collator: Collator, examples: Sequence[Example]) -> list[Example]:
+    """The examples and what the frozen layers make of them, which no step then computes again."""
+    found = list(examples)
+    for index, hand in batches_by_size(examples, min(LARGEST_BATCH, len(examples))):
+        inputs = collator(hand, range(1), 1)["inputs"]
+        means = np.asarray(_means(model, jax.tree.map(lambda x: x[0], inputs)))
+        for place, mean in zip(index, means, strict=False):
+            found[place] = dataclasses.replace(examples[place], means=mean)
+    return found
+
+
+@jax.jit
+def _means(model: SPEN, batch: SubgraphBatch) -> Array:
+    return model.means(batch)
+
+
 def apply(model: nnx.Module, inputs: PyTree[Array], key: Array | None = None) -> Array:
     """The outputs ``[shards, graphs, outputs]`` of a batch; a key draws one order of a frame."""
     if isinstance(model, SPEN):
-        return jax.vmap(model)(inputs)
+        return jax.vmap(model if isinstance(inputs, SubgraphBatch) else model.readout)(inputs)
     if isinstance(model, FrameAveraging):
         return model(*inputs, key=key)
     return model(*inputs)  # type: ignore[operator]

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Int, PyTree
+from jaxtyping import Float, Int, PyTree
 
 from equinet.data.dense_graphs import DenseGraph, buckets, pad_graphs, rounded_nodes
 from equinet.ops.subgraphs import EgoNetworks, SubgraphBudget, ego_networks, join_subgraphs
@@ -15,10 +15,17 @@ from experiments.tasks.graphs_config import ModelConfig
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Example:
-    """A graph, with its ego-networks where the model works on them."""
+    """A graph, with its ego-networks where the model works on them.
+
+    Attributes:
+        graph: The graph.
+        networks: Its ego-networks.
+        means: What frozen layers make of them, ``SPEN.means``, if it is known.
+    """
 
     graph: DenseGraph
     networks: EgoNetworks | None = None
+    means: Float[np.ndarray, "channels"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +72,13 @@ class Collator:
         hands = [[examples[i] for i in row] for row in index]
         labels = np.array([[example.graph.label for example in hand] for hand in hands], np.int32)
         chosen = list(which)
-        inputs = self._networks(hands, which) if self.hops else self._matrices(hands, which)
+        means = [[example.means for example in hands[i]] for i in chosen]
+        if means[0][0] is not None:
+            inputs: PyTree[np.ndarray] = np.array(means)
+        elif self.hops:
+            inputs = self._networks(hands, which)
+        else:
+            inputs = self._matrices(hands, which)
         return {
             "inputs": _cast(inputs, dtype),
             "labels": labels[chosen],

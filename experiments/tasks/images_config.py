@@ -36,6 +36,7 @@ class DataConfig:
 
     Attributes:
         set: "digits", those that come with scikit-learn, or "mnist".
+        enlarge: How many times more pixels the digits get along both axes.
         size: Height and width of the square in whose middle the digits are put.
         samples: Images to train on.
         validation: Images to select on; centred, as those to train on.
@@ -45,7 +46,8 @@ class DataConfig:
     """
 
     set: Literal["digits", "mnist"] = "digits"
-    size: int = 16
+    enlarge: int = 2
+    size: int = 24
     samples: int = 1000
     validation: int = 200
     test: int = 597
@@ -53,12 +55,9 @@ class DataConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        sizes = (self.size, self.samples, self.validation, self.test, self.draws)
-        if min(sizes) < 1:
-            raise ValueError(
-                "data.size, samples, validation, test and draws: expected numbers above 0, got "
-                f"{sizes}"
-            )
+        for name in ("enlarge", "size", "samples", "validation", "test", "draws"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"data.{name}: expected 1 or more, got {getattr(self, name)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +69,7 @@ class ModelConfig:
         channels: Width of the network.
         blocks: Number of convolutions after the lifting.
         radius: Of the kernels, in pixels; a whole number for finite groups.
-        downsampling: Pixels averaged after the lifting.
+        downsampling: Pixels averaged after the lifting and after the first blocks.
         form: Of the convolutions: "full", "separable" or "depthwise".
         count: Samples of a group that is not finite.
         scale: How far they reach: the norm of log P, or its standard deviation; translated samples
@@ -88,7 +87,7 @@ class ModelConfig:
     channels: int = 24
     blocks: int = 3
     radius: float = 2.0
-    downsampling: int = 2
+    downsampling: tuple[int, ...] = (2, 2)
     form: Literal["full", "separable", "depthwise"] = "separable"
     count: int = 8
     scale: float = 0.2
@@ -105,7 +104,7 @@ class ModelConfig:
             raise ValueError(
                 f"model.group: expected one of {', '.join(GROUPS)}, got {self.group!r}"
             )
-        for name in ("channels", "downsampling", "count", "draws", "kernel_width"):
+        for name in ("channels", "count", "draws", "kernel_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name}: expected 1 or more, got {getattr(self, name)}")
         for name in ("blocks", "radius", "support"):

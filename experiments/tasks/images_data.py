@@ -11,6 +11,7 @@ from equinet.data.images import (
     centred,
     deform,
     draw_deformations,
+    enlarged,
     read_bundled_digits,
     read_mnist,
 )
@@ -29,7 +30,8 @@ def load_digits(
         FileNotFoundError: There is no MNIST.
     """
     digits = read_mnist(directory) if config.set == "mnist" else read_bundled_digits()
-    digits = Digits(centred(digits.images, config.size), digits.labels)
+    images = centred(enlarged(digits.images, config.enlarge), config.size)
+    digits = Digits(images, digits.labels)
     total = config.samples + config.validation + config.test
     if total > len(digits):
         raise ValueError(

@@ -13,13 +13,13 @@ from equinet.testing import assert_equivariant, equivariance_error
 
 
 def network(group, **options):
-    sizes = {"channels": 4, "blocks": 1, "radius": 1, "kernel_width": 8, "downsampling": 1}
+    sizes = {"channels": 4, "blocks": 1, "radius": 1, "kernel_width": 8, "downsampling": (1,)}
     return GroupCNN(group, 1, 3, **(sizes | options), rngs=nnx.Rngs(0))
 
 
 def test_outputs_are_invariant(key):
     x = np.random.default_rng(0).normal(size=(2, 8, 8, 1, 1))
-    model = network(Dihedral(4), form="full", downsampling=2)
+    model = network(Dihedral(4), form="full", downsampling=(2,))
     f = jax.jit(lambda x: model(x[..., 0, :]))
     space = (Images(Scalar(Dihedral(4))),)
     options = {"inputs": (x,), "dtype": jnp.float64}
@@ -57,6 +57,12 @@ def test_space_has_three_dimensions(key):
     assert model(jnp.ones((1, 4, 4, 4, 1))).shape == (1, 3)
 
 
+def test_images_shrink_after_the_lifting_and_after_blocks():
+    model = network(Dihedral(4), blocks=2, downsampling=(2, 2))
+    nodes = model.sampling.nodes(model.group, jax.random.key(0), jnp.float32)
+    assert model.features(jnp.ones((1, 16, 16, 1)), nodes).shape == (1, 4, 4, 8, 4)
+
+
 def test_windows_of_samplings():
     """A scaling of norm s has singular values exp(s / sqrt(2)); rotations need no wider window."""
     assert Sampling(scale=0.7).half_width(GLPlus(2), 2.0) == 4
@@ -70,6 +76,8 @@ def test_windows_of_samplings():
 def test_bad_input():
     with pytest.raises(ValueError, match="at least 1"):
         network(GLPlus(2), channels=0)
+    with pytest.raises(ValueError, match="one number for the lifting and up to 1"):
+        network(GLPlus(2), downsampling=(2, 2, 2))
     with pytest.raises(ValueError, match="cannot be averaged"):
         average_pixels(jnp.ones((1, 5, 5, 1, 1)), 2)
     with pytest.raises(ValueError, match="wider than the image"):

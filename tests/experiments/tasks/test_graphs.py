@@ -11,7 +11,13 @@ from equinet.data.dense_graphs import DenseGraph
 from equinet.data.graph_sets import GraphSet, random_folds
 from equinet.training import evaluate, load_config, train
 from experiments import folds
-from experiments.tasks.graphs import apply, count_pairs, make_model, separation
+from experiments.tasks.graphs import (
+    apply,
+    count_pairs,
+    make_model,
+    separation,
+    with_means,
+)
 from experiments.tasks.graphs_config import MODELS, SETS, DataConfig, ModelConfig
 from experiments.tasks.graphs_data import Collator, batches_by_size, permuted
 
@@ -68,6 +74,20 @@ def test_shards_hold_every_graph_once(name):
     ]
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
     assert one["labels"][0].tolist() == [0, 1, 0, 1, 0]
+
+
+def test_frozen_layers_are_computed_once():
+    """The readout of the means that are kept gives the logits of the network, in any order."""
+    graphs = pairs_set()
+    words = ModelConfig("spen", frozen=True, **SMALL)
+    collator = Collator.of(words, graphs.max_nodes)
+    examples = [collator.example(graph) for graph in graphs.graphs[:7]]
+    model = make_model(words, graphs, 3, nnx.Rngs(0))
+    known = with_means(model, collator, examples)
+    whole, kept = (collator(hand, range(1), 1) for hand in (examples[::-1], known[::-1]))
+    assert kept["inputs"].shape == (1, 7, 4)
+    found = [np.asarray(jax.jit(apply)(model, batch["inputs"])) for batch in (whole, kept)]
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
 
 
 def test_most_random_batches_get_one_shape():

@@ -66,13 +66,13 @@ def test_mnist_is_read_from_the_directory(tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, 28, 28)).astype(np.uint8)
     np.savez(tmp_path / "mnist" / "mnist_train.npz", x=images, y=rng.integers(0, 10, 40))
-    section = DataConfig(set="mnist", size=40, samples=20, validation=5, test=10)
+    section = DataConfig(set="mnist", enlarge=1, size=40, samples=20, validation=5, test=10)
     train_, validation, test = load_digits(section, tmp_path)
     assert [len(part) for part in (train_, validation, test)] == [20, 5, 10]
     np.testing.assert_allclose(train_.images[0, 6:34, 6:34], images[0] / 255, rtol=1e-6)
     np.testing.assert_allclose(test.images[-1, 6:34, 6:34], images[-1] / 255, rtol=1e-6)
     with pytest.raises(ValueError, match="ask for fewer"):
-        load_digits(DataConfig(set="mnist", size=40, samples=40, test=1), tmp_path)
+        load_digits(DataConfig(set="mnist", enlarge=1, size=40, samples=40, test=1), tmp_path)
 
 
 def test_the_same_seed_gives_the_same_test():
@@ -87,7 +87,7 @@ def test_batches_and_predictions():
     section, words, model = make(config("gl"))
     digits = load_digits(section, None)[0]
     batch = collate_batch(digits, [3, 1, 2], range(2), 2)
-    assert batch["images"].shape == (2, 2, 16, 16)
+    assert batch["images"].shape == (2, 2, 24, 24)
     assert batch["mask"].tolist() == [[1.0, 1.0], [1.0, 0.0]]
     found = predict(model, digits, words.draws)
     assert found.shape == (2, 12, 10)
