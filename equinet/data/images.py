@@ -158,7 +158,8 @@ def enlarged(images: Pixels, factor: int) -> Pixels:
     if factor < 1:
         raise ValueError(f"images are enlarged 1 time or more, got {factor}")
     zoom = (1, factor, factor)
-    return scipy.ndimage.zoom(images, zoom, order=1, mode="nearest", grid_mode=True)
+    found = scipy.ndimage.zoom(images, zoom, order=1, mode="nearest", grid_mode=True)
+    return np.asarray(found)
 
 
 def deform(images: Pixels, matrices: Float[np.ndarray, "images 3 3"]) -> Pixels:
