@@ -39,9 +39,10 @@ def get_config(words: str = "gl") -> ConfigDict:
     config.task = "experiments.tasks.images:ImageTask"
     config.data_dir = ""
     config.data = ConfigDict(dataclasses.asdict(data))
-    config.model = ConfigDict(dataclasses.asdict(ModelConfig(group=name, channels=CHANNELS[name])))
+    model = ModelConfig(group=name, channels=CHANNELS[name], draws=1 if mnist else 4)
+    config.model = ConfigDict(dataclasses.asdict(model))
     config.training = default_training(
-        steps=1000,
+        steps=1500 if mnist else 1000,
         batch_size=50,
         learning_rate=3e-3 if isinstance(GROUPS[name], FiniteGroup) else 1e-2,
         warmup_steps=100,

@@ -23,7 +23,7 @@ from equinet.nn.group_kernels import Basis
 from equinet.nn.lie_convolution import Form, GroupConvolution, Lifting
 from equinet.nn.mlp import MLP
 from equinet.nn.normalization import LayerNorm
-from equinet.ops.group_images import Image, Pooling, half_width_of, pool
+from equinet.ops.group_images import Image, Pooling, average_pixels, half_width_of, pool
 from equinet.reps import Irreps
 from equinet.typing import Key
 
@@ -172,13 +172,15 @@ class GroupCNN(nnx.Module):
                 f"{tuple(downsampling)}"
             )
         self.group, self.sampling = group, Sampling() if sampling is None else sampling
-        self.downsampling = (*downsampling, *[1] * (blocks + 1 - len(downsampling)))
+        self.downsampling = (*downsampling[1:], *[1] * (blocks + 1 - len(downsampling)))
         self.pooling: Pooling = pooling
         half_width = self.sampling.half_width(group, radius)
         kernel: dict[str, Any] = {"radius": radius, "half_width": half_width}
         kernel |= {"basis": basis, "width": kernel_width, "frequency": frequency}
         options: dict[str, Any] = {"param_dtype": param_dtype, "precision": precision, "rngs": rngs}
-        self.lifting = Lifting(group, channels_in, channels, **kernel, **options)
+        self.lifting = Lifting(
+            group, channels_in, channels, downsampling=downsampling[0], **kernel, **options
+        )
         scale = self.sampling.scale
         group_options: Any = {"form": form, "scale": scale, "support": support, **kernel}
         group_options["self_interaction"] = True
@@ -220,31 +222,9 @@ class GroupCNN(nnx.Module):
     def features(self, x: Float[Array, "batch *sizes channels_in"], nodes: GroupNodes) -> Image:
         """What is pooled: functions ``[batch, *sizes, N, channels]`` at the nodes."""
         x = self.lifting(x[..., None, :], nodes)
-        x = average_pixels(x, self.downsampling[0])
-        for block, factor in zip(self.blocks, self.downsampling[1:], strict=True):
+        for block, factor in zip(self.blocks, self.downsampling, strict=True):
             x = average_pixels(block(x, nodes), factor)
         return x
 
     def _norm(self, x: Float[Array, "batch channels"]) -> Float[Array, "batch channels"]:
         return self.norm(x[..., None, :])[..., 0, :]
-
-
-def average_pixels(x: Image, factor: int) -> Image:
-    """Means over blocks of pixels.
-
-    Raises:
-        ValueError: If the sizes are not multiples of the factor.
-
-    >>> average_pixels(jnp.arange(4.0).reshape(1, 2, 2, 1, 1), 2).tolist()
-    [[[[[1.5]]]]]
-    """
-    sizes = x.shape[1:-2]
-    if any(size % factor for size in sizes):
-        raise ValueError(
-            f"an image of {sizes} pixels cannot be averaged over blocks of {factor}: pad it"
-        )
-    if factor == 1:
-        return x
-    split = [part for size in sizes for part in (size // factor, factor)]
-    axes = tuple(range(2, 2 * len(sizes) + 1, 2))
-    return jnp.mean(x.reshape(x.shape[0], *split, *x.shape[-2:]), axis=axes)

@@ -39,6 +39,7 @@ class Lifting(nnx.Module):
         channels_out: Channels of the result.
         radius: Of the kernel, in pixels.
         half_width: Of the window of pixels; None: the radius.
+        downsampling: Pixels of the blocks along every axis over which the result is averaged.
         basis: Of the kernel: "sines" or "splines".
         width: Hidden width of the kernel network.
         frequency: Of the kernel network.
@@ -66,6 +67,7 @@ class Lifting(nnx.Module):
         *,
         radius: float,
         half_width: int | None = None,
+        downsampling: int = 1,
         basis: Basis = "sines",
         width: int = 32,
         frequency: float = 3.0,
@@ -73,8 +75,10 @@ class Lifting(nnx.Module):
         precision: str | None = None,
         rngs: nnx.Rngs,
     ) -> None:
+        if downsampling < 1:
+            raise ValueError(f"downsampling: expected 1 pixel or more, got {downsampling}")
         self.group, self.channels_in, self.channels_out = group, channels_in, channels_out
-        self.precision = precision
+        self.downsampling, self.precision = downsampling, precision
         self.kernel = GroupKernel(
             group,
             channels_in * channels_out,
@@ -97,7 +101,7 @@ class Lifting(nnx.Module):
             nodes: The N samples of the group.
 
         Returns:
-            ``[batch, *sizes, N, channels_out]``.
+            ``[batch, *sizes / downsampling, N, channels_out]``.
 
         Raises:
             ValueError: If a shape does not fit.
@@ -108,7 +112,7 @@ class Lifting(nnx.Module):
         values = values / _determinants(nodes.elements).reshape(-1, *[1] * (values.ndim - 1))
         values = values.reshape(*values.shape[:-1], self.channels_in, self.channels_out)
         kernel = jnp.moveaxis(values, 0, -2)[..., None, :, :, :]
-        return group_images.convolve(x, kernel, self.precision)
+        return group_images.convolve_averaged(x, kernel, self.downsampling, self.precision)
 
 
 class GroupConvolution(nnx.Module):

@@ -15,6 +15,7 @@ References:
     MacDonald et al., arXiv:2111.04288 (2022); Mironenco and Forré, arXiv:2310.11366 (2024).
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -131,13 +132,74 @@ def convolve(x: Image, kernel: Float[Array, "*K N C M D"], precision: str | None
     Raises:
         ValueError: If the window is wider than the image or a shape does not fit.
     """
-    ndim = x.ndim - 3
-    widths, (n, c, m, d) = kernel.shape[:ndim], kernel.shape[ndim:]
-    check_window(widths, x.shape[1:-2])
-    if (n, c) != x.shape[-2:]:
-        raise ValueError(f"a kernel for [..., {n}, {c}] meets an image {x.shape}")
+    widths, (n, c, m, d) = kernel.shape[:-4], kernel.shape[-4:]
+    _check_kernel(x, kernel)
     flat, kernel = x.reshape(*x.shape[:-2], n * c), kernel.reshape(*widths, n * c, m * d)
     return convolve_images(flat, kernel, precision).reshape(*x.shape[:-2], m, d)
+
+
+def convolve_averaged(
+    x: Image, kernel: Float[Array, "*K N C M D"], factor: int, precision: str | None = None
+) -> Image:
+    """Means of ``convolve`` over blocks of pixels, at the cost of the blocks.
+
+    Both are linear: the mean over a block of pixels is the sum over the same window of the moving
+    means of the image.
+
+    Args:
+        x: ``[batch, *sizes, N, C]``.
+        kernel: As for ``convolve``.
+        factor: Pixels of a block along every axis.
+        precision: Of the sums.
+
+    Returns:
+        ``[batch, *sizes / factor, M, D]``.
+
+    Raises:
+        ValueError: As for ``convolve`` and for ``average_pixels``.
+    """
+    if factor == 1:
+        return convolve(x, kernel, precision)
+    ndim = x.ndim - 3
+    sizes, widths = x.shape[1 : ndim + 1], kernel.shape[:ndim]
+    _check_kernel(x, kernel)
+    _check_blocks(sizes, factor)
+    lanes = math.prod(x.shape[-2:])
+    edges = [(width // 2, width // 2 + factor - 1) for width in widths]
+    wide = jnp.pad(x.reshape(*x.shape[:-2], lanes), [(0, 0), *edges, (0, 0)])
+    spans = [size + width - 1 for size, width in zip(sizes, widths, strict=True)]
+    blocks = itertools.product(range(factor), repeat=ndim)
+    moving = sum((_part(wide, at, spans) for at in blocks), start=jnp.zeros((), x.dtype))
+    moving = moving / factor**ndim
+    offsets = itertools.product(*map(range, widths))
+    windows = jnp.stack([_part(moving, at, sizes, factor) for at in offsets], axis=-2)
+    matrix = kernel.reshape(math.prod(widths) * lanes, -1)
+    y = jnp.matmul(windows.reshape(-1, matrix.shape[0]), matrix, precision=precision)
+    return y.reshape(x.shape[0], *windows.shape[1 : ndim + 1], *kernel.shape[-2:])
+
+
+def _part(x: Array, at: Sequence[int], sizes: Sequence[int], step: int = 1) -> Array:
+    """Pixels from a corner on."""
+    places = (slice(a, a + size, step) for a, size in zip(at, sizes, strict=True))
+    return x[(slice(None), *places)]
+
+
+def average_pixels(x: Image, factor: int) -> Image:
+    """Means over blocks of pixels.
+
+    Raises:
+        ValueError: If the sizes are not multiples of the factor.
+
+    >>> average_pixels(jnp.arange(4.0).reshape(1, 2, 2, 1, 1), 2).tolist()
+    [[[[[1.5]]]]]
+    """
+    sizes = x.shape[1:-2]
+    _check_blocks(sizes, factor)
+    if factor == 1:
+        return x
+    split = [part for size in sizes for part in (size // factor, factor)]
+    axes = tuple(range(2, 2 * len(sizes) + 1, 2))
+    return jnp.mean(x.reshape(x.shape[0], *split, *x.shape[-2:]), axis=axes)
 
 
 def convolve_channels(
@@ -206,6 +268,20 @@ def pool(x: Image, how: Pooling) -> Float[Array, "batch channels"]:
         raise ValueError(f"pooling: expected one of {get_args(Pooling)}, got {how!r}")
     axes = tuple(range(1, x.ndim - 1))
     return jnp.max(x, axis=axes) if how == "max" else jnp.mean(x, axis=axes)
+
+
+def _check_kernel(x: Array, kernel: Array) -> None:
+    check_window(kernel.shape[:-4], x.shape[1:-2])
+    n, c = kernel.shape[-4:-2]
+    if (n, c) != x.shape[-2:]:
+        raise ValueError(f"a kernel for [..., {n}, {c}] meets an image {x.shape}")
+
+
+def _check_blocks(sizes: Sequence[int], factor: int) -> None:
+    if any(size % factor for size in sizes):
+        raise ValueError(
+            f"an image of {tuple(sizes)} pixels cannot be averaged over blocks of {factor}: pad it"
+        )
 
 
 def check_window(widths: Sequence[int], sizes: Sequence[int]) -> None:

@@ -64,6 +64,8 @@ def _shifted(x: Array, offset: tuple[int, ...], sizes: tuple[int, ...]) -> Array
 
 def _sum(x: Array, kernel: Array, *, ndim: int) -> Array:
     widths, sizes = kernel.shape[-ndim - 1 : -1], x.shape[-ndim - 1 : -1]
+    # What makes the images would be computed again for every offset.
+    x, kernel = jax.lax.optimization_barrier((x, kernel))
     wide = _padded(x, widths)
     flat = kernel.reshape(*kernel.shape[: -ndim - 1], math.prod(widths), kernel.shape[-1])
     lead = flat.shape[:-2]
@@ -72,7 +74,7 @@ def _sum(x: Array, kernel: Array, *, ndim: int) -> Array:
         * flat[..., place, :].reshape(*lead, *[1] * (ndim + 1), flat.shape[-1])
         for place, offset in enumerate(itertools.product(*map(range, widths)))
     )
-    return functools.reduce(jnp.add, terms)
+    return jax.lax.optimization_barrier(functools.reduce(jnp.add, terms))
 
 
 def _correlate(x: Array, y: Array, *, widths: tuple[int, ...]) -> Array:

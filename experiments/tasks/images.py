@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from equinet.data.images import Digits
+from equinet.groups import FiniteGroup
 from equinet.models.group_cnn import GroupCNN, Sampling
 from equinet.reps import Images, Scalar
 from equinet.testing import equivariance_error
@@ -134,38 +135,44 @@ def predict(model: GroupCNN, digits: Digits, draws: int) -> Float[np.ndarray, "d
 def scores(model: GroupCNN, digits: Digits, draws: int) -> dict[str, float]:
     """Loss and accuracy of the mean probability over the draws, and how single draws scatter.
 
-    ``accuracy_draw_std`` is the standard deviation of the accuracies of single draws, zero for a
-    finite group.
+    ``accuracy_draw_std`` is the standard deviation of the accuracies of single draws, if there are
+    several.
     """
     found = predict(model, digits, draws)
     mean = found.mean(0)
     right = mean[np.arange(len(digits)), digits.labels]
     single = (found.argmax(-1) == digits.labels).mean(-1)
-    return {
+    found_scores = {
         SELECTION: float(-np.log(np.maximum(right, 1e-12)).mean()),
         "accuracy": float((mean.argmax(-1) == digits.labels).mean()),
-        "accuracy_draw_std": float(single.std(ddof=1)) if draws > 1 else 0.0,
     }
+    if draws > 1:
+        found_scores["accuracy_draw_std"] = float(single.std(ddof=1))
+    return found_scores
 
 
 def report(
     model: GroupCNN, test: Digits, section: DataConfig, words: ModelConfig
 ) -> dict[str, Any]:
     """Accuracies on centred and on deformed digits, and how well the symmetry is kept."""
-    draws = words.draws if GROUPS[words.group] != GROUPS["cnn"] else 1
+    draws = 1 if isinstance(GROUPS[words.group], FiniteGroup) else words.draws
     affine = [scores(model, deformed(test, section.seed + k), draws) for k in range(section.draws)]
     accuracies = [each["accuracy"] for each in affine]
-    curve = [
-        [strength, scores(model, deformed(test, section.seed, "affine", strength), 1)["accuracy"]]
-        for strength in STRENGTHS
-    ]
+    known = {0.0: scores(model, test, draws), 1.0: affine[0]}
+    curve = []
+    for strength in STRENGTHS:
+        if strength not in known:
+            moved = deformed(test, section.seed, "affine", strength)
+            known[strength] = scores(model, moved, draws)
+        curve.append([strength, known[strength]["accuracy"]])
     metrics = {
         "accuracy": float(np.mean(accuracies)),
         "accuracy_standard_error": _standard_error(accuracies),
-        "accuracy_draw_std": float(np.mean([each["accuracy_draw_std"] for each in affine])),
         SELECTION: float(np.mean([each[SELECTION] for each in affine])),
-        "accuracy_centred": scores(model, test, draws)["accuracy"],
+        "accuracy_centred": known[0.0]["accuracy"],
     }
+    if draws > 1:
+        metrics["accuracy_draw_std"] = float(np.mean([x["accuracy_draw_std"] for x in affine]))
     for kind in ("homography", "rotation"):
         moved = deformed(test, section.seed, kind)
         metrics[f"accuracy_{kind}"] = scores(model, moved, draws)["accuracy"]

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from equinet.groups import SL, SO, Cyclic, Dihedral, GLPlus, Scalings, Similitudes
-from equinet.models.group_cnn import GroupCNN, Sampling, average_pixels
+from equinet.models.group_cnn import GroupCNN, Sampling
 from equinet.reps import Images, Scalar
 from equinet.testing import assert_equivariant, equivariance_error
 
@@ -79,7 +79,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="one number for the lifting and up to 1"):
         network(GLPlus(2), downsampling=(2, 2, 2))
     with pytest.raises(ValueError, match="cannot be averaged"):
-        average_pixels(jnp.ones((1, 5, 5, 1, 1)), 2)
+        network(GLPlus(2), downsampling=(1, 2))(jnp.ones((1, 9, 9, 1)))
     with pytest.raises(ValueError, match="wider than the image"):
         network(GLPlus(2), radius=3.0)(jnp.ones((1, 8, 8, 1)))
     with pytest.raises(ValueError, match="images of 2 dimensions"):

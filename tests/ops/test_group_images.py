@@ -7,9 +7,11 @@ import pytest
 
 from equinet.groups import SL, SO, GLPlus, Scalings, Similitudes
 from equinet.ops.group_images import (
+    average_pixels,
     bump,
     check_window,
     convolve,
+    convolve_averaged,
     convolve_channels,
     half_width_of,
     mix_samples,
@@ -40,6 +42,28 @@ def test_convolutions_are_the_sums_that_they_say(x64):
     np.testing.assert_allclose(convolve(jnp.asarray(x), jnp.asarray(kernel)), expected, atol=1e-12)
     found = convolve_channels(jnp.asarray(x), jnp.asarray(single))
     np.testing.assert_allclose(found, channelwise, atol=1e-12)
+
+
+@pytest.mark.parametrize(("sizes", "factor"), [((6, 8), 2), ((6, 9), 3), ((4, 4, 4), 2)])
+def test_means_of_blocks_are_the_convolution_of_moving_means(sizes, factor, x64):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, *sizes, 2, 2)))
+    kernel = jnp.asarray(rng.normal(size=(*[3] * len(sizes), 2, 2, 2, 3)))
+
+    def plain(x, kernel):
+        return average_pixels(convolve(x, kernel), factor)
+
+    def fast(x, kernel):
+        return convolve_averaged(x, kernel, factor)
+
+    expected, found = plain(x, kernel), fast(x, kernel)
+    assert found.shape == (2, *(size // factor for size in sizes), 2, 3)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    weights = jnp.asarray(rng.normal(size=found.shape))
+    slopes = [
+        jax.grad(lambda *a, f=f: jnp.sum(weights * f(*a)), (0, 1))(x, kernel) for f in (plain, fast)
+    ]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-11), *slopes)
 
 
 def test_convolutions_in_space(x64):
@@ -108,6 +132,8 @@ def test_bad_windows():
         pool(jnp.ones((1, 2, 2, 1, 1)), "sum")
     with pytest.raises(ValueError, match="wider than the image"):
         check_window((9, 9), (8, 8))
+    with pytest.raises(ValueError, match="cannot be averaged"):
+        convolve_averaged(jnp.ones((1, 4, 5, 2, 1)), jnp.ones((3, 3, 2, 1, 1, 1)), 2)
     with pytest.raises(ValueError, match="meets an image"):
         convolve(jnp.ones((1, 4, 4, 2, 1)), jnp.ones((3, 3, 1, 1, 1, 1)))
     with pytest.raises(ValueError, match="meets an image"):
