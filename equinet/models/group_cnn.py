@@ -23,7 +23,14 @@ from equinet.nn.group_kernels import Basis
 from equinet.nn.lie_convolution import Form, GroupConvolution, Lifting
 from equinet.nn.mlp import MLP
 from equinet.nn.normalization import LayerNorm
-from equinet.ops.group_images import Image, Pooling, average_pixels, half_width_of, pool
+from equinet.ops.group_images import (
+    Boundary,
+    Image,
+    Pooling,
+    average_pixels,
+    half_width_of,
+    pool,
+)
 from equinet.reps import Irreps
 from equinet.typing import Key
 
@@ -116,6 +123,8 @@ class GroupCNN(nnx.Module):
         support: Radius of the kernels in the group; None for no bound.
         pooling: "max" or "mean", over pixels and elements.
         widening: Hidden width of the perceptrons in channels.
+        boundary: Of the images: "zeros" beyond their edges, by which a network knows how far away
+            they are, or "periodic".
         basis: Of the kernels of places: "sines" or "splines".
         kernel_width: Hidden width of the kernel networks.
         frequency: Of the kernel networks.
@@ -152,6 +161,7 @@ class GroupCNN(nnx.Module):
         support: float | None = None,
         pooling: Pooling = "max",
         widening: int = 2,
+        boundary: Boundary = "periodic",
         basis: Basis = "sines",
         kernel_width: int = 32,
         frequency: float = 3.0,
@@ -161,22 +171,18 @@ class GroupCNN(nnx.Module):
         precision: str | None = None,
         rngs: nnx.Rngs,
     ) -> None:
-        if min(channels_in, outputs, channels, widening, *downsampling) < 1 or blocks < 0:
-            raise ValueError(
-                "expected sizes of at least 1, got "
-                f"{channels_in=}, {outputs=}, {channels=}, {downsampling=}, {widening=}, {blocks=}"
-            )
-        if not 1 <= len(downsampling) <= blocks + 1:
-            raise ValueError(
-                f"downsampling: one number for the lifting and up to {blocks} for the blocks, got "
-                f"{tuple(downsampling)}"
-            )
+        _check_sizes(channels_in, outputs, channels, downsampling, widening, blocks)
         self.group, self.sampling = group, Sampling() if sampling is None else sampling
         self.downsampling = (*downsampling[1:], *[1] * (blocks + 1 - len(downsampling)))
         self.pooling: Pooling = pooling
         half_width = self.sampling.half_width(group, radius)
         kernel: dict[str, Any] = {"radius": radius, "half_width": half_width}
-        kernel |= {"basis": basis, "width": kernel_width, "frequency": frequency}
+        kernel |= {
+            "boundary": boundary,
+            "basis": basis,
+            "width": kernel_width,
+            "frequency": frequency,
+        }
         options: dict[str, Any] = {"param_dtype": param_dtype, "precision": precision, "rngs": rngs}
         self.lifting = Lifting(
             group, channels_in, channels, downsampling=downsampling[0], **kernel, **options
@@ -228,3 +234,23 @@ class GroupCNN(nnx.Module):
 
     def _norm(self, x: Float[Array, "batch channels"]) -> Float[Array, "batch channels"]:
         return self.norm(x[..., None, :])[..., 0, :]
+
+
+def _check_sizes(
+    channels_in: int,
+    outputs: int,
+    channels: int,
+    downsampling: Sequence[int],
+    widening: int,
+    blocks: int,
+) -> None:
+    if min(channels_in, outputs, channels, widening, *downsampling) < 1 or blocks < 0:
+        raise ValueError(
+            "expected sizes of at least 1, got "
+            f"{channels_in=}, {outputs=}, {channels=}, {downsampling=}, {widening=}, {blocks=}"
+        )
+    if not 1 <= len(downsampling) <= blocks + 1:
+        raise ValueError(
+            f"downsampling: one number for the lifting and up to {blocks} for the blocks, got "
+            f"{tuple(downsampling)}"
+        )

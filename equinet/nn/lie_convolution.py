@@ -18,7 +18,7 @@ from equinet.groups import FiniteGroup, Group, small
 from equinet.groups.quadrature import GroupNodes, nodes_mass
 from equinet.nn.group_kernels import Basis, GroupKernel
 from equinet.ops import group_images
-from equinet.ops.group_images import Image
+from equinet.ops.group_images import Boundary, Image
 from equinet.random import normal
 from equinet.typing import Matrix
 
@@ -40,6 +40,7 @@ class Lifting(nnx.Module):
         radius: Of the kernel, in pixels.
         half_width: Of the window of pixels; None: the radius.
         downsampling: Pixels of the blocks along every axis over which the result is averaged.
+        boundary: Of the image: "zeros" beyond its edges, or "periodic".
         basis: Of the kernel: "sines" or "splines".
         width: Hidden width of the kernel network.
         frequency: Of the kernel network.
@@ -68,6 +69,7 @@ class Lifting(nnx.Module):
         radius: float,
         half_width: int | None = None,
         downsampling: int = 1,
+        boundary: Boundary = "zeros",
         basis: Basis = "sines",
         width: int = 32,
         frequency: float = 3.0,
@@ -79,6 +81,7 @@ class Lifting(nnx.Module):
             raise ValueError(f"downsampling: expected 1 pixel or more, got {downsampling}")
         self.group, self.channels_in, self.channels_out = group, channels_in, channels_out
         self.downsampling, self.precision = downsampling, precision
+        self.boundary: Boundary = boundary
         self.kernel = GroupKernel(
             group,
             channels_in * channels_out,
@@ -112,7 +115,12 @@ class Lifting(nnx.Module):
         values = values / _determinants(nodes.elements).reshape(-1, *[1] * (values.ndim - 1))
         values = values.reshape(*values.shape[:-1], self.channels_in, self.channels_out)
         kernel = jnp.moveaxis(values, 0, -2)[..., None, :, :, :]
-        return group_images.convolve_averaged(x, kernel, self.downsampling, self.precision)
+
+        def averaged(x: Image) -> Image:
+            return group_images.convolve_averaged(x, kernel, self.downsampling, self.precision)
+
+        width, factor = self.kernel.half_width or 0, self.downsampling
+        return group_images.beyond_edges(averaged, x, width, self.boundary, factor)
 
 
 class GroupConvolution(nnx.Module):
@@ -138,6 +146,7 @@ class GroupConvolution(nnx.Module):
         scale: That of the nodes, with which weights are normalised.
         support: Radius of the kernel in the group; None for no bound.
         self_interaction: Whether there is a delta at the identity.
+        boundary: Of the image: "zeros" beyond its edges, or "periodic".
         basis: Of the kernels of places alone: "sines" or "splines"; not for "full".
         width: Hidden width of the kernel networks.
         frequency: Of the kernel networks of places, or of both.
@@ -172,6 +181,7 @@ class GroupConvolution(nnx.Module):
         scale: float = 0.5,
         support: float | None = None,
         self_interaction: bool = False,
+        boundary: Boundary = "zeros",
         basis: Basis = "sines",
         width: int = 32,
         frequency: float = 3.0,
@@ -184,6 +194,7 @@ class GroupConvolution(nnx.Module):
             raise ValueError(f"form: expected one of {get_args(Form)}, got {form!r}")
         self.group, self.channels_in, self.channels_out = group, channels_in, channels_out
         self.form, self.mass, self.precision = form, nodes_mass(group, scale), precision
+        self.boundary: Boundary = boundary
         options = {"width": width, "param_dtype": param_dtype, "rngs": rngs}
         place: dict[str, Any] = {"radius": radius, "half_width": half_width, "frequency": frequency}
         mixed = channels_in * channels_out
@@ -251,7 +262,12 @@ class GroupConvolution(nnx.Module):
             matrix = size * self.mixing[...].astype(x.dtype)
             y = jnp.matmul(y, matrix, precision=self.precision)
         kernel = jnp.moveaxis(self.spatial(nodes, elements), 0, -2) * (1 / self.spatial.size(1.0))
-        return group_images.convolve_channels(y, kernel, self.precision)
+
+        def convolved(y: Image) -> Image:
+            return group_images.convolve_channels(y, kernel, self.precision)
+
+        width = self.spatial.half_width or 0
+        return group_images.beyond_edges(convolved, y, width, self.boundary)
 
     def _full(self, x: Image, nodes: GroupNodes, elements: Matrix) -> Image:
         """Kernels of a few output samples at a time: their memory would grow as the square."""
@@ -263,7 +279,12 @@ class GroupConvolution(nnx.Module):
             values = size * joint(nodes, at)
             values = values.reshape(*values.shape[:-1], self.channels_in, self.channels_out)
             kernel = jnp.moveaxis(jnp.moveaxis(values, 1, -3), 0, -2)
-            return jnp.moveaxis(group_images.convolve(x, kernel, self.precision), -2, 0)
+
+            def convolved(x: Image) -> Image:
+                return group_images.convolve(x, kernel, self.precision)
+
+            y = group_images.beyond_edges(convolved, x, joint.half_width or 0, self.boundary)
+            return jnp.moveaxis(y, -2, 0)
 
         count = nodes.elements.shape[0]
         values = count * joint.window_size * self.channels_in * self.channels_out

@@ -17,7 +17,7 @@ References:
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import jax
@@ -34,6 +34,7 @@ from equinet.ops.shifts import sum_shifts
 from equinet.typing import Matrix
 
 Pooling = Literal["max", "mean"]
+Boundary = Literal["zeros", "periodic"]
 
 Image = Float[Array, "batch *sizes N channels"]
 
@@ -116,6 +117,41 @@ def polar_features(group: Group, g: Matrix) -> tuple[Float[Array, "... k"], Floa
 def relative_elements(group: Group, at: Matrix, elements: Matrix) -> Matrix:
     """The elements h_i^-1 h_j, ``[M, N, n, n]``, of h_i in ``at`` and h_j in ``elements``."""
     return small.matmul(group.inverse(at)[:, None], elements[None])
+
+
+def beyond_edges(
+    function: Callable[[Image], Image], x: Image, width: int, boundary: Boundary, factor: int = 1
+) -> Image:
+    """A convolution, which takes pixels beyond the edge as zeros, on an image that may go on.
+
+    Where features of an empty background are not zero, zeros beyond the edge tell a network how far
+    away the edge is; in a periodic image nothing does.
+
+    Args:
+        function: The convolution; may average over blocks of pixels.
+        x: ``[batch, *sizes, N, C]``.
+        width: How far its windows reach.
+        boundary: "zeros" or "periodic".
+        factor: Pixels of a block along every axis.
+
+    Raises:
+        ValueError: If the boundary is another word, or the windows are wider than the image.
+
+    >>> x = jnp.arange(3.0).reshape(1, 3, 1, 1, 1)
+    >>> rim = beyond_edges(lambda x: jnp.roll(x, 1, 1), x, 1, "periodic")
+    >>> rim[0, :, 0, 0, 0].tolist()
+    [2.0, 0.0, 1.0]
+    """
+    if boundary not in get_args(Boundary):
+        raise ValueError(f"boundary: expected one of {get_args(Boundary)}, got {boundary!r}")
+    if boundary == "zeros" or width == 0:
+        return function(x)
+    sizes = x.shape[1:-2]
+    check_window([2 * width + 1] * len(sizes), sizes)
+    rim = -(-width // factor)
+    edges = [(0, 0), *[(rim * factor, rim * factor)] * len(sizes), (0, 0), (0, 0)]
+    y = function(jnp.pad(x, edges, mode="wrap"))
+    return y[(slice(None), *[slice(rim, -rim)] * len(sizes))]
 
 
 def convolve(x: Image, kernel: Float[Array, "*K N C M D"], precision: str | None = None) -> Image:

@@ -82,6 +82,7 @@ def make(config: ConfigDict) -> tuple[DataConfig, ModelConfig, GroupCNN]:
         form=words.form,
         sampling=Sampling(words.count, words.scale, words.density, words.points),
         support=words.support or None,
+        boundary=words.boundary,
         basis=words.basis,
         kernel_width=words.kernel_width,
         frequency=words.frequency,

@@ -78,6 +78,7 @@ class ModelConfig:
         points: "random", "low_discrepancy", "equispaced" or "translated".
         support: Radius of the kernels in the group; 0 for no bound.
         draws: Samplings that an evaluation averages over.
+        boundary: Of the images: "zeros" beyond their edges, or "periodic".
         basis: Of the kernels of places, if the group is not finite: "sines" or "splines".
         kernel_width: Hidden width of the kernel networks.
         frequency: Of the kernel networks.
@@ -95,6 +96,7 @@ class ModelConfig:
     points: Literal["random", "low_discrepancy", "equispaced", "translated"] = "translated"
     support: float = 0.0
     draws: int = 4
+    boundary: Literal["zeros", "periodic"] = "periodic"
     basis: Literal["sines", "splines"] = "splines"
     kernel_width: int = 16
     frequency: float = 3.0

@@ -63,6 +63,21 @@ def test_images_shrink_after_the_lifting_and_after_blocks():
     assert model.features(jnp.ones((1, 16, 16, 1)), nodes).shape == (1, 4, 4, 8, 4)
 
 
+@pytest.mark.parametrize("form", ["separable", "depthwise", "full"])
+def test_periodic_images_do_not_know_where_they_begin(form, x64):
+    """Moves by whole blocks change nothing; with zeros beyond the edges they do."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, 16, 1)))
+    moved = jnp.roll(x, (4, 8), (1, 2))
+    changes = []
+    for boundary in ("periodic", "zeros"):
+        options = {"form": form, "boundary": boundary, "downsampling": (2, 2), "blocks": 2}
+        model = network(GLPlus(2), sampling=Sampling(3, 0.3), **options)
+        f = jax.jit(lambda x, model=model: model(x))
+        changes.append(np.abs(f(x) - f(moved)).max())
+    assert changes[0] < 1e-12
+    assert changes[1] > 1e-3
+
+
 def test_windows_of_samplings():
     """A scaling of norm s has singular values exp(s / sqrt(2)); rotations need no wider window."""
     assert Sampling(scale=0.7).half_width(GLPlus(2), 2.0) == 4

@@ -8,6 +8,7 @@ import pytest
 from equinet.groups import SL, SO, GLPlus, Scalings, Similitudes
 from equinet.ops.group_images import (
     average_pixels,
+    beyond_edges,
     bump,
     check_window,
     convolve,
@@ -64,6 +65,28 @@ def test_means_of_blocks_are_the_convolution_of_moving_means(sizes, factor, x64)
         jax.grad(lambda *a, f=f: jnp.sum(weights * f(*a)), (0, 1))(x, kernel) for f in (plain, fast)
     ]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-11), *slopes)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_periodic_images_go_on_beyond_their_edges(factor, x64):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 6, 8, 2, 1)), rng.normal(size=(3, 3, 2, 1, 2, 3))
+    expected = sum(
+        np.einsum("bhwnc,ncmd->bhwmd", np.roll(x, (1 - i, 1 - j), (1, 2)), kernel[i, j])
+        for i in range(3)
+        for j in range(3)
+    )
+    expected = average_pixels(jnp.asarray(expected), factor)
+
+    def averaged(x):
+        return convolve_averaged(x, jnp.asarray(kernel), factor)
+
+    found = beyond_edges(averaged, jnp.asarray(x), 1, "periodic", factor)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    with pytest.raises(ValueError, match="boundary"):
+        beyond_edges(averaged, jnp.asarray(x), 1, "mirror")
+    with pytest.raises(ValueError, match="wider than the image"):
+        beyond_edges(averaged, jnp.asarray(x), 4, "periodic")
 
 
 def test_convolutions_in_space(x64):
