@@ -63,7 +63,10 @@ def test_images_shrink_after_the_lifting_and_after_blocks():
     assert model.features(jnp.ones((1, 16, 16, 1)), nodes).shape == (1, 4, 4, 8, 4)
 
 
-@pytest.mark.parametrize("form", ["separable", "depthwise", "full"])
+@pytest.mark.parametrize(
+    "form",
+    ["separable", *(pytest.param(form, marks=pytest.mark.slow) for form in ("depthwise", "full"))],
+)
 def test_periodic_images_do_not_know_where_they_begin(form, x64):
     """Moves by whole blocks change nothing; with zeros beyond the edges they do."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, 16, 1)))

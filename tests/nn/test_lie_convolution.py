@@ -155,10 +155,13 @@ def test_chunks_change_nothing(key, x64, monkeypatch):
     layer = GroupConvolution(GLPlus(2), 2, 3, radius=1.0, form="full", rngs=nnx.Rngs(0))
     nodes = group_nodes(GLPlus(2), key, 5)
     x = jnp.asarray(image((1, 5, 5, 5, 2)))
-    f = lambda x: jnp.sum(layer(x, nodes) ** 2)  # noqa: E731
-    whole, slope = jax.value_and_grad(f)(x)
+
+    def value_and_slope():
+        return jax.jit(jax.value_and_grad(lambda x: jnp.sum(layer(x, nodes) ** 2)))(x)
+
+    whole, slope = value_and_slope()
     monkeypatch.setattr(lie_convolution, "rows_per_chunk", lambda *_: 2)
-    parts, other = jax.value_and_grad(f)(x)
+    parts, other = value_and_slope()
     np.testing.assert_allclose(parts, whole)
     np.testing.assert_allclose(other, slope, atol=1e-12)
     assert chunks.rows_per_chunk(5, 2**30) == 1
