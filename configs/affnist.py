@@ -39,14 +39,12 @@ def get_config(words: str = "gl") -> ConfigDict:
     config.task = "experiments.tasks.images:ImageTask"
     config.data_dir = ""
     config.data = ConfigDict(dataclasses.asdict(data))
-    finite = isinstance(GROUPS[name], FiniteGroup)
-    draws = {"draws": 1 if mnist else 4, "training_draws": 1 if finite else 5}
-    model = ModelConfig(group=name, channels=CHANNELS[name], **draws)
+    model = ModelConfig(group=name, channels=CHANNELS[name], draws=1 if mnist else 4)
     config.model = ConfigDict(dataclasses.asdict(model))
     config.training = default_training(
         steps=1500 if mnist else 1000,
         batch_size=50,
-        learning_rate=3e-3 if finite else 1e-2,
+        learning_rate=3e-3 if isinstance(GROUPS[name], FiniteGroup) else 1e-2,
         warmup_steps=100,
         gradient_clip_norm=1.0,
         ema_decay=0.99,

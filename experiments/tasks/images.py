@@ -1,6 +1,5 @@
 """Digits that were only seen upright and centred, recognised after affine maps and homographies."""
 
-import functools
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -40,14 +39,14 @@ class ImageTask:
         sys.stderr.write(f"parameters: {count:,}\n")
 
         def collate(examples: Sequence[int], which: range) -> dict[str, Any]:
-            return collate_batch(train, examples, which, shards, words.training_draws)
+            return collate_batch(train, examples, which, shards)
 
         return Experiment(
             model=model,
             model_spec={"parameters": count},
             train=range(len(train)),
             collate=collate,
-            loss=functools.partial(training_loss, draws=words.training_draws),
+            loss=training_loss,
             validate=lambda model: scores(model, validation, 1),
             test=lambda model: report(model, test, section, words),
             selection=SELECTION,
@@ -93,10 +92,10 @@ def make(config: ConfigDict) -> tuple[DataConfig, ModelConfig, GroupCNN]:
 
 
 def collate_batch(
-    digits: Digits, examples: Sequence[int], which: range, shards: int, draws: int = 1
+    digits: Digits, examples: Sequence[int], which: range, shards: int
 ) -> dict[str, Any]:
-    """Shards of equal size, a multiple of the draws, filled up with copies that the mask omits."""
-    size = draws * -(-len(examples) // (shards * draws))
+    """Shards of equal size, the last filled up with copies that the mask leaves out."""
+    size = -(-len(examples) // shards)
     index = np.arange(shards * size).reshape(shards, size)[list(which)]
     mask = (index < len(examples)).astype(np.float32)
     chosen = np.asarray(examples)[np.minimum(index, len(examples) - 1)]
@@ -104,27 +103,13 @@ def collate_batch(
 
 
 def training_loss(
-    model: GroupCNN, batch: Mapping[str, Any], key: Array, draws: int = 1
+    model: GroupCNN, batch: Mapping[str, Any], key: Array
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """The mean cross entropy, over samples of the group drawn anew.
-
-    Every part of the batch has a draw of its own: one draw for all turns and stretches every digit
-    alike, and the gradient has the noise of that one draw.
-    """
-
-    def parts(x: Array) -> Array:
-        """``[draws, shards * size / draws, ...]``: every shard has a share of every part."""
-        shards, size, *rest = x.shape
-        split = jnp.moveaxis(x.reshape(shards, draws, size // draws, *rest), 1, 0)
-        return split.reshape(draws, -1, *rest)
-
-    if draws == 1:
-        logits = model(parts(batch["images"])[0, ..., None], key)[None]
-    else:
-        each = (parts(batch["images"])[..., None], jax.random.split(key, draws))
-        logits = jax.lax.map(lambda part: model(*part), each)
-    mask = parts(batch["mask"])
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, parts(batch["labels"]))
+    """The mean cross entropy, over samples of the group drawn anew."""
+    images = batch["images"].reshape(-1, *batch["images"].shape[2:], 1)
+    logits = model(images, key)
+    labels, mask = batch["labels"].reshape(-1), batch["mask"].reshape(-1)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return jnp.sum(losses * mask) / jnp.sum(mask), {}
 
 

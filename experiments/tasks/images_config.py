@@ -78,7 +78,6 @@ class ModelConfig:
         points: "random", "low_discrepancy", "equispaced" or "translated".
         support: Radius of the kernels in the group; 0 for no bound.
         draws: Samplings that an evaluation averages over.
-        training_draws: Samplings of a training batch, each for a part of its images.
         boundary: Of the images: "zeros" beyond their edges, or "periodic".
         basis: Of the kernels of places, if the group is not finite: "sines" or "splines".
         kernel_width: Hidden width of the kernel networks.
@@ -97,7 +96,6 @@ class ModelConfig:
     points: Literal["random", "low_discrepancy", "equispaced", "translated"] = "translated"
     support: float = 0.0
     draws: int = 4
-    training_draws: int = 1
     boundary: Literal["zeros", "periodic"] = "periodic"
     basis: Literal["sines", "splines"] = "splines"
     kernel_width: int = 16
@@ -108,7 +106,7 @@ class ModelConfig:
             raise ValueError(
                 f"model.group: expected one of {', '.join(GROUPS)}, got {self.group!r}"
             )
-        for name in ("channels", "count", "draws", "training_draws", "kernel_width"):
+        for name in ("channels", "count", "draws", "kernel_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name}: expected 1 or more, got {getattr(self, name)}")
         for name in ("blocks", "radius", "support"):

@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 from equinet.training import evaluate, load_config, train
-from experiments.tasks.images import collate_batch, make, predict, training_loss
+from experiments.tasks.images import collate_batch, make, predict
 from experiments.tasks.images_config import GROUPS, DataConfig
 from experiments.tasks.images_data import deformed, load_digits
 
@@ -22,7 +22,6 @@ TINY = {
     "model.radius": "1",
     "model.count": "2",
     "model.draws": "2",
-    "model.training_draws": "2",
     "model.kernel_width": "4",
     "training.steps": "3",
     "training.batch_size": "4",
@@ -93,25 +92,6 @@ def test_batches_and_predictions():
     found = predict(model, digits, words.draws)
     assert found.shape == (2, 12, 10)
     np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
-
-
-@pytest.mark.parametrize("shards", [1, 2])
-def test_parts_of_a_batch_have_draws_of_their_own(shards, key):
-    """The loss is the mean of those of the parts, fillers left out."""
-    section, _, model = make(config("gl", model__radius="2"))
-    digits = load_digits(section, None)[0]
-    batch = collate_batch(digits, [3, 1, 2, 5, 4], range(shards), shards, draws=2)
-    assert batch["images"].shape[:2] == ((1, 6), (2, 4))[shards - 1]
-    loss = jax.jit(
-        lambda batch, key, draws: training_loss(model, batch, key, draws)[0], static_argnums=2
-    )
-    half = batch["mask"].shape[1] // 2
-    parts = [{k: v[:, at] for k, v in batch.items()} for at in (slice(half), slice(half, None))]
-    counts = [part["mask"].sum() for part in parts]
-    losses = [loss(*each, 1) for each in zip(parts, jax.random.split(key, 2), strict=True)]
-    expected = np.dot(counts, losses) / sum(counts)
-    np.testing.assert_allclose(loss(batch, key, 2), expected, rtol=1e-5)
-    assert abs(losses[0] - loss(parts[0], key, 1)) > 1e-4
 
 
 def test_bad_input():
