@@ -262,12 +262,7 @@ class GroupConvolution(nnx.Module):
             matrix = size * self.mixing[...].astype(x.dtype)
             y = jnp.matmul(y, matrix, precision=self.precision)
         kernel = jnp.moveaxis(self.spatial(nodes, elements), 0, -2) * (1 / self.spatial.size(1.0))
-
-        def convolved(y: Image) -> Image:
-            return group_images.convolve_channels(y, kernel, self.precision)
-
-        width = self.spatial.half_width or 0
-        return group_images.beyond_edges(convolved, y, width, self.boundary)
+        return group_images.convolve_channels(y, kernel, self.precision, self.boundary)
 
     def _full(self, x: Image, nodes: GroupNodes, elements: Matrix) -> Image:
         """Kernels of a few output samples at a time: their memory would grow as the square."""

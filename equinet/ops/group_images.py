@@ -30,11 +30,10 @@ from equinet.groups.group import Group
 from equinet.groups.polar_group import PolarGroup
 from equinet.groups.quadrature import symmetric_basis
 from equinet.ops.image_convolution import convolve_images, direct
-from equinet.ops.shifts import sum_shifts
+from equinet.ops.shifts import Boundary, sum_shifts
 from equinet.typing import Matrix
 
 Pooling = Literal["max", "mean"]
-Boundary = Literal["zeros", "periodic"]
 
 Image = Float[Array, "batch *sizes N channels"]
 
@@ -142,8 +141,7 @@ def beyond_edges(
     >>> rim[0, :, 0, 0, 0].tolist()
     [2.0, 0.0, 1.0]
     """
-    if boundary not in get_args(Boundary):
-        raise ValueError(f"boundary: expected one of {get_args(Boundary)}, got {boundary!r}")
+    _check_boundary(boundary)
     if boundary == "zeros" or width == 0:
         return function(x)
     sizes = x.shape[1:-2]
@@ -152,6 +150,11 @@ def beyond_edges(
     edges = [(0, 0), *[(rim * factor, rim * factor)] * len(sizes), (0, 0), (0, 0)]
     y = function(jnp.pad(x, edges, mode="wrap"))
     return y[(slice(None), *[slice(rim, -rim)] * len(sizes))]
+
+
+def _check_boundary(boundary: str) -> None:
+    if boundary not in get_args(Boundary):
+        raise ValueError(f"boundary: expected one of {get_args(Boundary)}, got {boundary!r}")
 
 
 def convolve(x: Image, kernel: Float[Array, "*K N C M D"], precision: str | None = None) -> Image:
@@ -239,7 +242,10 @@ def average_pixels(x: Image, factor: int) -> Image:
 
 
 def convolve_channels(
-    x: Image, kernel: Float[Array, "*K N C"], precision: str | None = None
+    x: Image,
+    kernel: Float[Array, "*K N C"],
+    precision: str | None = None,
+    boundary: Boundary = "zeros",
 ) -> Image:
     """As ``convolve`` where every sample and every channel is convolved with a kernel of its own.
 
@@ -247,24 +253,31 @@ def convolve_channels(
         x: ``[batch, *sizes, N, C]``.
         kernel: ``[*K, N, C]``.
         precision: Of the sums.
+        boundary: Of the image: "zeros" beyond its edges, or "periodic".
 
     Returns:
         An array of the shape of x.
 
     Raises:
-        ValueError: As for ``convolve``.
+        ValueError: As for ``convolve``, or if the boundary is another word.
     """
     ndim = x.ndim - 3
     widths = kernel.shape[:ndim]
+    _check_boundary(boundary)
     check_window(widths, x.shape[1:-2])
     if kernel.shape[ndim:] != x.shape[-2:]:
         raise ValueError(f"a kernel for [..., {kernel.shape[ndim:]}] meets an image {x.shape}")
     lanes = math.prod(x.shape[-2:])
-    flat = x.reshape(*x.shape[:-2], lanes)
     if jax.default_backend() == "cpu":
-        return sum_shifts(flat, kernel.reshape(*widths, lanes), ndim).reshape(x.shape)
-    y = direct(flat, kernel.reshape(*widths, 1, lanes), precision, lanes)
-    return y.reshape(x.shape)
+        flat = x.reshape(*x.shape[:-2], lanes)
+        y = sum_shifts(flat, kernel.reshape(*widths, lanes), ndim, boundary)
+        return y.reshape(x.shape)
+
+    def by_channel(x: Image) -> Image:
+        flat = x.reshape(*x.shape[:-2], lanes)
+        return direct(flat, kernel.reshape(*widths, 1, lanes), precision, lanes).reshape(x.shape)
+
+    return beyond_edges(by_channel, x, max(widths) // 2, boundary)
 
 
 def mix_samples(x: Image, weights: Float[Array, "M N C D"], precision: str | None = None) -> Image:

@@ -67,6 +67,17 @@ def test_means_of_blocks_are_the_convolution_of_moving_means(sizes, factor, x64)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-11), *slopes)
 
 
+@pytest.mark.parametrize("boundary", ["zeros", "periodic"])
+def test_channels_by_themselves_on_another_device(boundary, x64, monkeypatch):
+    """XLA's grouped convolution, which is taken elsewhere than on a CPU, has the same result."""
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 6, 7, 2, 3)), rng.normal(size=(3, 5, 2, 3))
+    expected = convolve_channels(jnp.asarray(x), jnp.asarray(kernel), boundary=boundary)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    found = convolve_channels(jnp.asarray(x), jnp.asarray(kernel), boundary=boundary)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("factor", [1, 2])
 def test_periodic_images_go_on_beyond_their_edges(factor, x64):
     rng = np.random.default_rng(0)

@@ -41,10 +41,36 @@ def test_they_are_grouped_convolutions(shape, widths, x64):
     np.testing.assert_allclose(correlate(x, g, widths), backward(g)[1], atol=1e-12)
 
 
+@pytest.mark.parametrize(("shape", "widths"), SHAPES)
+def test_periodic_images(shape, widths, x64):
+    """Against rolled images, with both gradients."""
+    x, kernel, g = drawn(shape, widths)
+    axes = tuple(range(1, len(widths) + 1))
+
+    def rolled(x, kernel):
+        places = np.ndindex(*widths)
+        shifts = {v: [w // 2 - o for o, w in zip(v, widths, strict=True)] for v in places}
+        return sum(
+            jnp.roll(x, shift, axes) * kernel[(*v, *[None] * (x.ndim - 1))]
+            for v, shift in shifts.items()
+        )
+
+    def found(x, kernel):
+        return sum_shifts(x, kernel, len(widths), "periodic")
+
+    def both(function):
+        y, backward = jax.vjp(function, x, kernel)
+        return y, *backward(g)
+
+    for actual, wanted in zip(both(found), both(rolled), strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-12)
+
+
 def test_derivatives_of_every_order_and_mode(x64):
     x, kernel, g = drawn(*SHAPES[1])
     check_grads(lambda x, k: jnp.sin(sum_shifts(x, k, 2)), (x, kernel), 2)
     check_grads(lambda x, y: jnp.sin(correlate(x, y, (3, 3))), (x, g), 2)
+    check_grads(lambda x, y: correlate(x, y, (3, 3), "periodic") ** 2, (x, g), 2)
 
 
 def test_mapped(x64):
