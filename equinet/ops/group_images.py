@@ -136,9 +136,9 @@ def beyond_edges(
     Raises:
         ValueError: If the boundary is another word, or the windows are wider than the image.
 
-    >>> x = jnp.arange(3.0).reshape(1, 3, 1, 1, 1)
+    >>> x = jnp.arange(3.0).reshape(1, 3, 1, 1)
     >>> rim = beyond_edges(lambda x: jnp.roll(x, 1, 1), x, 1, "periodic")
-    >>> rim[0, :, 0, 0, 0].tolist()
+    >>> rim[0, :, 0, 0].tolist()
     [2.0, 0.0, 1.0]
     """
     _check_boundary(boundary)
