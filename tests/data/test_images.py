@@ -1,6 +1,7 @@
 """Digits and their deformations: readers, maps that are exact, the recipe of the test set."""
 
 import gzip
+import sys
 
 import numpy as np
 import pytest
@@ -25,6 +26,12 @@ def digits():
 def write_idx(path, array):
     head = bytes([0, 0, 8, array.ndim]) + np.asarray(array.shape, ">i4").tobytes()
     path.write_bytes(gzip.compress(head + array.astype(np.uint8).tobytes()))
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ImportError, match=r"equinet\[images\]"):
+        read_bundled_digits()
 
 
 def test_mnist_is_read_from_either_form(tmp_path):
