@@ -1,6 +1,7 @@
 """A convolutional network that is equivariant to a group acting on the plane or on space."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,7 +98,7 @@ class GroupBlock(nnx.Module):
     def __call__(self, x: Image, nodes: GroupNodes) -> Image:
         """Apply the block to ``[batch, *sizes, N, channels]``."""
         y = self.convolution(x, nodes)
-        y = self.mlp(self.norm(y[..., None, :])[..., 0, :])
+        y = self.mlp(_normed(self.norm, y))
         scale = self.layer_scale[...].astype(y.dtype)
         return x + y * scale.reshape((1,) * (y.ndim - 1) + (-1,))
 
@@ -105,9 +106,15 @@ class GroupBlock(nnx.Module):
 class GroupCNN(nnx.Module):
     r"""Invariant outputs of an image: lifting, blocks of group convolutions, pooling, a perceptron.
 
+    The lifted image is normalised and rectified before the first block, which without that would be
+    one linear filter of twice the size.
+
     The group is an argument: GL+(n), SL(n), SO(n), scalings, similitudes, or a finite group, of
     which ``Cyclic(1)`` makes a plain convolutional network. Groups that are not finite are sampled
     anew for every key, once for all layers; without a key the samples are those of key 0.
+    Translations are sampled, too, as far as averaged pixels leave them out: on periodic images a
+    key draws where the blocks of pixels begin. Without it they begin at the edge, and a move by
+    less than a block is one that a network trained on centred images has never met.
 
     Args:
         group: The group H, which acts on the image beside translations.
@@ -175,18 +182,17 @@ class GroupCNN(nnx.Module):
         self.group, self.sampling = group, Sampling() if sampling is None else sampling
         self.downsampling = (*downsampling[1:], *[1] * (blocks + 1 - len(downsampling)))
         self.pooling: Pooling = pooling
+        self.boundary: Boundary = boundary
+        self.block = math.prod(downsampling)
         half_width = self.sampling.half_width(group, radius)
-        kernel: dict[str, Any] = {"radius": radius, "half_width": half_width}
-        kernel |= {
-            "boundary": boundary,
-            "basis": basis,
-            "width": kernel_width,
-            "frequency": frequency,
-        }
+        kernel: dict[str, Any] = {"radius": radius, "half_width": half_width, "boundary": boundary}
+        kernel |= {"basis": basis, "width": kernel_width, "frequency": frequency}
         options: dict[str, Any] = {"param_dtype": param_dtype, "precision": precision, "rngs": rngs}
         self.lifting = Lifting(
             group, channels_in, channels, downsampling=downsampling[0], **kernel, **options
         )
+        norm: dict[str, Any] = {"epsilon": epsilon, "param_dtype": param_dtype}
+        self.lifted_norm = LayerNorm(Irreps("0e"), channels, **norm)
         scale = self.sampling.scale
         group_options: Any = {"form": form, "scale": scale, "support": support, **kernel}
         group_options["self_interaction"] = True
@@ -203,7 +209,7 @@ class GroupCNN(nnx.Module):
                 for _ in range(blocks)
             ]
         )
-        self.norm = LayerNorm(Irreps("0e"), channels, epsilon=epsilon, param_dtype=param_dtype)
+        self.norm = LayerNorm(Irreps("0e"), channels, **norm)
         widths = (channels, widening * channels, outputs)
         self.head = MLP(widths, activation=jax.nn.gelu, use_bias=True, **options)
 
@@ -214,7 +220,7 @@ class GroupCNN(nnx.Module):
 
         Args:
             x: Image ``[batch, *sizes, channels_in]``.
-            key: Draws the samples of the group.
+            key: Draws the samples of the group, and where blocks of averaged pixels begin.
 
         Returns:
             ``[batch, outputs]``.
@@ -223,17 +229,25 @@ class GroupCNN(nnx.Module):
             ValueError: If the image is smaller than the kernels, or of another dimension.
         """
         nodes = self.sampling.nodes(self.group, jax.random.key(0) if key is None else key, x.dtype)
-        return self.head(self._norm(pool(self.features(x, nodes), self.pooling)))
+        if key is not None and self.boundary == "periodic":
+            x = self._begun_anywhere(x, jax.random.fold_in(key, 1))
+        return self.head(_normed(self.norm, pool(self.features(x, nodes), self.pooling)))
 
     def features(self, x: Float[Array, "batch *sizes channels_in"], nodes: GroupNodes) -> Image:
         """What is pooled: functions ``[batch, *sizes, N, channels]`` at the nodes."""
-        x = self.lifting(x[..., None, :], nodes)
+        x = jax.nn.gelu(_normed(self.lifted_norm, self.lifting(x[..., None, :], nodes)))
         for block, factor in zip(self.blocks, self.downsampling, strict=True):
             x = average_pixels(block(x, nodes), factor)
         return x
 
-    def _norm(self, x: Float[Array, "batch channels"]) -> Float[Array, "batch channels"]:
-        return self.norm(x[..., None, :])[..., 0, :]
+    def _begun_anywhere(self, x: Array, key: Key) -> Array:
+        """The image moved so that its blocks begin at random pixels, each as likely."""
+        axes = tuple(range(1, x.ndim - 1))
+        return jnp.roll(x, jax.random.randint(key, (len(axes),), 0, self.block), axes)
+
+
+def _normed(norm: LayerNorm, x: Float[Array, "... channels"]) -> Float[Array, "... channels"]:
+    return norm(x[..., None, :])[..., 0, :]
 
 
 def _check_sizes(

@@ -15,7 +15,6 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from equinet.data.images import Digits
-from equinet.groups import FiniteGroup
 from equinet.models.group_cnn import GroupCNN, Sampling
 from equinet.reps import Images, Scalar
 from equinet.testing import equivariance_error
@@ -156,7 +155,7 @@ def report(
     model: GroupCNN, test: Digits, section: DataConfig, words: ModelConfig
 ) -> dict[str, Any]:
     """Accuracies on centred and on deformed digits, and how well the symmetry is kept."""
-    draws = 1 if isinstance(GROUPS[words.group], FiniteGroup) else words.draws
+    draws = words.draws
     affine = [scores(model, deformed(test, section.seed + k), draws) for k in range(section.draws)]
     accuracies = [each["accuracy"] for each in affine]
     known = {0.0: scores(model, test, draws), 1.0: affine[0]}

@@ -77,7 +77,8 @@ class ModelConfig:
         density: "ball" or "normal".
         points: "random", "low_discrepancy", "equispaced" or "translated".
         support: Radius of the kernels in the group; 0 for no bound.
-        draws: Samplings that an evaluation averages over.
+        draws: Samplings that an evaluation averages over; those of finite groups differ in where
+            averaged blocks of pixels begin.
         boundary: Of the images: "zeros" beyond their edges, or "periodic".
         basis: Of the kernels of places, if the group is not finite: "sines" or "splines".
         kernel_width: Hidden width of the kernel networks.

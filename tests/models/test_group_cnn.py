@@ -81,6 +81,21 @@ def test_periodic_images_do_not_know_where_they_begin(form, x64):
     assert changes[1] > 1e-3
 
 
+def test_a_key_draws_where_blocks_begin():
+    """A move by any pixels permutes the outputs over all keys; without a key it changes them."""
+    model = network(Cyclic(1), blocks=1, downsampling=(2, 2))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 8, 8, 1)), jnp.float32)
+    moved = jnp.roll(x, (1, 3), (1, 2))
+    keys = jax.random.split(jax.random.key(0), 200)
+    outputs = jax.jit(jax.vmap(lambda x, key: model(x, key)[0], (None, 0)))
+    found, again = (np.unique(outputs(each, keys).round(4), axis=0) for each in (x, moved))
+    assert found.shape == (16, 3)
+    np.testing.assert_allclose(found, again, atol=2e-4)
+    assert np.abs(model(x) - model(moved)).max() > 1e-2
+    zeros = network(Cyclic(1), blocks=1, downsampling=(2, 2), boundary="zeros")
+    np.testing.assert_allclose(zeros(x, keys[0]), zeros(x), atol=1e-6)
+
+
 def test_windows_of_samplings():
     """A scaling of norm s has singular values exp(s / sqrt(2)); rotations need no wider window."""
     assert Sampling(scale=0.7).half_width(GLPlus(2), 2.0) == 4
