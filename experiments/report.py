@@ -158,7 +158,9 @@ def draw(trainings: Sequence[dict[str, Any]], timings: Sequence[dict[str, Any]],
         minutes, values = zip(*row["curve"], strict=True)
         axes.plot(minutes, values, marker=".", label=row.get("library", row.get("config")))
     if curves:
-        axes.set(xlabel="minutes", ylabel=curves[0].get("curve_metric", "metric"), yscale="log")
+        metric = curves[0].get("curve_metric", "metric")
+        scale = "linear" if metric.endswith("accuracy") else "log"
+        axes.set(xlabel="minutes", ylabel=metric, yscale=scale)
         axes.legend()
         return
     timings = [row for row in timings if "error" not in row]
