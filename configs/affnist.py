@@ -12,7 +12,14 @@ The test is ten affine maps of every test digit by the recipe of affNIST. The ne
 by the samples of their kernels, and learn more slowly than those of finite groups: in the same time
 they learn more from few samples, and all of them more from small batches. On MNIST they take 15,000
 steps, finite groups, which then overfit, 6,000. The pixels of scikit-learn's digits are so coarse
-that turning or stretching them blurs them: compare on MNIST.
+that turning or stretching them blurs them: compare on MNIST. The committed table, two rows at a
+time on two cores:
+
+    for g in gl sl so p4m cnn; do
+      EQUINET_DATA=DIR equinet train --config=configs/affnist.py:$g-mnist \
+        --workdir=runs/affnist/$g-mnist &&
+      python -m experiments.report affnist --add runs/affnist/$g-mnist
+    done
 """
 
 import dataclasses
