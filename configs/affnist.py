@@ -11,7 +11,7 @@ The test is ten affine maps of every test digit by the recipe of affNIST. The ne
 42,000 parameters each. Those of groups that are not finite meet every digit turned and stretched,
 by the samples of their kernels, and learn more slowly than those of finite groups: in the same time
 they learn more from few samples, and all of them more from small batches. On MNIST they take 15,000
-steps, finite groups, which then overfit, 6,000. The pixels of scikit-learn's digits are so coarse
+steps, finite groups, which learn faster, 6,000. The pixels of scikit-learn's digits are so coarse
 that turning or stretching them blurs them: compare on MNIST. The committed table, two rows at a
 time on two cores:
 
