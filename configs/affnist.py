@@ -31,7 +31,7 @@ def get_config(words: str = "gl") -> ConfigDict:
     """Networks of about the same number of parameters."""
     from equinet.groups import FiniteGroup
     from equinet.training import default_training
-    from experiments.tasks.images_config import CHANNELS, GROUPS, DataConfig, ModelConfig
+    from experiments.digits.config import CHANNELS, GROUPS, DataConfig, ModelConfig
 
     name, dash, source = words.partition("-")
     if name not in GROUPS or (dash and source != "mnist"):
@@ -45,7 +45,7 @@ def get_config(words: str = "gl") -> ConfigDict:
         sizes = {"enlarge": 1, "size": 40, "samples": 5000, "validation": 1000, "test": 10_000}
         data = DataConfig(set="mnist", **sizes)
     config = ConfigDict()
-    config.task = "experiments.tasks.images:ImageTask"
+    config.task = "experiments.digits.task:ImageTask"
     config.data_dir = ""
     config.data = ConfigDict(dataclasses.asdict(data))
     finite = isinstance(GROUPS[name], FiniteGroup)

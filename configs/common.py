@@ -14,10 +14,10 @@ def potential(**training: Any) -> ConfigDict:
     Args:
         **training: Keys of ``config.training`` that differ from the engine's defaults.
     """
-    from experiments.tasks.potential_config import DataConfig, LossConfig, ModelConfig
+    from equinet.potentials import DataConfig, LossConfig, ModelConfig
 
     config = ConfigDict()
-    config.task = "experiments.tasks.potential:PotentialTask"
+    config.task = "equinet.potentials.task:PotentialTask"
     config.data_dir = ""
     for name, section in (("data", DataConfig), ("model", ModelConfig), ("loss", LossConfig)):
         config[name] = ConfigDict(dataclasses.asdict(section()))
@@ -77,12 +77,12 @@ def emlp(problem: str) -> ConfigDict:
     """A config of the EMLP task: the numbers that were found to suit each problem.
 
     Args:
-        problem: A key of ``PROBLEMS`` in ``experiments.tasks.emlp_config``.
+        problem: A key of ``PROBLEMS`` in ``experiments.emlp.config``.
     """
-    from experiments.tasks.emlp_config import DataConfig, ModelConfig, PenaltyConfig
+    from experiments.emlp.config import DataConfig, ModelConfig, PenaltyConfig
 
     config = ConfigDict()
-    config.task = "experiments.tasks.emlp:EMLPTask"
+    config.task = "experiments.emlp.task:EMLPTask"
     for name, section in (("data", DataConfig), ("model", ModelConfig), ("penalty", PenaltyConfig)):
         config[name] = ConfigDict(dataclasses.asdict(section()))
     config.data.problem = problem
@@ -109,12 +109,12 @@ def tetris(product: str) -> ConfigDict:
     """A config of the Tetris task.
 
     Args:
-        product: A key of ``equinet.ops.products.PRODUCTS``.
+        product: A key of ``equinet.ops.products.product.PRODUCTS``.
     """
-    from experiments.tasks.tetris_config import DataConfig, ModelConfig
+    from experiments.tetris.config import DataConfig, ModelConfig
 
     config = ConfigDict()
-    config.task = "experiments.tasks.tetris:TetrisTask"
+    config.task = "experiments.tetris.task:TetrisTask"
     config.data = ConfigDict(dataclasses.asdict(DataConfig()))
     config.model = ConfigDict(dataclasses.asdict(ModelConfig(product=product)))
     config.training = default_training(

@@ -8,7 +8,7 @@ averaged over frames (fa_gin, fa_gin_id, fa_mlp), spen. ``--config.data_dir`` or
 the directory of the data. For exp, graph8c, sr25 and csl the report also counts the pairs that
 random networks confuse. All folds of one row of the table, what is finished being kept:
 
-    python -m experiments.folds exp-spen
+    python -m experiments.sweep exp-spen
     python -m experiments.report graphs
 """
 
@@ -17,6 +17,6 @@ from ml_collections import ConfigDict
 
 def get_config(words: str = "exp-spen") -> ConfigDict:
     """A set and a model; the report is on the fold ``data.fold``."""
-    from experiments.tasks.graphs_config import graphs_config
+    from experiments.graphs.config import graphs_config
 
     return graphs_config(words)

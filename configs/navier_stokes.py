@@ -27,12 +27,12 @@ CHANNELS = {"fno": 20, "gfno_p4": 10, "gfno_p4m": 7}
 def get_config(model: str = "gfno_p4") -> ConfigDict:
     """Sizes and schedules that end within a quarter of an hour on one core."""
     from equinet.training import default_training
-    from experiments.tasks.pde_config import MODELS, DataConfig, ModelConfig
+    from experiments.flows.config import MODELS, DataConfig, ModelConfig
 
     if model not in MODELS:
         raise ValueError(f"navier_stokes.py:<model> is one of {', '.join(MODELS)}, got {model!r}")
     config = ConfigDict()
-    config.task = "experiments.tasks.pde:FlowTask"
+    config.task = "experiments.flows.task:FlowTask"
     config.data_dir = ""
     config.data = ConfigDict(dataclasses.asdict(DataConfig()))
     words = ModelConfig(name=model, channels=CHANNELS[model])

@@ -35,12 +35,12 @@ BATCHES = {"egnn": 100, "fa_gnn": 25, "cg": 25, "ponita": 25}
 def get_config(model: str = "egnn") -> ConfigDict:
     """Sizes and schedules that end within 20 minutes on one core."""
     from equinet.training import default_training
-    from experiments.tasks.nbody_config import MODELS, DataConfig, ModelConfig
+    from experiments.nbody.config import MODELS, DataConfig, ModelConfig
 
     if model not in MODELS:
         raise ValueError(f"nbody.py:<model> is one of {', '.join(MODELS)}, got {model!r}")
     config = ConfigDict()
-    config.task = "experiments.tasks.nbody:NBodyTask"
+    config.task = "experiments.nbody.task:NBodyTask"
     config.data_dir = ""
     config.data = ConfigDict(dataclasses.asdict(DataConfig(augment=model == "ponita")))
     config.model = ConfigDict(dataclasses.asdict(ModelConfig(name=model, **SIZES[model])))

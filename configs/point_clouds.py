@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 def get_config(words: str = "shapes-fa_point_net") -> ConfigDict:
     """A few minutes on 2 cores; ponita sees fewer points."""
     from equinet.training import default_training
-    from experiments.tasks.point_clouds_config import MODELS, SETS, DataConfig, ModelConfig
+    from experiments.point_clouds.config import MODELS, SETS, DataConfig, ModelConfig
 
     name, dash, model = words.partition("-")
     if not dash or name not in SETS or model not in MODELS:
@@ -38,7 +38,7 @@ def get_config(words: str = "shapes-fa_point_net") -> ConfigDict:
     )
     channels = 16 if model == "ponita" else 64
     config = ConfigDict()
-    config.task = "experiments.tasks.point_clouds:PointCloudTask"
+    config.task = "experiments.point_clouds.task:PointCloudTask"
     config.data_dir = ""
     config.data = ConfigDict(dataclasses.asdict(data))
     config.model = ConfigDict(dataclasses.asdict(ModelConfig(name=model, channels=channels)))

@@ -159,7 +159,8 @@ def _cayley(options: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("cayley takes either --family or --generators")
     if options.method == "closed" and (options.family is None or options.max_layers is not None):
         raise ValueError("--method closed takes a --family, and no --max_layers")
-    from equinet.groups import cayley, cayley_families
+    from equinet.groups.cayley import families as cayley_families
+    from equinet.groups.cayley import growth as cayley
     from equinet.training.machine import machine
 
     begin = time.perf_counter()
@@ -209,7 +210,7 @@ def _products_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _products(options: argparse.Namespace) -> dict[str, Any]:
-    from equinet.comparison import compare_products, table
+    from equinet.commands.products import compare_products, table
     from equinet.training.machine import machine
 
     sizes = {"lmax": options.lmax, "channels": options.channels, "batch": options.batch}

@@ -23,7 +23,7 @@ from typing import Any
 
 from equinet.training import load_config, read_config
 from equinet.training.config import flatten
-from experiments.benchmarks.rows import case_text, markdown, short, table
+from experiments.benchmarks.harness.rows import case_text, markdown, short, table
 
 HERE = pathlib.Path(__file__).parent
 FOLDERS = (HERE / "results", HERE / "benchmarks" / "results")

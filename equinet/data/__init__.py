@@ -1,31 +1,5 @@
-"""Data: readers, generators, neighbour lists and padded batches of graphs."""
+"""Data shared by several experiments: directories of public data, ego-networks, and atoms."""
 
-from equinet.data.batching import Budget as Budget
-from equinet.data.batching import ShapeCounter as ShapeCounter
-from equinet.data.batching import batches as batches
-from equinet.data.batching import collate as collate
-from equinet.data.batching import deal as deal
-from equinet.data.batching import round_up as round_up
-from equinet.data.cache import cache_directory as cache_directory
-from equinet.data.directory import DATA_SETS as DATA_SETS
-from equinet.data.directory import DataSet as DataSet
-from equinet.data.directory import data_directory as data_directory
-from equinet.data.directory import data_file as data_file
-from equinet.data.elements import atomic_number as atomic_number
-from equinet.data.elements import symbols_of as symbols_of
-from equinet.data.frames import Frame as Frame
-from equinet.data.frames import from_atoms as from_atoms
-from equinet.data.frames import read_data_set as read_data_set
-from equinet.data.frames import read_frames as read_frames
-from equinet.data.frames import write_frames as write_frames
-from equinet.data.graphs import Graph as Graph
-from equinet.data.graphs import to_graph as to_graph
-from equinet.data.graphs import to_graphs as to_graphs
-from equinet.data.neighbours import Neighbours as Neighbours
-from equinet.data.neighbours import neighbour_list as neighbour_list
-from equinet.data.statistics import Statistics as Statistics
-from equinet.data.statistics import fit_references as fit_references
-from equinet.data.statistics import isolated_atom_energies as isolated_atom_energies
-from equinet.data.statistics import measure as measure
-from equinet.data.statistics import subtract_references as subtract_references
-from equinet.data.xtb import generate as generate
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
-from equinet.groups import small
 from equinet.groups.orthogonal import SO
+from equinet.linalg import small_matrices as small
+from equinet.precision import HIGHEST
 from equinet.typing import Matrix
 
 Diagonal = Float[Array, "... n"]
@@ -186,11 +187,11 @@ def turn_derivative(turn: Matrix, g: Matrix, dg: Matrix) -> Matrix:
     stretch = (stretch + stretch.mT) / 2
     # The matrix of W -> W H + H W in coordinates is symmetric.
     moved = small.matmul(basis, stretch[..., None, :, :])
-    system = jnp.einsum("...bij,aij->...ab", moved - moved.mT, basis, precision=small.HIGHEST)
+    system = jnp.einsum("...bij,aij->...ab", moved - moved.mT, basis, precision=HIGHEST)
     regular = (small.determinant(jax.lax.stop_gradient(system)) != 0)[..., None, None]
     solution = small.inverse(jnp.where(regular, system, small.eye_like(system)))
     rate = small.matmul(turn.mT, dg)
-    right = jnp.einsum("...ij,aij->...a", rate - rate.mT, basis, precision=small.HIGHEST)
+    right = jnp.einsum("...ij,aij->...a", rate - rate.mT, basis, precision=HIGHEST)
     return small.matmul(turn, group.hat(small.apply(jnp.where(regular, solution, 0.0), right)))
 
 

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from equinet.groups import small
-from equinet.groups.group import MatrixLieGroup, candidates, differs, read_only
+from equinet.groups.closed_forms import MOTIONS, ClosedForm, se3_adjoint
+from equinet.groups.matrix_lie_group import MatrixLieGroup, candidates, differs
 from equinet.groups.orthogonal import SO, O, check_dimension
-from equinet.groups.rotation_maps import MOTIONS, ClosedForm, se3_adjoint
 from equinet.groups.subgroup import check_linear
+from equinet.linalg import small_matrices as small
+from equinet.precision import read_only
 from equinet.random import normal
 from equinet.typing import DTypeLike, Key, Matrix, PointCloud, Shape
 
@@ -192,7 +193,7 @@ class Affine(SemidirectGroup):
         ValueError: If ``group`` is not a group of matrices that acts linearly.
 
     Example:
-        >>> from equinet.groups import SL
+        >>> from equinet.groups.general_linear import SL
         >>> Affine(SL(2)), Affine(SL(2)).lie_algebra().shape
         (Affine(SL(2)), (5, 3, 3))
     """

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from equinet.groups.group import Group, read_only
+from equinet.groups.group import Group
+from equinet.precision import read_only
 from equinet.typing import DTypeLike, Element, Key, Matrix, Shape
 
 

@@ -1,15 +1,145 @@
 """Invertible matrices: GL+(n), with positive determinant, and SL(n), with determinant one."""
 
+import abc
 import dataclasses
 import functools
+import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from equinet.groups.group import candidates, read_only
-from equinet.groups.polar_group import PolarGroup
-from equinet.typing import Matrix
+from equinet.groups import decompositions
+from equinet.groups.matrix_lie_group import MatrixLieGroup, candidates
+from equinet.groups.orthogonal import SO, check_dimension
+from equinet.linalg import small_matrices as small
+from equinet.precision import at_least_float32, floating, read_only
+from equinet.random import normal
+from equinet.typing import DTypeLike, Key, Matrix, Shape
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class PolarGroup(MatrixLieGroup, abc.ABC):
+    """What GL+(n), SL(n), the scalings and the similitudes share: both polar factors lie in them.
+
+    So the factors are sampled one after the other, and their logarithms are coordinates that reach
+    the whole group. A subclass gives ``lie_algebra``, ``contains`` and ``_project``.
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check_dimension(type(self).__name__, self.n)
+
+    @property
+    def has_rotations(self) -> bool:
+        """Whether the rotations of space are in the group; if not, R is the identity."""
+        return True
+
+    @property
+    def stretch_dim(self) -> int:
+        """Number of dimensions of the symmetric elements log P."""
+        turns = len(SO(self.n).lie_algebra()) if self.has_rotations else 0
+        return len(self.lie_algebra()) - turns
+
+    @property
+    def matrix_dim(self) -> int:
+        """Number of rows of an element."""
+        return self.n
+
+    @abc.abstractmethod
+    def _project(self, symmetric: Matrix) -> Matrix:
+        """The part of symmetric matrices that lies in the Lie algebra."""
+
+    def sample(
+        self,
+        key: Key,
+        shape: Shape = (),
+        dtype: DTypeLike | None = None,
+        *,
+        scale: float = 0.5,
+    ) -> Matrix:
+        """P R: log P normal and isotropic among the symmetric elements, R of Haar measure.
+
+        Args:
+            key: A random key.
+            shape: Batch axes.
+            dtype: Of the result.
+            scale: Standard deviation of log P along every direction of norm one.
+        """
+        dtype = jnp.result_type(float if dtype is None else dtype)
+        wide = at_least_float32(dtype)
+        stretch_key, turn_key = jax.random.split(key)
+        noise = normal(stretch_key, (*shape, self.n, self.n), wide)
+        symmetric = self._project((noise + jnp.swapaxes(noise, -1, -2)) / 2)
+        stretch = small.expm(scale * symmetric)
+        if not self.has_rotations:
+            return stretch.astype(dtype)
+        turn = SO(self.n).sample(turn_key, shape, wide)
+        return small.matmul(stretch, turn).astype(dtype)
+
+    def log_sample_density(self, g: Matrix, *, scale: float = 0.5) -> Float[Array, "..."]:
+        """Log density of ``sample`` with respect to Haar measure.
+
+        The mean of f(g) exp(-density) over samples estimates the integral of f over the group, for
+        the Haar measure that is dX dR at the identity (see ``polar_log_density``).
+
+        Args:
+            g: Elements ``[..., n, n]``.
+            scale: That of ``sample``.
+
+        Example:
+            >>> from equinet.groups.general_linear import GLPlus
+            >>> group = GLPlus(2)
+            >>> group.log_sample_density(group.sample(jax.random.key(0), (5,))).shape
+            (5,)
+        """
+        stretch, _ = decompositions.polar(floating(g))
+        x = self._log_stretch(stretch)
+        gaussian = -(x * x).sum((-2, -1)) / (2 * scale**2)
+        constant = -self.stretch_dim * math.log(scale * math.sqrt(2 * math.pi))
+        return gaussian + constant - decompositions.polar_log_density(x)
+
+    def polar_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
+        """Coordinates vee(log P + log R) for g = P R: they reach the whole group.
+
+        Smooth but where the rotation R turns by pi; near the identity they agree with those of the
+        exponential to first order.
+
+        Args:
+            g: Elements ``[..., n, n]``.
+
+        Returns:
+            Coordinates ``[..., d]``.
+
+        Raises:
+            ValueError: If a determinant is not positive (not under jit).
+
+        Example:
+            >>> from equinet.groups.general_linear import SL
+            >>> group = SL(2)
+            >>> v = group.polar_coordinates(jnp.asarray([[-2.0, 0.0], [0.0, -0.5]]))
+            >>> print(group.from_polar_coordinates(v).round(4) + 0.0)  # exp alone misses it
+            [[-2.   0. ]
+             [ 0.  -0.5]]
+        """
+        stretch, turn = decompositions.polar(floating(g))
+        group = SO(self.n)
+        return self.vee(self._log_stretch(stretch) + group.hat(group._log_coordinates(turn)))
+
+    def from_polar_coordinates(self, v: Float[Array, "... d"]) -> Matrix:
+        """exp(X) exp(W), X and W the symmetric and antisymmetric parts of hat(v)."""
+        algebra = self.hat(v)
+        stretch = small.expm((algebra + algebra.mT) / 2)
+        return small.matmul(stretch, SO(self.n).exp((algebra - algebra.mT) / 2))
+
+    def _log_stretch(self, stretch: Matrix) -> Matrix:
+        """The symmetric logarithm of positive definite matrices; smooth."""
+        from equinet.groups.general_linear import GLPlus  # which imports this module
+
+        group = GLPlus(self.n)
+        return self._project(group.hat(group._log_coordinates(stretch)))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

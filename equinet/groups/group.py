@@ -1,19 +1,16 @@
-"""What every group can do, and what a group of matrices can do besides."""
+"""What every group can do, and direct products of groups: ``G * H``."""
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, PyTree
+from jaxtyping import Array, Bool, PyTree
 
-from equinet.groups import lie, small
-from equinet.groups.rotation_maps import ClosedForm
+from equinet.precision import HIGHEST, read_only
 from equinet.typing import DTypeLike, Element, Key, Matrix, PointCloud, Shape
-
-HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Group(abc.ABC):
@@ -78,8 +75,6 @@ class Group(abc.ABC):
 
     def __mul__(self, other: "Group") -> "Group":
         """The direct product, whose elements are tuples."""
-        from equinet.groups.product import DirectProduct  # which imports this module
-
         return DirectProduct((self, other)) if isinstance(other, Group) else NotImplemented
 
     def lie_algebra(self) -> PyTree[np.ndarray]:
@@ -95,182 +90,155 @@ class Group(abc.ABC):
         return jax.tree.map(lambda leaf: np.asarray(leaf)[None][:0], self.identity())
 
 
-class MatrixLieGroup(Group):
-    """A Lie group of real matrices ``[..., n, n]``.
+@dataclasses.dataclass(frozen=True, repr=False)
+class DirectProduct(Group):
+    """The direct product of groups: tuples of elements, one of each factor; written ``G * H``.
 
-    A subclass gives ``matrix_dim``, ``lie_algebra``, ``sample`` and ``contains``; it overrides the
-    rest where something cheaper than the general rule is known.
+    Its space is the direct sum of the spaces of the factors: linear parts are block diagonal.
+
+    Args:
+        factors: Two groups or more; products among them are flattened.
+
+    Raises:
+        ValueError: If there are fewer than two factors, or something else than groups.
+
+    Example:
+        >>> from equinet.groups.symmetric import S
+        >>> from equinet.groups.orthogonal import SO
+        >>> G = SO(3) * S(5)
+        >>> rotation, permutation = G.sample(jax.random.key(0))
+        >>> G, G.vector_dim, permutation.shape
+        (SO(3) * S(5), 8, (5,))
     """
 
-    @property
-    @abc.abstractmethod
-    def matrix_dim(self) -> int:
-        """Number of rows of an element."""
+    factors: tuple[Group, ...]
+
+    def __post_init__(self) -> None:
+        flat: list[Group] = []
+        for factor in self.factors:
+            if not isinstance(factor, Group):
+                raise ValueError(f"the factors of a product must be groups, got {factor!r}")
+            flat += factor.factors if isinstance(factor, DirectProduct) else [factor]
+        if len(flat) < 2:
+            raise ValueError(f"a product needs two groups or more, got {self.factors}; use G * H")
+        object.__setattr__(self, "factors", tuple(flat))
+
+    def __repr__(self) -> str:
+        return " * ".join(map(repr, self.factors))
 
     @property
     def vector_dim(self) -> int:
-        """Dimension of the space that the group acts on."""
-        return self.matrix_dim
-
-    @abc.abstractmethod
-    def lie_algebra(self) -> Float[np.ndarray, "d n n"]:
-        """A basis of the Lie algebra: read-only float64 numpy."""
-
-    def identity(self, dtype: DTypeLike | None = None) -> Matrix:
-        """The identity matrix."""
-        return jnp.eye(self.matrix_dim, dtype=dtype)
-
-    def compose(self, g: Matrix, h: Matrix) -> Matrix:
-        """The matrix product ``g h``."""
-        return small.matmul(jnp.asarray(g), jnp.asarray(h))
-
-    def inverse(self, g: Matrix) -> Matrix:
-        """The inverse matrix."""
-        return _widely(jnp.linalg.inv, jnp.asarray(g))
-
-    def linear_part(self, g: Matrix) -> Matrix:
-        """The element itself."""
-        return jnp.asarray(g)
-
-    def lie_linear_part(self, algebra: Matrix) -> Matrix:
-        """As ``linear_part``, which for a group of matrices is linear: its own derivative."""
-        return self.linear_part(algebra)
-
-    def hat(self, coordinates: Float[Array, "... d"]) -> Matrix:
-        """The Lie algebra element with these coordinates in the basis ``lie_algebra()``."""
-        coordinates = jnp.asarray(coordinates)
-        basis = jnp.asarray(self.lie_algebra(), coordinates.dtype)
-        return jnp.einsum("...d,dij->...ij", coordinates, basis, precision=HIGHEST)
-
-    def vee(self, algebra: Matrix) -> Float[Array, "... d"]:
-        """The coordinates of a Lie algebra element: undoes ``hat``, projects what is outside."""
-        algebra = jnp.asarray(algebra)
-        dual = jnp.asarray(lie.dual_basis(self), algebra.dtype)
-        return jnp.einsum("...ij,dij->...d", algebra, dual, precision=HIGHEST)
-
-    def exp(self, algebra: Matrix) -> Matrix:
-        """The group element at time one along a Lie algebra element; smooth at zero.
-
-        Example:
-            >>> from equinet.groups import SO
-            >>> quarter = jnp.asarray([0.0, 0.0, np.pi / 2])  # about z
-            >>> (SO(3).exp(SO(3).hat(quarter)) @ jnp.asarray([1.0, 0.0, 0.0])).round(3) + 0.0
-            Array([0., 1., 0.], dtype=float32)
-        """
-        if self.closed_form is not None:
-            return self.exp_coordinates(self.vee(algebra))
-        return _widely(small.expm, floating(algebra))
-
-    def exp_coordinates(self, v: Float[Array, "... d"]) -> Matrix:
-        """The element with these exponential coordinates: ``exp(hat(v))``, the Exp of micro Lie."""
-        v = floating(v)
-        if self.closed_form is not None:
-            return _widely(self.closed_form.exp, v)
-        return self.exp(self.hat(v))
-
-    def log(self, g: Matrix) -> Matrix:
-        """The principal logarithm: ``hat(log_coordinates(g))``, with its errors."""
-        return self.hat(self.log_coordinates(g))
-
-    def log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
-        """Coordinates of the principal logarithm, the Log of micro Lie theory.
-
-        Principal: the eigenvalues of the logarithm have imaginary parts between -pi and pi. At a
-        rotation by pi one of the two logarithms is returned.
-
-        Args:
-            g: Elements ``[..., n, n]``.
-
-        Returns:
-            Coordinates ``[..., d]``; under jit NaN where the group has no such logarithm.
-
-        Raises:
-            ValueError: If an element is not in the group, or has no real principal logarithm
-                (GL+(n): a negative eigenvalue; O(n): a reflection). Not under jit.
-
-        Example:
-            >>> from equinet.groups import SE
-            >>> SE(2).log_coordinates(SE(2).exp_coordinates(jnp.asarray([1.0, 2.0, 0.5]))).round(4)
-            Array([1. , 2. , 0.5], dtype=float32)
-        """
-        g = floating(g)
-        lie.check_member(self, g)
-        v = _widely(self._log_coordinates, g)
-        lie.check_log(self, v)
-        return v
-
-    def adjoint(self, g: Matrix) -> Float[Array, "... d d"]:
-        """The matrix of v -> vee(g hat(v) g^-1)."""
-        return _widely(lambda x: lie.adjoint(self, x), floating(g))
-
-    def left_jacobian(self, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:
-        """Jl with exp(v + dv) = exp(Jl dv) exp(v), to first order, in coordinates."""
-        v = floating(v)
-        if self.closed_form is not None:
-            return _widely(self.closed_form.left_jacobian, v)
-        return _widely(lambda x: lie.left_jacobian(self, x), v)
-
-    def right_jacobian(self, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:
-        """Jr with exp(v + dv) = exp(v) exp(Jr dv), to first order: Jl(-v)."""
-        return self.left_jacobian(-jnp.asarray(v))
-
-    def left_jacobian_inverse(self, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:
-        """The inverse of ``left_jacobian``; singular where a rotation angle is 2 pi."""
-        v = floating(v)
-        if self.closed_form is not None:
-            return _widely(self.closed_form.left_jacobian_inverse, v)
-        return _widely(lambda x: small.inverse(lie.left_jacobian(self, x)), v)
-
-    def right_jacobian_inverse(self, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:
-        """The inverse of ``right_jacobian``: the derivative of ``log_coordinates``."""
-        return self.left_jacobian_inverse(-jnp.asarray(v))
+        """The sum over the factors."""
+        return sum(group.vector_dim for group in self.factors)
 
     @property
-    def closed_form(self) -> ClosedForm | None:
-        """Formulas for the identity component, where there are any that are fast."""
-        return None
+    def is_orthogonal(self) -> bool:
+        """Whether every factor is."""
+        return all(group.is_orthogonal for group in self.factors)
 
-    def _log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
-        if self.closed_form is not None:
-            return self.closed_form.log(g)
-        return lie.log_coordinates(self, g)
+    @property
+    def linear_group(self) -> "DirectProduct":
+        """The product of the linear groups."""
+        return DirectProduct(tuple(group.linear_group for group in self.factors))
 
-    def _logarithm(self, g: Matrix) -> Matrix:
-        """The matrix whose coordinates the logarithm has; its derivatives are never asked for."""
-        return small.logm(g)
+    def identity(self, dtype: DTypeLike | None = None) -> Element:
+        """The tuple of the neutral elements."""
+        return tuple(group.identity(dtype) for group in self.factors)
+
+    def compose(self, g: Element, h: Element) -> Element:
+        """Factor by factor."""
+        g, h = self._parts(g), self._parts(h)
+        return tuple(f.compose(a, b) for f, a, b in zip(self.factors, g, h, strict=True))
+
+    def inverse(self, g: Element) -> Element:
+        """Factor by factor."""
+        parts = self._parts(g)
+        return tuple(group.inverse(part) for group, part in zip(self.factors, parts, strict=True))
+
+    def sample(self, key: Key, shape: Shape = (), dtype: DTypeLike | None = None) -> Element:
+        """Independent elements of the factors."""
+        keys = jax.random.split(key, len(self.factors))
+        return tuple(f.sample(k, shape, dtype) for f, k in zip(self.factors, keys, strict=True))
+
+    def contains(self, g: Element, atol: float | None = None) -> Bool[Array, "..."]:
+        """Whether every part lies in its factor; False for a tuple of another length."""
+        if not isinstance(g, tuple | list) or len(g) != len(self.factors):
+            return jnp.zeros((), bool)
+        inside = [f.contains(part, atol) for f, part in zip(self.factors, g, strict=True)]
+        return jnp.stack(jnp.broadcast_arrays(*inside)).all(0)
+
+    def linear_part(self, g: Element) -> Matrix:
+        """The block diagonal matrices of the linear parts."""
+        parts = self._parts(g)
+        return _block_diagonal(
+            [group.linear_part(part) for group, part in zip(self.factors, parts, strict=True)]
+        )
+
+    def act(self, g: Element, points: PointCloud) -> PointCloud:
+        """Acts with every factor on its entries of ``points``."""
+        ends = np.cumsum([group.vector_dim for group in self.factors])[:-1]
+        pieces = jnp.split(jnp.asarray(points), ends, axis=-1)
+        rows = zip(self.factors, self._parts(g), pieces, strict=True)
+        moved = [group.act(part, piece) for group, part, piece in rows]
+        batch = jnp.broadcast_shapes(*(piece.shape[:-1] for piece in moved))
+        moved = [jnp.broadcast_to(piece, (*batch, piece.shape[-1])) for piece in moved]
+        return jnp.concatenate(moved, -1)
+
+    def lie_algebra(self) -> tuple[np.ndarray, ...]:
+        """The bases of the factors one after another, zero in the other factors."""
+        stacks = [np.asarray(group.lie_algebra()) for group in self.factors]
+        return _side_by_side(
+            stacks, [np.zeros_like(stack, shape=stack.shape[1:]) for stack in stacks]
+        )
+
+    def lie_linear_part(self, algebra: tuple[Array, ...]) -> Matrix:
+        """The block diagonal matrices of the factors' algebra elements."""
+        parts = self._parts(algebra)
+        return _block_diagonal(
+            [group.lie_linear_part(part) for group, part in zip(self.factors, parts, strict=True)]
+        )
+
+    def discrete_generators(self) -> tuple[np.ndarray, ...]:
+        """Those of the factors one after another, the identity in the other factors."""
+        stacks = [np.asarray(group.discrete_generators()) for group in self.factors]
+        rest = [
+            np.asarray(group.identity(), s.dtype)
+            for group, s in zip(self.factors, stacks, strict=True)
+        ]
+        return _side_by_side(stacks, rest)
+
+    def _parts(self, g: Element) -> tuple[Element, ...]:
+        if not isinstance(g, tuple | list) or len(g) != len(self.factors):
+            raise ValueError(
+                f"an element of {self} is a tuple of {len(self.factors)} elements, "
+                f"got {type(g).__name__}"
+            )
+        return tuple(g)
 
 
-def _widely(f: Callable[[Array], Array], x: Array) -> Array:
-    """Applies f in at least float32."""
-    return f(x.astype(at_least_float32(x.dtype))).astype(x.dtype)
+def _side_by_side(
+    stacks: Sequence[np.ndarray], rest: Sequence[np.ndarray]
+) -> tuple[np.ndarray, ...]:
+    """Rows of each stack in turn, filled up with the ``rest`` of the other factors."""
+    total = sum(map(len, stacks))
+    filled, begin = [], 0
+    for stack, value in zip(stacks, rest, strict=True):
+        rows = np.broadcast_to(value.astype(stack.dtype), (total, *value.shape)).copy()
+        rows[begin : begin + len(stack)] = stack
+        begin += len(stack)
+        filled.append(read_only(rows))
+    return tuple(filled)
 
 
-def read_only(table: np.ndarray) -> np.ndarray:
-    """Protects a cached table from being written to."""
-    table.setflags(write=False)
-    return table
-
-
-def candidates(g: ArrayLike, atol: float | None) -> tuple[Matrix, float]:
-    """What ``contains`` works on: matrices in at least float32, and the tolerance to use."""
-    g = floating(g)
-    atol = 1000 * float(jnp.finfo(g.dtype).eps) if atol is None else atol
-    return g.astype(at_least_float32(g.dtype)), atol
-
-
-def floating(x: ArrayLike) -> Array:
-    """An array, of JAX's default float type if it is not one of floats."""
-    x = jnp.asarray(x)
-    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
-
-
-def at_least_float32(dtype: DTypeLike) -> np.dtype:
-    """The dtype in which to factorise or compare matrices of this one."""
-    return np.dtype(np.float64 if jnp.dtype(dtype) == np.float64 else np.float32)
-
-
-def differs(actual: Array, expected: ArrayLike, atol: float) -> Bool[Array, "..."]:
-    """Whether any entry of the last axes, those of ``expected``, is off by more than ``atol``."""
-    expected = jnp.asarray(expected, actual.dtype)
-    error = jnp.abs(actual - jnp.broadcast_to(expected, actual.shape))
-    return (error > atol).any(tuple(range(-expected.ndim, 0)))
+def _block_diagonal(blocks: Sequence[Matrix]) -> Matrix:
+    dtype = max((block.dtype for block in blocks), key=lambda dtype: dtype.itemsize)
+    batch = jnp.broadcast_shapes(*(block.shape[:-2] for block in blocks))
+    size = sum(block.shape[-1] for block in blocks)
+    rows, begin = [], 0
+    for block in blocks:
+        n = block.shape[-1]
+        block = jnp.broadcast_to(block.astype(dtype), (*batch, n, n))
+        sides = [(0, 0)] * (block.ndim - 1) + [(begin, size - begin - n)]
+        rows.append(jnp.pad(block, sides))
+        begin += n
+    return jnp.concatenate(rows, -2)

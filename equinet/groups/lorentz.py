@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from equinet.groups import small
-from equinet.groups.forms import FormGroup
-from equinet.groups.group import at_least_float32, read_only
+from equinet.groups.matrix_lie_group import FormGroup
 from equinet.groups.orthogonal import SO
+from equinet.linalg import small_matrices as small
+from equinet.precision import at_least_float32, read_only
 from equinet.random import normal
 from equinet.typing import DTypeLike, Key, Matrix, Shape
 

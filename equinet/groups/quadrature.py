@@ -15,12 +15,14 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import gammaln
 
-from equinet.groups import decompositions, small
+from equinet.groups import decompositions
 from equinet.groups.finite import FiniteGroup
+from equinet.groups.general_linear import PolarGroup
 from equinet.groups.group import Group
 from equinet.groups.orthogonal import SO
-from equinet.groups.polar_group import PolarGroup
 from equinet.groups.rotations import quaternion_to_matrix
+from equinet.linalg import small_matrices as small
+from equinet.precision import HIGHEST
 from equinet.typing import DTypeLike, Key, Matrix
 
 PointSet = Literal["random", "low_discrepancy", "equispaced", "translated"]
@@ -86,7 +88,8 @@ def group_nodes(
         Mironenco and Forré, arXiv:2310.11366 (2024), on sampling polar factors.
 
     Example:
-        >>> from equinet.groups import GLPlus, Cyclic
+        >>> from equinet.groups.general_linear import GLPlus
+        >>> from equinet.groups.finite import Cyclic
         >>> nodes = group_nodes(GLPlus(2), jax.random.key(0), 10)
         >>> nodes.elements.shape, nodes.weights.shape
         ((10, 2, 2), (10,))
@@ -109,7 +112,8 @@ def nodes_mass(group: Group, scale: float, density: Density = "ball") -> float:
     For a ball the volume of log P, without the growth of Haar measure; one for rotations, finite
     groups and a normal density (whose total is infinite, most of it never sampled).
 
-    >>> from equinet.groups import SL, SO
+    >>> from equinet.groups.general_linear import SL
+    >>> from equinet.groups.orthogonal import SO
     >>> nodes_mass(SO(2), 0.5), round(nodes_mass(SL(2), 0.5), 4)
     (1.0, 0.7854)
     """
@@ -131,7 +135,8 @@ def reach(scale: float, density: Density = "ball", points: PointSet = "low_discr
 def largest_log_stretch(group: Group, scale: float) -> float:
     """The largest logarithm of a singular value of g = P R where log P has that norm.
 
-    >>> from equinet.groups import SL, SO, GLPlus
+    >>> from equinet.groups.general_linear import SL, GLPlus
+    >>> from equinet.groups.orthogonal import SO
     >>> [round(largest_log_stretch(group(2), 1.0), 4) for group in (GLPlus, SL, SO)]
     [1.0, 0.7071, 0.0]
     """
@@ -241,7 +246,7 @@ def _stretches(
         v = scale * _in_ball(inside, dim)
         log_density = jnp.full(count, -_log_ball(dim, scale), wide)
     basis = jnp.asarray(symmetric_basis(group), wide)
-    matrices = jnp.einsum("Nk,kij->Nij", v, basis, precision=small.HIGHEST)
+    matrices = jnp.einsum("Nk,kij->Nij", v, basis, precision=HIGHEST)
     return matrices, log_density
 
 
@@ -263,7 +268,7 @@ def _in_ball(numbers: Float[Array, "N k"], dim: int) -> Float[Array, "N dim"]:
 def symmetric_basis(group: PolarGroup) -> Float[np.ndarray, "k n n"]:
     """An orthonormal basis of the symmetric elements of the Lie algebra.
 
-    >>> from equinet.groups import SL
+    >>> from equinet.groups.general_linear import SL
     >>> symmetric_basis(SL(2)).shape
     (2, 2, 2)
     """

@@ -17,10 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from equinet.groups import small
 from equinet.groups.angle_functions import Scalars
-from equinet.groups.decompositions import turn_derivative
-from equinet.groups.rotation_maps import (
+from equinet.groups.closed_forms import (
     components,
     entries,
     from_rows,
@@ -29,6 +27,8 @@ from equinet.groups.rotation_maps import (
     so3_exp,
     so3_log,
 )
+from equinet.groups.decompositions import turn_derivative
+from equinet.linalg import small_matrices as small
 from equinet.typing import Matrix
 
 Rotation = Float[Array, "... 3 3"]

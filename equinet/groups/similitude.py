@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from equinet.groups import small
-from equinet.groups.group import candidates, differs, read_only
+from equinet.groups.general_linear import PolarGroup
+from equinet.groups.matrix_lie_group import candidates, differs
 from equinet.groups.orthogonal import SO
-from equinet.groups.polar_group import PolarGroup
+from equinet.linalg import small_matrices as small
+from equinet.precision import read_only
 from equinet.typing import Matrix
 
 

@@ -7,14 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from equinet.groups.group import (
-    HIGHEST,
-    MatrixLieGroup,
-    candidates,
-    differs,
-    floating,
-    read_only,
-)
+from equinet.groups.matrix_lie_group import MatrixLieGroup, candidates, differs
+from equinet.precision import HIGHEST, floating, read_only
 from equinet.typing import DTypeLike, Key, Matrix, Shape
 
 
@@ -33,7 +27,7 @@ class OnAxes(MatrixLieGroup):
         ValueError: If ``group`` is not a group of matrices, or the axes are not k different ones.
 
     Example:
-        >>> from equinet.groups import O
+        >>> from equinet.groups.orthogonal import O
         >>> OnAxes(O(2), 3, (0, 1)).lie_algebra()[0]
         array([[ 0., -1.,  0.],
                [ 1.,  0.,  0.],

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, Shaped
 
 from equinet.groups.finite import FiniteGroup
-from equinet.groups.group import read_only
+from equinet.precision import read_only
 from equinet.typing import DTypeLike, Key, Matrix, Shape
 
 LARGEST_LIST, LARGEST_INDEX = 10, 12

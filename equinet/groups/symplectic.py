@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from equinet.groups.forms import FormGroup
-from equinet.groups.group import HIGHEST, at_least_float32, read_only
+from equinet.groups.matrix_lie_group import FormGroup
+from equinet.precision import HIGHEST, at_least_float32, read_only
 from equinet.random import normal
 from equinet.typing import DTypeLike, Key, Matrix, Shape
 

@@ -10,8 +10,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
+from equinet.nn import MLP
 from equinet.nn.activations import normalized
-from equinet.nn.mlp import MLP
 from equinet.random import normal
 
 

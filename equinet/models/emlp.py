@@ -10,12 +10,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.groups import Group
-from equinet.nn.activations import Gate
-from equinet.nn.bilinear import Bilinear
-from equinet.nn.linear import Linear
-from equinet.nn.soft_equivariance import Dense
-from equinet.ops.terms import as_rep
+from equinet.nn import Bilinear, Dense, Gate, Linear
 from equinet.reps import Rep, Scalar, Vector
+from equinet.reps.terms import as_rep
 
 SCALE = 0.1
 """Of the products: a network of many layers is a polynomial of high degree with heavy tails."""

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from equinet.ops.graph import GraphBatch, sum_graphs
+from equinet.ops.graphs import GraphBatch, sum_graphs
 
 
 class EnergyModel(nnx.Module):

@@ -11,10 +11,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.groups import FiniteGroup
+from equinet.nn import Linear, SpectralConvolution
 from equinet.nn.activations import normalized
-from equinet.nn.linear import Linear
-from equinet.nn.spectral_convolution import SpectralConvolution
-from equinet.ops.spectral import Method
+from equinet.ops.images.spectral import Method
 from equinet.reps import Regular, Rep, Scalar
 
 Place = Literal["none", "cosines", "distance"]

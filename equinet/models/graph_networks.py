@@ -14,12 +14,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from equinet.groups import S
-from equinet.nn.frame_averaging import FrameAveraging
-from equinet.nn.mlp import MLP
-from equinet.ops.permutation_frames import SpectralFrame
+from equinet.nn import MLP, FrameAveraging
+from equinet.ops.frames import SpectralFrame
+from equinet.precision import HIGHEST
 from equinet.reps import Points, Vector
-
-HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class GIN(nnx.Module):

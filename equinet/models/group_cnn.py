@@ -11,27 +11,21 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from equinet.groups import FiniteGroup, Group
-from equinet.groups.quadrature import (
+from equinet.groups import (
     Density,
+    FiniteGroup,
+    Group,
     GroupNodes,
     PointSet,
     group_nodes,
     largest_log_stretch,
     reach,
 )
+from equinet.nn import MLP, GroupConvolution, LayerNorm, Lifting
 from equinet.nn.group_kernels import Basis
-from equinet.nn.lie_convolution import Form, GroupConvolution, Lifting
-from equinet.nn.mlp import MLP
-from equinet.nn.normalization import LayerNorm
-from equinet.ops.group_images import (
-    Boundary,
-    Image,
-    Pooling,
-    average_pixels,
-    half_width_of,
-    pool,
-)
+from equinet.nn.lie_convolution import Form
+from equinet.ops.images import average_pixels, pool
+from equinet.ops.images.group_convolution import Boundary, Image, Pooling, half_width_of
 from equinet.reps import Irreps
 from equinet.typing import Key
 

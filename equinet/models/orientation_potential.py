@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from equinet.models.energy import EnergyModel
 from equinet.models.ponita import PONITA, Visit
-from equinet.ops.graph import GraphBatch
+from equinet.ops.graphs import GraphBatch
 from equinet.ops.orientations import grid_of_size
 
 VARIANTS = ("separable", "positions")

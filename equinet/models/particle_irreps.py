@@ -10,13 +10,10 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
+from equinet.linalg import safe_norm
 from equinet.models.particles import check_particles
-from equinet.nn.convolution import edge_features
-from equinet.nn.linear import Linear
-from equinet.nn.message_passing import MessagePassing
-from equinet.nn.mlp import MLP
-from equinet.ops.graph import GraphBatch
-from equinet.ops.safe import safe_norm
+from equinet.nn import MLP, Linear, MessagePassing, edge_features
+from equinet.ops.graphs import GraphBatch
 from equinet.reps import Irreps
 
 
@@ -39,7 +36,7 @@ class ParticleIrreps(nnx.Module):
         lmax: Highest degree of the filters.
         correlation: Highest power of the sum over the neighbours; 1 is the cheapest by far.
         product: Tensor product for the powers, a key of ``equinet.ops.products.PRODUCTS``.
-        convolution: A word of ``equinet.ops.convolution.CONVOLUTIONS``.
+        convolution: A word of ``equinet.ops.edges.CONVOLUTIONS``.
         radial_hidden: Width of the radial perceptron.
         average_neighbours: What sums over neighbours are divided by.
         dtype: Type of the computation; the input's if absent.

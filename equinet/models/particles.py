@@ -10,9 +10,8 @@ from jaxtyping import Array, Bool, Float
 
 from equinet.groups import E
 from equinet.models.egnn import PairMLP, pair_mask, pair_offsets
+from equinet.nn import MLP, FrameAveraging
 from equinet.nn.activations import normalized
-from equinet.nn.frame_averaging import FrameAveraging
-from equinet.nn.mlp import MLP
 from equinet.ops.frames import Frame, PCAFrame
 from equinet.reps import Points, Vector, WithoutChannels
 

@@ -8,8 +8,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
+from equinet.nn import MLP
 from equinet.nn.activations import normalized
-from equinet.nn.mlp import MLP
 
 
 class PointNet(nnx.Module):
@@ -19,7 +19,7 @@ class PointNet(nnx.Module):
               y = \psi\big( \max_i \phi_2(h_i, g) \big)
 
     It knows nothing of rotations: ``equinet.nn.frame_averaging.FrameAveraging`` makes it
-    equivariant, ``equinet.ops.mds.mds`` of its input invariant.
+    equivariant, ``equinet.ops.frames.multidimensional_scaling.mds`` of its input invariant.
 
     Args:
         outputs: Numbers to predict for a cloud.

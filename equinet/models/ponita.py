@@ -10,14 +10,13 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from equinet.nn.mlp import MLP
-from equinet.nn.orientation_kernels import CloudKernels, GridKernels, Kernels, windowed
-from equinet.nn.position_orientation import ConvNeXtBlock
-from equinet.ops.graph import GraphBatch
+from equinet.linalg import safe_normalize
+from equinet.nn import MLP, CloudKernels, ConvNeXtBlock, GridKernels, Kernels
+from equinet.nn.orientation_kernels import windowed
+from equinet.ops.graphs import GraphBatch
 from equinet.ops.orientations import Grid, lift_vectors, read_vectors
-from equinet.ops.safe import safe_normalize
+from equinet.precision import HIGHEST
 
-HIGHEST = jax.lax.Precision.HIGHEST
 VARIANTS = ("separable", "complete", "edges", "positions")
 Visit = Callable[[ConvNeXtBlock, Array, Kernels, Array], None]
 Read = Callable[[int, Array], tuple[Array, Array]]

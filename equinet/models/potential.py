@@ -9,16 +9,12 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from equinet.linalg import safe_norm
 from equinet.models.energy import EnergyModel
 from equinet.models.orientation_potential import OrientationPotential
-from equinet.nn.convolution import edge_features
-from equinet.nn.linear import Linear
-from equinet.nn.message_passing import MessagePassing
-from equinet.nn.mlp import MLP
-from equinet.nn.radial import RadialNetwork
-from equinet.ops.graph import GraphBatch, edge_vectors
-from equinet.ops.paths import blocks
-from equinet.ops.safe import safe_norm
+from equinet.nn import MLP, Linear, MessagePassing, RadialNetwork, edge_features
+from equinet.ops.graphs import GraphBatch, edge_vectors
+from equinet.ops.products.paths import blocks
 from equinet.random import normal
 from equinet.reps import Irreps
 

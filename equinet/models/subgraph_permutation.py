@@ -10,10 +10,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
+from equinet.nn import MLP, PermutationLinear
 from equinet.nn.activations import normalized
-from equinet.nn.mlp import MLP
-from equinet.nn.permutation import PermutationLinear
-from equinet.ops.subgraphs import SubgraphBatch, share
+from equinet.ops.graphs import SubgraphBatch, share
 
 ORDERS = (0, 1, 2)
 Tensors = tuple[Float[Array, "s c"], Float[Array, "s m c"], Float[Array, "s m m c"]]
@@ -133,7 +132,7 @@ class SPEN(nnx.Module):
         the maps: Maron et al., arXiv:1812.09902 (2019).
 
     >>> import numpy as np
-    >>> from equinet.ops.subgraphs import ego_networks, join_subgraphs
+    >>> from equinet.data import ego_networks, join_subgraphs
     >>> ring = np.roll(np.eye(6, dtype=bool), 1, 1)
     >>> batch = join_subgraphs([ego_networks(ring | ring.T)], [np.ones((6, 1), np.float32)])
     >>> SPEN(1, 3, channels=(8, 8, 4), num_layers=1, rngs=nnx.Rngs(0))(batch).shape

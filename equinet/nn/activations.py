@@ -9,9 +9,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from equinet.ops.safe import safe_norm
-from equinet.ops.terms import as_rep, is_invariant, split_terms, terms
+from equinet.linalg import safe_norm
 from equinet.reps import Irreps, Rep, Scalar
+from equinet.reps.terms import as_rep, is_invariant, split_terms, terms
 
 Activation = Callable[[Array], Array]
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from equinet.nn.linear import Linear
 from equinet.nn.normalization import LayerNorm
-from equinet.ops.graph import GraphBatch, by_receiver, sum_receivers
+from equinet.ops.graphs import GraphBatch, by_receiver, sum_receivers
 from equinet.reps import Irreps
 
 
@@ -55,7 +55,7 @@ class GraphAttention(nnx.Module):
         Liao et al., arXiv:2306.12059 (2023), "Attention re-normalization"; Brody et al.,
         arXiv:2105.14491 (2021). The envelope in the denominator, and the one, are ours.
 
-    >>> from equinet.data import Frame, collate, to_graph
+    >>> from equinet.data.atoms import Frame, collate, to_graph
     >>> import numpy as np
     >>> frame = Frame(numbers=np.array([8, 1]), positions=np.array([[0.0, 0, 0], [0, 0, 1]]))
     >>> graph = collate([to_graph(frame, cutoff=2.0, elements=("H", "O"))], range(1), shards=1)

@@ -5,7 +5,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from equinet.ops.contraction import ContractionProduct
+from equinet.ops.products import ContractionProduct
 from equinet.random import normal
 from equinet.reps import Rep
 
@@ -15,7 +15,7 @@ class Bilinear(nnx.Module):
 
     .. math:: z_c = \sum_{paths} w_{path, c}\, \mathrm{contract}_{path}(x_c, y_c)
 
-    The paths are those of ``equinet.ops.contraction.ContractionProduct``. Weights start normal with
+    The paths are those of ``equinet.ops.products.ContractionProduct``. Weights start normal with
     variance one, so that independent inputs of variance one give outputs of variance one.
 
     Args:

@@ -10,14 +10,17 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PyTree
 
 from equinet.nn.linear import precision_word
-from equinet.ops.convolution import CONVOLUTIONS, ClebschGordanConvolution, GauntConvolution
-from equinet.ops.edge_frame import edge_rotations
-from equinet.ops.graph import GraphBatch
-from equinet.ops.paths import blocks
-from equinet.ops.so2 import SO2Convolution
-from equinet.ops.spherical_harmonics import spherical_harmonics
+from equinet.ops.edges import (
+    CONVOLUTIONS,
+    ClebschGordanConvolution,
+    GauntConvolution,
+    SO2Convolution,
+    edge_rotations,
+)
+from equinet.ops.graphs import GraphBatch
+from equinet.ops.products.paths import blocks
 from equinet.random import normal
-from equinet.reps import Irreps
+from equinet.reps import Irreps, spherical_harmonics
 
 
 def edge_features(kind: str, lmax: int, vectors: Float[Array, "edges 3"]) -> PyTree[Array]:

@@ -16,17 +16,10 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from equinet.groups import FiniteGroup, Group
-from equinet.groups.group import read_only
-from equinet.groups.polar_group import PolarGroup
-from equinet.groups.quadrature import GroupNodes
-from equinet.ops.group_images import (
-    bump,
-    moved_window,
-    polar_features,
-    relative_elements,
-    window,
-)
+from equinet.groups import FiniteGroup, Group, GroupNodes, PolarGroup
+from equinet.ops.images import moved_window, relative_elements, window
+from equinet.ops.images.group_convolution import bump, polar_features
+from equinet.precision import read_only
 from equinet.random import normal
 from equinet.typing import Matrix
 
@@ -126,7 +119,7 @@ class GroupKernel(nnx.Module):
         Splines: Bekkers, B-Spline CNNs on Lie Groups, arXiv:1909.12057 (2020).
 
     >>> from equinet.groups import Cyclic
-    >>> from equinet.groups.quadrature import group_nodes
+    >>> from equinet.groups import group_nodes
     >>> kernel = GroupKernel(Cyclic(4), 6, radius=1, relative=True, rngs=nnx.Rngs(0))
     >>> kernel(group_nodes(Cyclic(4))).shape  # i, j, the window, outputs
     (4, 4, 3, 3, 6)

@@ -14,11 +14,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.chunks import map_chunks, rows_per_chunk
-from equinet.groups import FiniteGroup, Group, small
-from equinet.groups.quadrature import GroupNodes, nodes_mass
+from equinet.groups import FiniteGroup, Group, GroupNodes, nodes_mass
+from equinet.linalg import small_matrices as small
 from equinet.nn.group_kernels import Basis, GroupKernel
-from equinet.ops import group_images
-from equinet.ops.group_images import Boundary, Image
+from equinet.ops.images import group_convolution as group_images
+from equinet.ops.images.group_convolution import Boundary, Image
 from equinet.random import normal
 from equinet.typing import Matrix
 
@@ -53,7 +53,7 @@ class Lifting(nnx.Module):
 
     >>> import jax
     >>> from equinet.groups import GLPlus
-    >>> from equinet.groups.quadrature import group_nodes
+    >>> from equinet.groups import group_nodes
     >>> layer = Lifting(GLPlus(2), 1, 8, radius=2.0, half_width=3, rngs=nnx.Rngs(0))
     >>> nodes = group_nodes(GLPlus(2), jax.random.key(0), 5)
     >>> layer(jnp.ones((2, 12, 12, 1, 1)), nodes).shape
@@ -163,7 +163,7 @@ class GroupConvolution(nnx.Module):
         arXiv:2110.13059 (2022).
 
     >>> from equinet.groups import Dihedral
-    >>> from equinet.groups.quadrature import group_nodes
+    >>> from equinet.groups import group_nodes
     >>> layer = GroupConvolution(Dihedral(4), 4, 6, radius=1, form="full", rngs=nnx.Rngs(0))
     >>> layer(jnp.ones((2, 9, 9, 8, 4)), group_nodes(Dihedral(4))).shape
     (2, 9, 9, 8, 6)

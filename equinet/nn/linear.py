@@ -10,10 +10,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from equinet.ops.terms import as_rep
 from equinet.random import normal
-from equinet.reps import Irreps, Rep, Scalar
-from equinet.reps.basis import EquivariantBasis, equivariant_basis
+from equinet.reps import EquivariantBasis, Irreps, Rep, Scalar, equivariant_basis
+from equinet.reps.terms import as_rep
 
 Initializer = Callable[..., Array]
 NORMAL: Initializer = normal

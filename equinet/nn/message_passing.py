@@ -12,8 +12,8 @@ from equinet.nn.activations import Gate
 from equinet.nn.convolution import Convolution
 from equinet.nn.linear import Linear
 from equinet.nn.product import BodyOrderExpansion
-from equinet.ops.graph import GraphBatch
-from equinet.ops.paths import blocks
+from equinet.ops.graphs import GraphBatch
+from equinet.ops.products.paths import blocks
 from equinet.reps import Irreps
 
 

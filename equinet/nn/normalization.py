@@ -6,7 +6,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from equinet.ops.paths import blocks
+from equinet.ops.products.paths import blocks
 from equinet.reps import Irreps
 
 

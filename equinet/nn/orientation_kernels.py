@@ -10,20 +10,17 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from equinet.linalg import safe_norm
 from equinet.nn.activations import normalized
 from equinet.nn.mlp import MLP
-from equinet.ops.graph import GraphBatch, by_receiver, edge_vectors
-from equinet.ops.orientations import Grid
-from equinet.ops.position_orientation import (
+from equinet.ops.graphs import GraphBatch, by_receiver, edge_vectors, polynomial_envelope
+from equinet.ops.orientations import Grid, pair_invariants, spatial_invariants
+from equinet.ops.orientations.convolution import (
     disc_nodes,
     disc_polynomials,
     monomials,
-    pair_invariants,
     polynomial_features,
-    spatial_invariants,
 )
-from equinet.ops.radial import polynomial_envelope
-from equinet.ops.safe import safe_norm
 
 
 @jax.tree_util.register_dataclass
@@ -34,7 +31,7 @@ class Kernels:
     Attributes:
         spatial: Values for every sender, receiver and orientation, times window and mask,
             ``[batch, senders, receivers, orientations, values]``; half of the orientations where
-            the grid is antipodal (see ``equinet.ops.position_orientation.convolve``).
+            the grid is antipodal (see ``equinet.ops.orientations.convolution.convolve``).
         coefficients: From the values to the basis, ``[values, basis]``; None: they are the basis.
         spherical: Values for pairs of orientations, ``[orientations, orientations, basis]``; None
             without orientations.

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from equinet.nn.linear import NORMAL, Initializer, precision_word
-from equinet.ops.permutation import PermutationMaps
+from equinet.ops.graphs import PermutationMaps
 
 
 class PermutationLinear(nnx.Module):
@@ -18,7 +18,7 @@ class PermutationLinear(nnx.Module):
     .. math:: y = \frac{1}{\sqrt{M C}} \sum_\pi M_\pi(x)\, W_\pi
               \;(+\, \sum_\tau b_\tau\, \delta_\tau)
 
-    over the maps of ``equinet.ops.permutation.PermutationMaps``, of which M reach an entry whose
+    over the maps of ``equinet.ops.graphs.PermutationMaps``, of which M reach an entry whose
     indices differ; its bias is any tensor that permutations leave alone. Sums over the set are
     means: the weights do not know its size, and constant features of variance one keep it. Order 1
     are features of elements or nodes, order 2 those of pairs, such as an adjacency matrix.

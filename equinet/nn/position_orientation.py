@@ -16,7 +16,7 @@ from equinet.nn.orientation_kernels import CloudKernels as CloudKernels
 from equinet.nn.orientation_kernels import GridKernels as GridKernels
 from equinet.nn.orientation_kernels import KernelBasis as KernelBasis
 from equinet.nn.orientation_kernels import Kernels
-from equinet.ops.position_orientation import convolve, slot_features, spherical_convolution
+from equinet.ops.orientations import convolve, slot_features, spherical_convolution
 from equinet.random import normal
 from equinet.reps import Irreps
 

@@ -11,9 +11,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.nn.linear import Linear
-from equinet.ops.clebsch_gordan import ClebschGordanProduct
-from equinet.ops.paths import blocks
-from equinet.ops.products import tensor_product
+from equinet.ops.products import ClebschGordanProduct, tensor_product
+from equinet.ops.products.paths import blocks
 from equinet.random import normal
 from equinet.reps import Irreps
 

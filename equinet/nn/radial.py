@@ -9,14 +9,14 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.nn.mlp import MLP
-from equinet.ops.lanes import HIGHEST
-from equinet.ops.radial import (
+from equinet.ops.graphs import (
     bessel_basis,
     chebyshev_basis,
     chebyshev_interpolation,
     gaussian_basis,
     polynomial_envelope,
 )
+from equinet.precision import HIGHEST
 
 _BASES: dict[str, Callable[..., Array]] = {"bessel": bessel_basis, "gaussian": gaussian_basis}
 

@@ -7,8 +7,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from equinet.nn.activations import Activation, normalized
-from equinet.ops.paths import blocks
-from equinet.ops.s2grid import S2Grid
+from equinet.ops.products.paths import blocks
+from equinet.ops.sphere import S2Grid
 from equinet.reps import Irreps
 
 

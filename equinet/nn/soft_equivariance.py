@@ -11,9 +11,8 @@ from jaxtyping import Array, Float
 
 from equinet.groups import Group
 from equinet.nn.linear import NORMAL, Initializer, invariants
-from equinet.ops.terms import as_rep
-from equinet.reps import Rep, restrict
-from equinet.reps.basis import equivariant_basis
+from equinet.reps import Rep, equivariant_basis, restrict
+from equinet.reps.terms import as_rep
 
 
 class Dense(nnx.Module):

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from equinet.groups import FiniteGroup
 from equinet.nn.linear import precision_word
-from equinet.ops.spectral import Method, spectral_convolution, turned_kernel
+from equinet.ops.images import spectral_convolution
+from equinet.ops.images.spectral import Method, turned_kernel
 from equinet.random import normal
 
 

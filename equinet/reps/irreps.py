@@ -3,24 +3,61 @@
 import dataclasses
 import functools
 import itertools
-import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from equinet.groups import SO, Group, O
+from equinet.precision import HIGHEST
 from equinet.reps.blocks import apply_to_copies, block_diagonal
-from equinet.reps.clebsch_gordan import so3_generators
-from equinet.reps.irrep import Irrep, merge, order, read_entries
+from equinet.reps.clebsch_gordan_tables import so3_generators
 from equinet.reps.rep import Rep
 from equinet.reps.wigner import wigner_matrices
 from equinet.typing import Element, Feature, Matrix
 
-HIGHEST = jax.lax.Precision.HIGHEST
+
+@dataclasses.dataclass(frozen=True)
+class Irrep:
+    """One irreducible representation of O(3): degree and parity.
+
+    Args:
+        l: The degree, an integer >= 0; the dimension is 2 l + 1.
+        p: The parity, 1 (even, "e") or -1 (odd, "o"): the factor that the inversion gives.
+
+    Raises:
+        ValueError: If the degree is negative or the parity is not 1 or -1.
+
+    Example:
+        >>> Irrep(1, -1) * Irrep(1, -1)
+        (0e, 1e, 2e)
+    """
+
+    l: int
+    p: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.l, int) or self.l < 0 or self.p not in (1, -1):
+            raise ValueError(
+                f"an irrep has an integer l >= 0 and p = 1 or -1, got {self.l, self.p}"
+            )
+
+    @property
+    def dim(self) -> int:
+        """The dimension, 2 l + 1."""
+        return 2 * self.l + 1
+
+    def __mul__(self, other: "Irrep") -> tuple["Irrep", ...]:
+        degrees = range(abs(self.l - other.l), self.l + other.l + 1)
+        return tuple(Irrep(l, self.p * other.p) for l in degrees)
+
+    def __str__(self) -> str:
+        return f"{self.l}{'e' if self.p == 1 else 'o'}"
+
+    __repr__ = __str__
 
 
 @dataclasses.dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -253,83 +290,6 @@ class Irreps(Rep):
         return f'Irreps("{self}"{group})'
 
 
-def from_irreps_array(array: Any, channels: int | None = None) -> tuple[Irreps, Feature]:
-    """The feature that holds the numbers of an ``e3nn_jax.IrrepsArray``.
-
-    Args:
-        array: An ``e3nn_jax.IrrepsArray`` ``[..., irreps.dim]``.
-        channels: Length of the channel axis, a divisor of every multiplicity; None stands for their
-            greatest common divisor. Copy ``c * channels + k`` becomes copy ``c`` of channel ``k``.
-
-    Returns:
-        The irreps and the feature ``[..., irreps.dim, channels]``, of the same dtype.
-
-    Raises:
-        ValueError: If ``array`` is something else or ``channels`` is not a common divisor.
-
-    Example:
-        >>> import e3nn_jax as e3nn
-        >>> irreps, x = from_irreps_array(e3nn.zeros("128x0e+64x1o", (10,)))
-        >>> irreps, x.shape
-        (Irreps("2x0e+1o"), (10, 5, 64))
-    """
-    import e3nn_jax
-
-    if not isinstance(array, e3nn_jax.IrrepsArray):
-        raise ValueError(
-            f"expected an e3nn_jax.IrrepsArray, got {type(array).__name__}; "
-            "wrap it: e3nn_jax.IrrepsArray('8x0e+8x1o', array)"
-        )
-    irreps = Irreps(array.irreps)
-    divisor = math.gcd(*(mul for mul, _ in irreps)) or 1
-    channels = divisor if channels is None else channels
-    if channels < 1 or divisor % channels:
-        raise ValueError(
-            f"channels = {channels} does not divide every multiplicity of {irreps}; "
-            f"take a divisor of {divisor}"
-        )
-    batch = array.shape[:-1]
-    parts = [jnp.zeros((*batch, 0, channels), array.dtype)]
-    for (mul, ir), where in zip(irreps, irreps.slices, strict=True):
-        part = array.array[..., where].reshape(*batch, mul // channels, channels, ir.dim)
-        part = jnp.swapaxes(part, -1, -2)
-        parts.append(part.reshape(*batch, mul // channels * ir.dim, channels))
-    reduced = Irreps([(mul // channels, ir) for mul, ir in irreps])
-    return reduced, jnp.concatenate(parts, axis=-2)
-
-
-def to_irreps_array(irreps: Any, x: Feature) -> Any:
-    """The ``e3nn_jax.IrrepsArray`` that holds a feature; undoes ``from_irreps_array``.
-
-    Args:
-        irreps: Anything ``Irreps`` takes.
-        x: A feature ``[..., irreps.dim, channels]``.
-
-    Returns:
-        An array ``[..., irreps.dim * channels]`` of ``channels`` times the multiplicities.
-
-    Raises:
-        ValueError: If the feature does not have the shape that the irreps say.
-
-    Example:
-        >>> to_irreps_array("2x0e+1o", jnp.zeros((10, 5, 64))).irreps
-        128x0e+64x1o
-    """
-    import e3nn_jax
-
-    irreps = Irreps(irreps)
-    x = jnp.asarray(x)
-    if x.ndim < 2 or x.shape[-2] != irreps.dim:
-        raise ValueError(f"{irreps!r} needs [..., {irreps.dim}, channels], got {x.shape}")
-    *batch, _, channels = x.shape
-    parts = [x[..., 0, :0]] if irreps.dim else [x.reshape(*batch, 0)]
-    for (mul, ir), where in zip(irreps, irreps.slices, strict=True):
-        part = x[..., where, :].reshape(*batch, mul, ir.dim, channels)
-        parts.append(jnp.swapaxes(part, -1, -2).reshape(*batch, mul * channels * ir.dim))
-    names = e3nn_jax.Irreps([(mul * channels, (ir.l, ir.p)) for mul, ir in irreps])
-    return e3nn_jax.IrrepsArray(names, jnp.concatenate(parts, axis=-1))
-
-
 def _multiply(matrix: Float[Array, "... dim dim"], x: Feature) -> Feature:
     return jnp.einsum("...ij,...jc->...ic", matrix, x, precision=HIGHEST)
 
@@ -337,3 +297,62 @@ def _multiply(matrix: Float[Array, "... dim dim"], x: Feature) -> Feature:
 def _determinant(matrix: Float[Array, "... 3 3"]) -> Float[Array, "..."]:
     first, second, third = (matrix[..., i, :] for i in range(3))
     return (first * jnp.cross(second, third)).sum(-1)
+
+
+def order(ir: Irrep) -> tuple[int, int]:
+    """The sort key: by degree, the parity of the spherical harmonics first."""
+    return ir.l, -ir.p * (-1) ** ir.l
+
+
+def merge(entries: Iterable[tuple[int, Irrep]]) -> tuple[tuple[int, Irrep], ...]:
+    """Drops empty entries and counts neighbours of the same irrep together."""
+    runs = itertools.groupby((e for e in entries if e[0]), key=lambda entry: entry[1])
+    return tuple((sum(mul for mul, _ in run), ir) for ir, run in runs)
+
+
+def read_entries(irreps: Any) -> tuple[tuple[int, Irrep], ...]:
+    """The ``(mul, Irrep)`` entries of whatever names irreps.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    if isinstance(irreps, Irrep):
+        return ((1, irreps),)
+    if isinstance(irreps, str):
+        irreps = irreps.split("+") if irreps.strip() else ()
+    if not isinstance(irreps, Iterable):
+        raise ValueError(f'cannot read irreps from {irreps!r}; write for example "8x0e+4x1o"')
+    return tuple(_read_entry(entry) for entry in irreps)
+
+
+def _read_entry(entry: Any) -> tuple[int, Irrep]:
+    if isinstance(entry, str):
+        match = re.fullmatch(r"\s*(?:(\d+)\s*x\s*)?(\d+[eoy])\s*", entry)
+        if match is None:
+            raise ValueError(
+                f"cannot read irreps from {entry!r}; an entry is a multiplicity, a degree and a "
+                'parity e or o, such as "8x1o"'
+            )
+        return int(match[1] or 1), _read_irrep(match[2])
+    if hasattr(entry, "mul") and hasattr(entry, "ir"):  # e3nn_jax
+        entry = entry.mul, entry.ir
+    if isinstance(entry, tuple) and len(entry) == 2 and not isinstance(entry[1], int):
+        mul, irrep = entry
+        if not isinstance(mul, int) or mul < 0:
+            raise ValueError(f"a multiplicity is an integer >= 0, got {mul!r} in {entry!r}")
+        return mul, _read_irrep(irrep)
+    return 1, _read_irrep(entry)
+
+
+def _read_irrep(irrep: Any) -> Irrep:
+    if isinstance(irrep, Irrep):
+        return irrep
+    if isinstance(irrep, str) and re.fullmatch(r"\s*\d+[eoy]\s*", irrep):
+        l = int(irrep.strip()[:-1])
+        return Irrep(l, {"e": 1, "o": -1, "y": (-1) ** l}[irrep.strip()[-1]])
+    if isinstance(irrep, tuple) and len(irrep) == 2:
+        return Irrep(*irrep)
+    l, p = getattr(irrep, "l", None), getattr(irrep, "p", None)
+    if l is not None and p is not None:  # e3nn_jax
+        return Irrep(l, p)
+    raise ValueError(f'cannot read an irrep from {irrep!r}; write for example "1o" or (1, -1)')

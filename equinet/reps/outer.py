@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from equinet.groups import DirectProduct, Group
-from equinet.reps.algebra import Scalar, Vector, direct_sum
 from equinet.reps.blocks import kron
-from equinet.reps.rep import Rep
+from equinet.reps.rep import Rep, direct_sum
+from equinet.reps.vector import Scalar, Vector
 from equinet.typing import Element, Feature
 
 
@@ -89,7 +89,7 @@ def outer_product(*reps: Rep) -> Rep:
 
     Example:
         >>> from equinet.groups import S, SO
-        >>> from equinet.reps import Vector
+        >>> from equinet.reps.vector import Vector
         >>> points = outer_product(Vector(S(5)), Vector(SO(3)))  # five points in space
         >>> points.group, points.dim
         (S(5) * SO(3), 15)

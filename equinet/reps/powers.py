@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.groups import Group
-from equinet.reps.diagrams import levi_civita, permutations
-from equinet.reps.rep import HIGHEST, Rep
+from equinet.precision import HIGHEST
+from equinet.reps.bases.diagrams import levi_civita, permutations
+from equinet.reps.rep import Rep
 from equinet.typing import Element, Feature, Matrix
 
 
@@ -86,7 +87,7 @@ def symmetric_power(rep: Rep, exponent: int) -> Rep:
 
     Example:
         >>> from equinet.groups import O
-        >>> from equinet.reps import Vector
+        >>> from equinet.reps.vector import Vector
         >>> symmetric_power(Vector(O(3)), 2).dim  # a symmetric matrix
         6
     """
@@ -105,7 +106,7 @@ def antisymmetric_power(rep: Rep, exponent: int) -> Rep:
 
     Example:
         >>> from equinet.groups import SO
-        >>> from equinet.reps import Vector
+        >>> from equinet.reps.vector import Vector
         >>> antisymmetric_power(Vector(SO(3)), 2).dim  # an angular momentum
         3
     """

@@ -1,10 +1,11 @@
-"""What every representation can do."""
+"""What every representation can do, and the algebra of representations in normal form."""
 
 import abc
 import dataclasses
 import functools
 import itertools
 import operator
+from collections.abc import Iterable
 from typing import Any, Self
 
 import jax
@@ -12,9 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from equinet.groups import Group
+from equinet.precision import HIGHEST
+from equinet.reps.blocks import apply_to_copies, block_diagonal, kron
 from equinet.typing import Element, Feature, Matrix
-
-HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Rep(abc.ABC):
@@ -85,12 +86,12 @@ class Rep(abc.ABC):
     @property
     def dual(self) -> "Rep":
         """The rep of the inverse transposed matrices; the rep itself if they are orthogonal."""
-        return self if self.is_orthogonal else algebra.DualRep(self)
+        return self if self.is_orthogonal else DualRep(self)
 
     def __add__(self, other: "Rep") -> "Rep":
         if not isinstance(other, Rep):
             return NotImplemented
-        return algebra.direct_sum(self.group, (self, other))
+        return direct_sum(self.group, (self, other))
 
     def __radd__(self, other: Any) -> "Rep":
         return (
@@ -99,7 +100,7 @@ class Rep(abc.ABC):
 
     def __mul__(self, other: Any) -> "Rep":
         if isinstance(other, Rep):
-            return algebra.tensor_product(self.group, (self, other))
+            return tensor_product(self.group, (self, other))
         return self.__rmul__(other)
 
     def __rmul__(self, copies: Any) -> "Rep":
@@ -112,7 +113,7 @@ class Rep(abc.ABC):
 
     def __pow__(self, exponent: int) -> "Rep":
         _check_count(exponent, f"({self}) ** {exponent}")
-        return algebra.tensor_product(self.group, itertools.repeat(self, exponent))
+        return tensor_product(self.group, itertools.repeat(self, exponent))
 
     @functools.cached_property
     def _key(self) -> tuple[Any, ...]:
@@ -137,18 +138,244 @@ class Rep(abc.ABC):
         return {k: v for k, v in self.__dict__.items() if k not in ("_hash", "_key")}
 
     def _repeat(self, copies: int) -> "Rep":
-        return algebra.direct_sum(self.group, itertools.repeat(self, copies))
+        return direct_sum(self.group, itertools.repeat(self, copies))
 
     def _join(self, other: "Rep") -> Self | None:
         """The sum with ``other`` as one rep of this class, if there is one."""
         return None
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class DualRep(Rep):
+    """The dual of a rep that no rule simplifies; written ``rep.dual``."""
+
+    group: Group = dataclasses.field(init=False)
+    base: Rep
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "group", self.base.group)
+
+    @property
+    def dim(self) -> int:
+        """That of the base."""
+        return self.base.dim
+
+    @property
+    def dual(self) -> Rep:
+        """The base."""
+        return self.base
+
+    def matrix(self, g: Element) -> Float[Array, "... dim dim"]:
+        """The transposed matrix of the inverse."""
+        return jnp.swapaxes(self.base.matrix(self.group.inverse(g)), -1, -2)
+
+    def lie_matrix(self, algebra: Matrix) -> Float[Array, "... dim dim"]:
+        """The negative transpose."""
+        return -jnp.swapaxes(self.base.lie_matrix(algebra), -1, -2)
+
+    def __repr__(self) -> str:
+        return f"{_bracketed(self.base)}.dual"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ProductRep(Rep):
+    """A tensor product in normal form; written ``V * W``. Without factors it is the scalar."""
+
+    group: Group
+    factors: tuple[Rep, ...]
+
+    @property
+    def dim(self) -> int:
+        """The product of the dimensions."""
+        return int(functools.reduce(operator.mul, (rep.dim for rep in self.factors), 1))
+
+    @property
+    def is_orthogonal(self) -> bool:
+        """Whether every factor is."""
+        return all(rep.is_orthogonal for rep in self.factors)
+
+    @property
+    def is_permutation(self) -> bool:
+        """Whether every factor is."""
+        return all(rep.is_permutation for rep in self.factors)
+
+    @property
+    def dual(self) -> Rep:
+        """The product of the duals."""
+        return tensor_product(self.group, (rep.dual for rep in self.factors))
+
+    def matrix(self, g: Element) -> Float[Array, "... dim dim"]:
+        """The Kronecker product."""
+        one = jnp.ones_like(self.group.linear_part(g)[..., :1, :1])
+        return functools.reduce(kron, (rep.matrix(g) for rep in self.factors), one)
+
+    def lie_matrix(self, algebra: Matrix) -> Float[Array, "... dim dim"]:
+        """The Kronecker sum."""
+        total = jnp.zeros_like(self.group.lie_linear_part(algebra)[..., :1, :1])
+        for rep in self.factors:
+            step = rep.lie_matrix(algebra)
+            left, right = (jnp.eye(m.shape[-1], dtype=m.dtype) for m in (total, step))
+            total = kron(total, right) + kron(left, step)
+        return total
+
+    def _apply(self, g: Element, x: Feature) -> Feature:
+        # One factor at a time stands on axis -2, then goes behind all the other axes.
+        *batch, dim, channels = x.shape
+        for rep in self.factors:
+            x = rep._apply(g, x.reshape(*batch, rep.dim, dim * channels // rep.dim))
+            batch = x.shape[:-2]
+            x = jnp.swapaxes(x, -1, -2)
+        if not self.factors:
+            return x
+        return jnp.swapaxes(x.reshape(*batch, channels, dim), -1, -2)
+
+    def __repr__(self) -> str:
+        if not self.factors:
+            return f"Scalar({self.group!r})"
+        runs = ((rep, len(list(run))) for rep, run in itertools.groupby(self.factors))
+        return " * ".join(_bracketed(rep) + (f"**{k}" if k > 1 else "") for rep, k in runs)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SumRep(Rep):
+    """A direct sum in normal form, as ``(copies, rep)`` terms; written ``V + 2 * W``."""
+
+    group: Group
+    terms: tuple[tuple[int, Rep], ...]
+
+    @property
+    def dim(self) -> int:
+        """The sum of the dimensions."""
+        return sum(copies * rep.dim for copies, rep in self.terms)
+
+    @property
+    def is_orthogonal(self) -> bool:
+        """Whether every term is."""
+        return all(rep.is_orthogonal for _, rep in self.terms)
+
+    @property
+    def is_permutation(self) -> bool:
+        """Whether every term is."""
+        return all(rep.is_permutation for _, rep in self.terms)
+
+    @property
+    def dual(self) -> Rep:
+        """The sum of the duals."""
+        return direct_sum(self.group, (copies * rep.dual for copies, rep in self.terms))
+
+    def matrix(self, g: Element) -> Float[Array, "... dim dim"]:
+        """The blocks along the diagonal."""
+        corner = self.group.linear_part(g)[..., :0, :0]
+        return block_diagonal(corner, [(copies, rep.matrix(g)) for copies, rep in self.terms])
+
+    def lie_matrix(self, algebra: Matrix) -> Float[Array, "... dim dim"]:
+        """The blocks along the diagonal."""
+        corner = self.group.lie_linear_part(algebra)[..., :0, :0]
+        blocks = [(copies, rep.lie_matrix(algebra)) for copies, rep in self.terms]
+        return block_diagonal(corner, blocks)
+
+    def _apply(self, g: Element, x: Feature) -> Feature:
+        if not self.terms:
+            return x
+        ends = itertools.accumulate(copies * rep.dim for copies, rep in self.terms)
+        parts = jnp.split(x, list(ends)[:-1], axis=-2)
+        moved = [
+            apply_to_copies(functools.partial(rep.transform, g), copies, part)
+            for (copies, rep), part in zip(self.terms, parts, strict=True)
+        ]
+        return jnp.concatenate(moved, axis=-2)
+
+    def __repr__(self) -> str:
+        if not self.terms:
+            return f"0 * Scalar({self.group!r})"
+        counted = (f"{k} * {_bracketed(rep)}" if k > 1 else repr(rep) for k, rep in self.terms)
+        return " + ".join(counted)
+
+
+def direct_sum(group: Group, reps: Iterable[Rep]) -> Rep:
+    """The direct sum of reps of one group in normal form: flattened, neighbours counted.
+
+    Args:
+        group: The group, which an empty sum needs.
+        reps: The terms in order.
+
+    Raises:
+        ValueError: If a rep is one of another group.
+
+    Example:
+        >>> from equinet.groups import O
+        >>> V = Vector(O(2))
+        >>> direct_sum(O(2), [V, V, V**2])
+        2 * Vector(O(2)) + Vector(O(2))**2
+    """
+    terms: list[tuple[int, Rep]] = []
+    empty: list[Rep] = []
+    for rep in reps:
+        _check_same_group(group, rep)
+        if rep.dim == 0:
+            empty.append(rep)
+            continue
+        for term in rep.terms if isinstance(rep, SumRep) else ((1, rep),):
+            _append(terms, *term)
+    if not terms and empty:
+        return empty[0]
+    if len(terms) == 1 and terms[0][0] == 1:
+        return terms[0][1]
+    return SumRep(group, tuple(terms))
+
+
+def tensor_product(group: Group, reps: Iterable[Rep]) -> Rep:
+    """The tensor product of reps of one group in normal form: flattened.
+
+    Sums are kept as factors: multiplying them out would reorder the axis.
+
+    Args:
+        group: The group, which an empty product needs.
+        reps: The factors in order.
+
+    Raises:
+        ValueError: If a rep is one of another group.
+
+    Example:
+        >>> from equinet.groups import O
+        >>> V = Vector(O(2))
+        >>> tensor_product(O(2), [V, V * V]) == V**3
+        True
+    """
+    factors: list[Rep] = []
+    for rep in reps:
+        _check_same_group(group, rep)
+        factors.extend(rep.factors if isinstance(rep, ProductRep) else (rep,))
+    if len(factors) == 1:
+        return factors[0]
+    if any(rep.dim == 0 for rep in factors):
+        return SumRep(group, ())
+    return ProductRep(group, tuple(factors))
+
+
+def _append(terms: list[tuple[int, Rep]], copies: int, rep: Rep) -> None:
+    last_copies, last = terms[-1] if terms else (0, None)
+    joined = last._join(rep) if last is not None else None
+    if joined is not None:
+        terms[-1] = (1, joined)
+    elif last == rep:
+        terms[-1] = (last_copies + copies, rep)
+    else:
+        terms.append((copies, rep))
+
+
+def _check_same_group(group: Group, rep: Rep) -> None:
+    if rep.group != group:
+        raise ValueError(
+            f"cannot combine reps of {group} and {rep.group}: {rep} must be a rep of {group}"
+        )
+
+
+def _bracketed(rep: Rep) -> str:
+    composite = isinstance(rep, SumRep) or (isinstance(rep, ProductRep) and rep.factors)
+    return f"({rep!r})" if composite else repr(rep)
+
+
 def _check_count(count: int, what: str) -> None:
     if count < 0:
         raise ValueError(f"{what} does not exist: the count must be >= 0")
-
-
-# The concrete reps are subclasses of Rep, and its operators return them: whichever of the two
-# modules is imported first, this line completes the circle.
-from equinet.reps import algebra  # noqa: E402

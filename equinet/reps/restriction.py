@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from equinet.groups import SO, DirectProduct, Group, O
-from equinet.reps.algebra import DualRep, ProductRep, SumRep, Vector, direct_sum, tensor_product
 from equinet.reps.irreps import Irreps
-from equinet.reps.rep import Rep
+from equinet.reps.rep import DualRep, ProductRep, Rep, SumRep, direct_sum, tensor_product
+from equinet.reps.vector import Vector
 from equinet.typing import Element, Feature
 
 

@@ -9,9 +9,8 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from equinet.training.checkpoint import Checkpoints
-from equinet.training.host_memory import keep_freed_memory
 from equinet.training.interruption import Interruption
-from equinet.training.machine import machine
+from equinet.training.machine import keep_freed_memory, machine
 from equinet.training.mesh import initialize_distributed, to_host
 from equinet.training.metrics import plain
 from equinet.training.run import Run, load_arrays

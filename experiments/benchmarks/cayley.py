@@ -15,8 +15,9 @@ import pathlib
 import sys
 from typing import Any
 
-from experiments.benchmarks.harness import Worker, WorkerError, peer_python, race
-from experiments.benchmarks.rows import OURS, Row, parser, report, some_of
+from experiments.benchmarks.harness import race
+from experiments.benchmarks.harness.race import Worker, WorkerError, peer_python
+from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of
 
 THREADS = 2
 

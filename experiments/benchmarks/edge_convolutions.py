@@ -30,10 +30,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from equinet.ops.spherical_harmonics import spherical_harmonics
-from equinet.reps import Irreps
-from equinet.training.host_memory import keep_freed_memory
-from experiments.benchmarks.harness import Ceilings, measure_ceilings
+from equinet.reps import Irreps, spherical_harmonics
+from equinet.training.machine import keep_freed_memory
+from experiments.benchmarks.harness.race import Ceilings, measure_ceilings
+from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of, write
+from experiments.benchmarks.harness.sides import (
+    Budget,
+    Judge,
+    Side,
+    Start,
+    found_in,
+    measure,
+    start_fastest,
+    start_side,
+    start_worker,
+)
 from experiments.benchmarks.peers import edges_jax
 from experiments.benchmarks.peers.so2_reference import so2_inputs, so2_reference
 from experiments.benchmarks.peers.so3_reference import (
@@ -45,18 +56,6 @@ from experiments.benchmarks.peers.so3_reference import (
     product_reference,
     relative,
 )
-from experiments.benchmarks.rows import OURS, Row, parser, report, some_of, write
-from experiments.benchmarks.sides import (
-    Budget,
-    Judge,
-    Side,
-    Start,
-    found_in,
-    measure,
-    start_fastest,
-    start_side,
-    start_worker,
-)
 
 NAME = "edge_convolutions"
 KINDS = ("clebsch_gordan", "so2", "gaunt")
@@ -65,9 +64,9 @@ DEGREES = (1, 2, 3, 4, 6)
 EDGES, CHANNELS, CHECKED = 2048, 64, 4
 TRUNCATED = 2  # the other mmax that is timed
 CLASSES = {
-    "clebsch_gordan": ("equinet.ops.convolution", "ClebschGordanConvolution"),
-    "so2": ("equinet.ops.so2", "SO2Convolution"),
-    "gaunt": ("equinet.ops.convolution", "GauntConvolution"),
+    "clebsch_gordan": ("equinet.ops.edges.convolution", "ClebschGordanConvolution"),
+    "so2": ("equinet.ops.edges.so2", "SO2Convolution"),
+    "gaunt": ("equinet.ops.edges.convolution", "GauntConvolution"),
 }
 
 

@@ -23,9 +23,10 @@ import numpy as np
 
 from equinet import groups
 from equinet.reps import EquivariantBasis, Tensor, equivariant_basis
-from equinet.reps import basis as basis_module
-from equinet.training.host_memory import keep_freed_memory
-from experiments.benchmarks.harness import (
+from equinet.reps.bases import basis as basis_module
+from equinet.training.machine import keep_freed_memory
+from experiments.benchmarks.harness import race
+from experiments.benchmarks.harness.race import (
     Ceilings,
     Contender,
     Jitted,
@@ -33,10 +34,9 @@ from experiments.benchmarks.harness import (
     WorkerError,
     measure_ceilings,
     peer_python,
-    race,
 )
-from experiments.benchmarks.rows import OURS, Row, parser, report, some_of, write
-from experiments.benchmarks.worker import peak_rss_mb, time_calls
+from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of, write
+from experiments.benchmarks.harness.worker import peak_rss_mb, time_calls
 
 BATCH, CHANNELS = 32, 64
 GROUPS = ("O", "SO", "Sp", "S")

@@ -25,22 +25,22 @@ import numpy as np
 from flax import nnx
 
 from equinet import groups
-from equinet.groups.quadrature import group_nodes
-from equinet.nn.lie_convolution import GroupConvolution
-from equinet.ops.group_images import half_width_of
+from equinet.groups import group_nodes
+from equinet.nn import GroupConvolution
+from equinet.ops.images.group_convolution import half_width_of
 from equinet.reps import Images, Regular
-from equinet.training.host_memory import keep_freed_memory
-from experiments.benchmarks.harness import (
+from equinet.training.machine import keep_freed_memory
+from experiments.benchmarks.harness import race
+from experiments.benchmarks.harness.race import (
     Ceilings,
     Contender,
     Jitted,
     Worker,
     WorkerError,
     measure_ceilings,
-    race,
 )
-from experiments.benchmarks.rows import OURS, Row, parser, report, some_of, write
-from experiments.benchmarks.sides import start_worker
+from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of, write
+from experiments.benchmarks.harness.sides import start_worker
 
 NAME = "lie_convolution"
 PEERS = ("escnn",)

@@ -29,13 +29,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from equinet.models.ponita import PONITA
-from equinet.nn.position_orientation import SeparableConvolution
-from equinet.ops.orientations import Grid, grid_of_size
-from equinet.ops.position_orientation import spatial_invariants
-from equinet.training.host_memory import keep_freed_memory
-from experiments.benchmarks.harness import Ceilings, Jitted, measure_ceilings, race
-from experiments.benchmarks.rows import OURS, Row, parser, report, some_of, write
+from equinet.models import PONITA
+from equinet.nn import SeparableConvolution
+from equinet.ops.orientations import Grid, grid_of_size, spatial_invariants
+from equinet.training.machine import keep_freed_memory
+from experiments.benchmarks.harness import race
+from experiments.benchmarks.harness.race import Ceilings, Jitted, measure_ceilings
+from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of, write
 
 NAME = "position_orientation"
 PEERS = ("published-form",)

@@ -19,11 +19,12 @@ import jax
 import numpy as np
 from flax import nnx
 
-from equinet.data import Frame, batches, symbols_of, to_graph
-from equinet.models.potential import Potential
-from equinet.ops.graph import GraphBatch
-from experiments.benchmarks.harness import Worker, WorkerError, peer_python, race
-from experiments.benchmarks.rows import OURS, Row, parser, report, some_of
+from equinet.data.atoms import Frame, batches, symbols_of, to_graph
+from equinet.models import Potential
+from equinet.ops.graphs import GraphBatch
+from experiments.benchmarks.harness import race
+from experiments.benchmarks.harness.race import Worker, WorkerError, peer_python
+from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of
 
 MOLECULES, ATOMS, CUTOFF, EDGES, THREADS = 5, 27, 5.0, 3478, 2
 COMPOSITION = (1,) * 12 + (6,) * 12 + (7,) * 2 + (8,)

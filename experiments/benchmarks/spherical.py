@@ -21,12 +21,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from equinet.ops.spherical_harmonics import spherical_harmonics
-from equinet.reps.wigner import wigner_matrices
-from equinet.training.host_memory import keep_freed_memory
-from experiments.benchmarks.peers.so3_reference import compare, relative, vectors_of
-from experiments.benchmarks.rows import OURS, Row, parser, report, some_of, write
-from experiments.benchmarks.sides import (
+from equinet.reps import spherical_harmonics, wigner_matrices
+from equinet.training.machine import keep_freed_memory
+from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of, write
+from experiments.benchmarks.harness.sides import (
     Arrays,
     Budget,
     Side,
@@ -37,6 +35,7 @@ from experiments.benchmarks.sides import (
     start_worker,
     with_gradients,
 )
+from experiments.benchmarks.peers.so3_reference import compare, relative, vectors_of
 
 NAME = "spherical"
 PEERS = ("sphericart", "e3nn-jax")

@@ -33,8 +33,19 @@ import numpy as np
 
 from equinet.ops.products import tensor_product
 from equinet.reps import Irreps
-from equinet.training.host_memory import keep_freed_memory
-from experiments.benchmarks.harness import Ceilings, measure_ceilings
+from equinet.training.machine import keep_freed_memory
+from experiments.benchmarks.harness.race import Ceilings, measure_ceilings
+from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of, write
+from experiments.benchmarks.harness.sides import (
+    Budget,
+    Judge,
+    Side,
+    Start,
+    found_in,
+    measure,
+    start_side,
+    start_worker,
+)
 from experiments.benchmarks.peers import so3_jax
 from experiments.benchmarks.peers.so3_reference import (
     LARGEST_ERROR,
@@ -46,17 +57,6 @@ from experiments.benchmarks.peers.so3_reference import (
     judge_product,
     natural_paths,
     take,
-)
-from experiments.benchmarks.rows import OURS, Row, parser, report, some_of, write
-from experiments.benchmarks.sides import (
-    Budget,
-    Judge,
-    Side,
-    Start,
-    found_in,
-    measure,
-    start_side,
-    start_worker,
 )
 
 NAME = "tensor_products"

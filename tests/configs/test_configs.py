@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equinet.data import Frame, write_frames
-from equinet.models.orientation_potential import OrientationPotential
-from equinet.simulation import load_potential
+from equinet.data.atoms import Frame, write_frames
+from equinet.models import OrientationPotential
+from equinet.potentials import load_potential
 from equinet.training import evaluate, load_config, train
 
 ROOT = Path(__file__).parents[2]

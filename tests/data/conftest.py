@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equinet.data import Frame
+from equinet.data.atoms import Frame
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Float
 
-from equinet.groups import SL, SO, GLPlus
-from equinet.groups.decompositions import (
+from equinet.groups import (
+    SL,
+    SO,
+    GLPlus,
     cartan,
     from_cartan,
     from_iwasawa,

@@ -19,9 +19,9 @@ from equinet.groups import (
     Scalings,
     Similitudes,
     Sp,
+    boost,
+    polar,
 )
-from equinet.groups.decompositions import polar
-from equinet.groups.lorentz import boost
 
 
 def test_sp_of_odd_size_names_the_nearest() -> None:

@@ -5,9 +5,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equinet.groups import SL, SO, Cyclic, Dihedral, GLPlus, Lorentz, O, S, Scalings, Similitudes
-from equinet.groups.decompositions import polar
-from equinet.groups.quadrature import group_nodes, nodes_mass, reach
+from equinet.groups import (
+    SL,
+    SO,
+    Cyclic,
+    Dihedral,
+    GLPlus,
+    Lorentz,
+    O,
+    S,
+    Scalings,
+    Similitudes,
+    group_nodes,
+    nodes_mass,
+    polar,
+    reach,
+)
 
 SAMPLED = [GLPlus(2), SL(2), Similitudes(2), Scalings(2), SO(2), SO(3), GLPlus(3), Scalings(3)]
 

@@ -9,8 +9,9 @@ import pytest
 from flax import nnx
 
 from equinet.groups import E
-from equinet.models.egnn import EGNN, PairMLP
-from equinet.nn.mlp import MLP
+from equinet.models import EGNN
+from equinet.models.egnn import PairMLP
+from equinet.nn import MLP
 from equinet.reps import Points, Vector, WithoutChannels
 from equinet.testing import assert_equivariant, equivariance_error
 

@@ -10,8 +10,9 @@ import pytest
 from flax import nnx
 
 from equinet.groups import SO, Lorentz, O, S, Sp
-from equinet.models.emlp import EMLP, GatedLayer, default_hidden
-from equinet.nn.soft_equivariance import equivariance_penalty
+from equinet.models import EMLP
+from equinet.models.emlp import GatedLayer, default_hidden
+from equinet.nn import equivariance_penalty
 from equinet.reps import Irreps, Rep, Scalar, Vector, outer_product, restrict
 from equinet.testing import assert_equivariant, equivariance_error
 

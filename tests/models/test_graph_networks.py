@@ -8,7 +8,8 @@ import pytest
 from flax import nnx
 
 from equinet.groups import S
-from equinet.models.graph_networks import GIN, AdjacencyMLP, NodePairs, frame_averaged
+from equinet.models import GIN, AdjacencyMLP, frame_averaged
+from equinet.models.graph_networks import NodePairs
 from equinet.reps import Points, Vector
 from equinet.testing import equivariance_error
 

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from equinet.groups import SL, SO, Cyclic, Dihedral, GLPlus, Scalings, Similitudes
-from equinet.models.group_cnn import GroupCNN, Sampling
+from equinet.models import GroupCNN, Sampling
 from equinet.reps import Images, Scalar
 from equinet.testing import assert_equivariant, equivariance_error
 

@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.data import Budget, Frame, collate, to_graph
+from equinet.data.atoms import Budget, Frame, collate, to_graph
 from equinet.groups import O
-from equinet.models.energy import EnergyModel
-from equinet.models.orientation_potential import OrientationPotential
-from equinet.models.potential import POTENTIALS, Potential, potential_from_spec
-from equinet.nn.position_orientation import calibrate
-from equinet.ops.graph import GraphBatch
+from equinet.models import (
+    POTENTIALS,
+    EnergyModel,
+    OrientationPotential,
+    Potential,
+    potential_from_spec,
+)
+from equinet.nn import calibrate
+from equinet.ops.graphs import GraphBatch
 from equinet.ops.orientations import polyhedron
 
 ELEMENTS, CUTOFF, REFERENCES = ("H", "O", "Si"), 3.0, (-13.6, -2041.3, -7900.1)

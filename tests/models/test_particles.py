@@ -7,9 +7,9 @@ import pytest
 from flax import nnx
 
 from equinet.groups import E
-from equinet.models.particle_irreps import ParticleIrreps, complete_graph
-from equinet.models.particles import ParticleGNN, frame_averaged_gnn
-from equinet.ops.graph import sum_receivers, sum_senders
+from equinet.models import ParticleGNN, ParticleIrreps, frame_averaged_gnn
+from equinet.models.particle_irreps import complete_graph
+from equinet.ops.graphs import sum_receivers, sum_senders
 from equinet.reps import Points, Vector, WithoutChannels
 from equinet.testing import assert_equivariant, equivariance_error
 

@@ -7,8 +7,8 @@ import pytest
 from flax import nnx
 
 from equinet.groups import SO
-from equinet.models.point_net import PointNet
-from equinet.nn.frame_averaging import FrameAveraging
+from equinet.models import PointNet
+from equinet.nn import FrameAveraging
 from equinet.ops.frames import PCAFrame
 from equinet.reps import Points
 from equinet.testing import assert_equivariant, equivariance_error

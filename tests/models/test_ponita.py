@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.data import Frame, collate, to_graph
+from equinet.data.atoms import Frame, collate, to_graph
 from equinet.groups import SO
-from equinet.models.ponita import PONITA
-from equinet.nn.position_orientation import calibrate
+from equinet.models import PONITA
+from equinet.nn import calibrate
 from equinet.ops.orientations import Grid, circle, fibonacci, polyhedron
 
 N = 4

@@ -15,11 +15,11 @@ import optax
 import pytest
 from flax import nnx
 
-from equinet.data import Budget, Frame, collate, from_atoms, to_graph
+from equinet.data.atoms import Budget, Frame, collate, from_atoms, to_graph
 from equinet.groups import E
-from equinet.models.potential import Potential
+from equinet.models import Potential
 from equinet.nn import convolution
-from equinet.ops.graph import GraphBatch
+from equinet.ops.graphs import GraphBatch
 from equinet.ops.products import PRODUCTS
 from equinet.reps import Points, Vector, WithoutChannels
 from equinet.testing import assert_equivariant, equivariance_error

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.models.subgraph_permutation import ORDERS, SPEN, SubgraphLayer, _shells, standardize
-from equinet.ops.subgraphs import SubgraphBudget, ego_networks, join_subgraphs
+from equinet.data import SubgraphBudget, ego_networks, join_subgraphs
+from equinet.models import SPEN, standardize
+from equinet.models.subgraph_permutation import ORDERS, SubgraphLayer, _shells
 
 BUDGET = SubgraphBudget(32, 8, 512, 4)  # one for all, so that little is compiled
 SMALL = {"channels": (4, 4, 2), "num_layers": 2}

@@ -9,8 +9,8 @@ import optax
 import pytest
 from flax import nnx
 
-from equinet.data import Frame, collate, to_graph
-from equinet.ops.graph import GraphBatch
+from equinet.data.atoms import Frame, collate, to_graph
+from equinet.ops.graphs import GraphBatch
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from equinet.groups import SO, Dihedral, Lorentz, O, S
-from equinet.nn.activations import Gate, NormActivation, normalized, second_moment
+from equinet.nn import Gate, NormActivation
+from equinet.nn.activations import normalized, second_moment
 from equinet.reps import Irreps, Regular, Scalar, Vector, antisymmetric_power, outer_product
 from equinet.testing import assert_equivariant
 

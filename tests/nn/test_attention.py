@@ -9,13 +9,19 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.data import Frame, collate, to_graph
-from equinet.nn.attention import GraphAttention, smooth_attention, smooth_leaky_relu
-from equinet.ops.graph import GraphBatch, edge_vectors, softmax_receivers, sum_receivers
-from equinet.ops.radial import bessel_basis, polynomial_envelope
-from equinet.ops.safe import safe_norm
-from equinet.ops.spherical_harmonics import spherical_harmonics
-from equinet.reps import Irreps
+from equinet.data.atoms import Frame, collate, to_graph
+from equinet.linalg import safe_norm
+from equinet.nn import GraphAttention
+from equinet.nn.attention import smooth_attention, smooth_leaky_relu
+from equinet.ops.graphs import (
+    GraphBatch,
+    bessel_basis,
+    edge_vectors,
+    polynomial_envelope,
+    softmax_receivers,
+    sum_receivers,
+)
+from equinet.reps import Irreps, spherical_harmonics
 from equinet.testing import assert_equivariant, equivariance_error
 
 REP, OUT = Irreps("0e+0o+1o+1e+2e"), Irreps("2x0e+1o+2e")

@@ -9,8 +9,8 @@ import pytest
 from flax import nnx
 
 from equinet.groups import SO, Lorentz, O, S, Sp
-from equinet.nn.bilinear import Bilinear
-from equinet.ops.contraction import ContractionPath, ContractionProduct
+from equinet.nn import Bilinear
+from equinet.ops.products import ContractionPath, ContractionProduct
 from equinet.reps import Irreps, Rep, Scalar, Vector, outer_product
 from equinet.testing import assert_equivariant, equivariance_error
 

@@ -9,12 +9,18 @@ import pytest
 from flax import nnx
 
 from equinet.groups import SE, SO, Affine, E, GLPlus, Group, Lorentz, O, S
-from equinet.nn.frame_averaging import FrameAveraging
-from equinet.nn.mlp import MLP
-from equinet.ops.canonical_frames import GramSchmidtFrame, LorentzFrame
-from equinet.ops.frames import Blend, Frame, PCAFrame
-from equinet.ops.permutation_frames import SortFrame, SpectralFrame
-from equinet.ops.weighted_frames import SweepFrame, TupleFrame
+from equinet.nn import MLP, FrameAveraging
+from equinet.ops.frames import (
+    Frame,
+    GramSchmidtFrame,
+    LorentzFrame,
+    PCAFrame,
+    SortFrame,
+    SpectralFrame,
+    SweepFrame,
+    TupleFrame,
+)
+from equinet.ops.frames.frame import Blend
 from equinet.reps import Irreps, Points, Vector, WithoutChannels
 from equinet.testing import assert_equivariant, equivariance_error
 

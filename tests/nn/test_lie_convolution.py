@@ -10,12 +10,10 @@ import pytest
 from flax import nnx
 
 from equinet import chunks
-from equinet.groups import SL, SO, Cyclic, Dihedral, GLPlus, S, Scalings, Similitudes
-from equinet.groups.quadrature import group_nodes
-from equinet.nn import lie_convolution
-from equinet.nn.group_kernels import GroupKernel, relative_index, turned_grids
-from equinet.nn.lie_convolution import GroupConvolution, Lifting
-from equinet.ops.group_images import moved_window, window
+from equinet.groups import SL, SO, Cyclic, Dihedral, GLPlus, S, Scalings, Similitudes, group_nodes
+from equinet.nn import GroupConvolution, GroupKernel, Lifting, lie_convolution
+from equinet.nn.group_kernels import relative_index, turned_grids
+from equinet.ops.images import moved_window, window
 from equinet.reps import Images, Regular, Scalar
 from equinet.testing import assert_equivariant, equivariance_error
 

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from equinet.groups import SE, SO, Cyclic, Lorentz, O, S, Sp
-from equinet.nn.linear import Linear
+from equinet.nn import Linear
 from equinet.reps import (
     Irreps,
     Regular,

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.nn.message_passing import MessagePassing
-from equinet.ops.graph import GraphBatch, edge_vectors
-from equinet.ops.spherical_harmonics import spherical_harmonics
-from equinet.reps import Irreps, WithoutChannels
+from equinet.nn import MessagePassing
+from equinet.ops.graphs import GraphBatch, edge_vectors
+from equinet.reps import Irreps, WithoutChannels, spherical_harmonics
 from equinet.testing import equivariance_error
 
 REP_IN, REP_EDGE, REP_OUT = Irreps("0e+1o"), Irreps("0e+1o+2e"), Irreps("0e+1o+1e")

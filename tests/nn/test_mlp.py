@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from equinet.nn import MLP
 from equinet.nn.activations import second_moment
-from equinet.nn.mlp import MLP
 
 
 @pytest.mark.parametrize("activation", [jax.nn.silu, jnp.tanh])

@@ -15,11 +15,16 @@ import pytest
 from flax import nnx
 
 from equinet.groups import SO
-from equinet.nn.activations import Gate, NormActivation
-from equinet.nn.linear import Linear
-from equinet.nn.mlp import MLP
-from equinet.nn.normalization import LayerNorm, SeparableLayerNorm
-from equinet.nn.product import BodyOrderExpansion, TensorProduct
+from equinet.nn import (
+    MLP,
+    BodyOrderExpansion,
+    Gate,
+    LayerNorm,
+    Linear,
+    NormActivation,
+    SeparableLayerNorm,
+    TensorProduct,
+)
 from equinet.reps import Irreps
 from equinet.testing import assert_equivariant, equivariance_error
 
@@ -213,8 +218,8 @@ def test_inside_linen(key: jax.Array) -> None:
 _TREE_MODE = """
 import jax, jax.numpy as jnp
 from flax import nnx
-from equinet.models.potential import Potential
-from equinet.nn.linear import Linear
+from equinet.models import Potential
+from equinet.nn import Linear
 assert not nnx.set_graph_mode.current_value()
 model = Potential(("H", "O"), lmax=1, channels=2, correlation=2, gate=True, rngs=nnx.Rngs(0))
 copy = nnx.merge(*nnx.split(model))

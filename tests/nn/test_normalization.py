@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from equinet.nn.normalization import LayerNorm, SeparableLayerNorm
+from equinet.nn import LayerNorm, SeparableLayerNorm
 from equinet.reps import Irreps
 from equinet.testing import assert_equivariant, equivariance_error
 

@@ -7,8 +7,8 @@ import pytest
 from flax import nnx
 
 from equinet.groups import S
-from equinet.nn.permutation import PermutationLinear
-from equinet.ops.permutation import PermutationMaps
+from equinet.nn import PermutationLinear
+from equinet.ops.graphs import PermutationMaps
 from equinet.reps import Vector, equivariant_basis
 
 COUNTS = {(1, 1): 2, (2, 2): 15, (2, 1): 5, (2, 0): 2, (1, 2): 5, (1, 0): 1, (0, 2): 2, (3, 1): 15}

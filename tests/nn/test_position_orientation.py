@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.nn.orientation_kernels import windowed
-from equinet.nn.position_orientation import (
+from equinet.nn import (
     CloudKernels,
     ConvNeXtBlock,
     GridKernels,
@@ -17,9 +16,9 @@ from equinet.nn.position_orientation import (
     SeparableConvolution,
     calibrate,
 )
-from equinet.ops.orientations import Grid, circle, fibonacci, polyhedron
-from equinet.ops.position_orientation import spatial_invariants
-from equinet.ops.radial import polynomial_envelope
+from equinet.nn.orientation_kernels import windowed
+from equinet.ops.graphs import polynomial_envelope
+from equinet.ops.orientations import Grid, circle, fibonacci, polyhedron, spatial_invariants
 
 CUTOFF = 2.5
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.nn.product import BodyOrderExpansion, TensorProduct
+from equinet.nn import BodyOrderExpansion, TensorProduct
 from equinet.ops.products import PRODUCTS, tensor_product
 from equinet.reps import Irreps
 from equinet.testing import assert_equivariant

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.nn.radial import RadialNetwork
-from equinet.ops.radial import (
+from equinet.nn import RadialNetwork
+from equinet.ops.graphs import (
     bessel_basis,
     chebyshev_interpolation,
     gaussian_basis,

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from equinet.groups import SO, O
-from equinet.nn.s2_activation import S2Activation, SeparableS2Activation
+from equinet.nn import S2Activation, SeparableS2Activation
 from equinet.reps import Irreps
 from equinet.testing import assert_equivariant, equivariance_error
 

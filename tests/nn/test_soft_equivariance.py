@@ -9,13 +9,8 @@ import pytest
 from flax import nnx
 
 from equinet.groups import SO, Lorentz, O, OnAxes, S
-from equinet.nn.soft_equivariance import (
-    Dense,
-    PenaltyState,
-    SoftEquivariance,
-    deviation,
-    equivariance_penalty,
-)
+from equinet.nn import Dense, PenaltyState, SoftEquivariance, equivariance_penalty
+from equinet.nn.soft_equivariance import deviation
 from equinet.reps import Scalar, Vector, equivariant_basis, restrict
 from equinet.testing import assert_equivariant, equivariance_error
 

@@ -7,8 +7,9 @@ import pytest
 from flax import nnx
 
 from equinet.groups import SO, Cyclic, Dihedral
-from equinet.nn.spectral_convolution import SpectralConvolution
-from equinet.ops.spectral import from_low_modes, spectral_convolution
+from equinet.nn import SpectralConvolution
+from equinet.ops.images import spectral_convolution
+from equinet.ops.images.spectral import from_low_modes
 from equinet.reps import Images, Regular
 from equinet.testing import assert_equivariant
 

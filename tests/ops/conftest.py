@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equinet.data import Budget, Frame, collate, to_graph
-from equinet.ops.graph import GraphBatch
+from equinet.data.atoms import Budget, Frame, collate, to_graph
+from equinet.ops.graphs import GraphBatch
 
 
 @pytest.fixture

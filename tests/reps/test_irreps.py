@@ -9,14 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equinet.groups import SE, SO, E, Group, O
-from equinet.reps import (
-    Irrep,
-    Irreps,
-    Vector,
-    from_irreps_array,
-    to_irreps_array,
-    wigner_d,
-)
+from equinet.reps import Irrep, Irreps, Vector, from_irreps_array, to_irreps_array, wigner_d
 
 irrep_lists = st.lists(
     st.tuples(st.integers(0, 3), st.builds(Irrep, st.integers(0, 3), st.sampled_from([1, -1])))

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
+from equinet.training import TrainingConfig
 from equinet.training.mesh import local_shards, make_mesh, make_put_batch, to_host, vector_sharding
-from equinet.training.settings import TrainingConfig
 
 ONE = TrainingConfig(mesh=(("data", 1), ("model", 1)))
 

@@ -5,7 +5,8 @@ import sys
 
 import numpy as np
 
-from equinet.training.metrics import MetricsWriter, Progress, plain, read_metrics, write_atomically
+from equinet.training import read_metrics
+from equinet.training.metrics import MetricsWriter, Progress, plain, write_atomically
 
 
 def test_plain_is_json():

@@ -6,9 +6,9 @@ import numpy as np
 import optax
 import pytest
 
+from equinet.training import TrainingConfig
 from equinet.training.optimizer import average, learning_rate, make_optimizer
 from equinet.training.packing import Packing
-from equinet.training.settings import TrainingConfig
 
 
 def rates(**options):

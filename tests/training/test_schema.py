@@ -5,7 +5,8 @@ from typing import Literal
 
 import pytest
 
-from equinet.training.schema import build_section, did_you_mean
+from equinet.training import build_section
+from equinet.training.schema import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,9 @@ import optax
 import pytest
 from flax import nnx
 
+from equinet.training import TrainingConfig
 from equinet.training.mesh import make_mesh
 from equinet.training.optimizer import make_optimizer
-from equinet.training.settings import TrainingConfig
 from equinet.training.state import FlatModel, initial_state, place, state_shardings
 from equinet.training.step import TrainStep
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import jax
 
-from equinet.groups import cayley_cosets
-from equinet.groups.cayley import cayley_growth
-from equinet.groups.cayley_families import cayley_graph
-from experiments.benchmarks.worker import Prepared, peak_rss_mb
+from equinet.groups.cayley import cayley_graph, cayley_growth
+from equinet.groups.cayley import cosets as cayley_cosets
+from experiments.benchmarks.harness.worker import Prepared, peak_rss_mb
 
 
 def setup(case: dict[str, Any]) -> Prepared:

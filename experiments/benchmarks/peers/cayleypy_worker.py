@@ -7,7 +7,7 @@ from typing import Any
 
 from cayleypy import CayleyGraph, PermutationGroups, Puzzles, bfs_bitmask, bfs_numpy
 
-from experiments.benchmarks.worker import Prepared, peak_rss_mb
+from experiments.benchmarks.harness.worker import Prepared, peak_rss_mb
 
 SEARCHES = {
     "bfs": lambda graph: graph.bfs().layer_sizes,

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from e3nn import o3
 
+from experiments.benchmarks.harness.worker import Prepared
 from experiments.benchmarks.peers.so3_reference import all_paths, block, inputs_of, take
 from experiments.benchmarks.peers.torch_op import prepare
-from experiments.benchmarks.worker import Prepared
 
 
 def setup(case: dict[str, Any]) -> Prepared:

@@ -12,13 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.benchmarks.harness.sides import Side, found_in
 from experiments.benchmarks.peers.so3_jax import (
     cue_polynomial,
     e3nn_jax_grid_product,
     take_older_rule,
 )
 from experiments.benchmarks.peers.so3_reference import Arrays, all_paths, block
-from experiments.benchmarks.sides import Side, found_in
 
 NAMES = ("x", "vectors", "weights")
 POLAR_Z = np.array([2, 0, 1])  # e3x's polar axis is z, that of equinet y

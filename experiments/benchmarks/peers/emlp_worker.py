@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from emlp.reps.representation import Rep
 
-from experiments.benchmarks.worker import Prepared
+from experiments.benchmarks.harness.worker import Prepared
 
 
 def setup(case: dict[str, Any]) -> Prepared:

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from equinet.ops.graph import GraphBatch
-from equinet.training.host_memory import keep_freed_memory
+from equinet.ops.graphs import GraphBatch
+from equinet.training.machine import keep_freed_memory
+from experiments.benchmarks.harness.worker import Prepared
 from experiments.benchmarks.peers.jax_step import prepare
 from experiments.benchmarks.potential_step import equinet_case
-from experiments.benchmarks.worker import Prepared
 
 
 def setup(case: dict[str, Any]) -> Prepared:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from escnn import gspaces, nn
 
+from experiments.benchmarks.harness.worker import Prepared
 from experiments.benchmarks.peers.torch_op import prepare
-from experiments.benchmarks.worker import Prepared
 
 SPACES = {
     "Cyclic(4)": lambda: gspaces.rot2dOnR2(N=4),

@@ -18,9 +18,9 @@ from fairchem.core.models.uma.common.so3 import CoefficientMapping
 from fairchem.core.models.uma.nn.execution_backends import ExecutionBackend
 from fairchem.core.models.uma.nn.so2_layers import SO2_Convolution, SO2_m_Conv_Block
 
+from experiments.benchmarks.harness.worker import Prepared, time_calls
 from experiments.benchmarks.peers.so2_reference import CHECKED, so2_inputs
 from experiments.benchmarks.peers.torch_op import keep_freed_memory, prepare
-from experiments.benchmarks.worker import Prepared, time_calls
 
 Rotations = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.benchmarks.harness.worker import Prepared
 from experiments.benchmarks.peers.force_checks import force_checks
-from experiments.benchmarks.worker import Prepared
 
 _B1 = 0.9  # of Adam
 Evaluate = Callable[[Any, Any, jax.Array], tuple[jax.Array, jax.Array]]

@@ -14,8 +14,8 @@ from e3nn import o3
 from mace import data, modules, tools
 from mace.tools import torch_geometric
 
+from experiments.benchmarks.harness.worker import Prepared
 from experiments.benchmarks.peers.torch_step import prepare
-from experiments.benchmarks.worker import Prepared
 
 SIZES: dict[str, dict[str, Any]] = {
     "mace": {

@@ -12,8 +12,8 @@ from nequip.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from nequip.model import NequIPGNNModel
 from nequip.utils.global_state import set_global_state
 
+from experiments.benchmarks.harness.worker import Prepared
 from experiments.benchmarks.peers.torch_step import prepare
-from experiments.benchmarks.worker import Prepared
 
 SIZES: dict[str, dict[str, Any]] = {
     "nequip-4x1": {"num_layers": 4, "l_max": 1, "num_features": 32, "parity": True},

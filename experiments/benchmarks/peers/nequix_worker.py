@@ -12,8 +12,8 @@ import numpy as np
 from nequix.data import atomic_numbers_to_indices, dict_to_graphstuple, preprocess_graph
 from nequix.model import Nequix
 
+from experiments.benchmarks.harness.worker import Prepared
 from experiments.benchmarks.peers.jax_step import prepare
-from experiments.benchmarks.worker import Prepared
 
 SIZES: dict[str, dict[str, Any]] = {
     "nequix-2": {"n_layers": 2, "lmax": 3, "hidden_irreps": "64x0e+64x1o"},

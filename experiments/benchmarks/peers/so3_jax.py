@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax._src.interpreters import partial_eval
 
-from experiments.benchmarks.harness import WorkerError
+from experiments.benchmarks.harness.race import WorkerError
+from experiments.benchmarks.harness.sides import Side, found_in
 from experiments.benchmarks.peers.so3_reference import Arrays, all_paths, natural_paths
-from experiments.benchmarks.sides import Side, found_in
 
 E3X_DEGREE = 15  # of the table of Clebsch-Gordan coefficients that e3x ships
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from sphericart.torch import SphericalHarmonics
 
+from experiments.benchmarks.harness.worker import Prepared, time_calls
 from experiments.benchmarks.peers.so3_reference import vectors_of
 from experiments.benchmarks.peers.torch_op import keep_freed_memory
-from experiments.benchmarks.worker import Prepared, time_calls
 
 AXES = [2, 0, 1]  # sphericart's polar axis is z, that of equinet y
 Both = Callable[[], tuple[torch.Tensor, torch.Tensor]]

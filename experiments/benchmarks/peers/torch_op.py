@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from experiments.benchmarks.worker import Prepared
+from experiments.benchmarks.harness.worker import Prepared
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's malloc.h
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from experiments.benchmarks.harness.worker import Prepared
 from experiments.benchmarks.peers.force_checks import force_checks
-from experiments.benchmarks.worker import Prepared
 
 
 def prepare(

@@ -2,9 +2,9 @@ import pathlib
 
 import pytest
 
-from equinet.groups.cayley_families import cayley_graph
+from equinet.groups.cayley import cayley_graph
 from experiments.benchmarks import cayley
-from experiments.benchmarks.harness import WorkerError
+from experiments.benchmarks.harness.race import WorkerError
 from experiments.benchmarks.peers.cayley_worker import setup
 
 SMALL = [1, 3, 6, 10, 16, 24, 29, 21, 6, 3, 1]

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from equinet.groups import SO
-from equinet.reps.wigner import wigner_matrices
+from equinet.reps import wigner_matrices
 from experiments.benchmarks import edge_convolutions as benchmark
-from experiments.benchmarks import sides
-from experiments.benchmarks.harness import Ceilings
+from experiments.benchmarks.harness import sides
+from experiments.benchmarks.harness.race import Ceilings
 from experiments.benchmarks.peers import so2_reference
 from experiments.benchmarks.peers.so3_reference import block
 
@@ -108,7 +108,7 @@ def test_the_matrices_alone() -> None:
 
 
 def test_a_convolution_that_does_not_exist_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(benchmark.CLASSES, "gaunt", ("equinet.ops.convolution", "Missing"))
+    monkeypatch.setitem(benchmark.CLASSES, "gaunt", ("equinet.ops.edges.convolution", "Missing"))
     case = benchmark.case_of("gaunt", 1)
     rows = benchmark.measure_case(case, [], sides.Budget(), CEILINGS, 1)
     assert [(row["library"], "no convolution" in row["error"]) for row in rows] == [

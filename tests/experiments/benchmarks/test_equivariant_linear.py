@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import equivariant_linear as benchmark
-from experiments.benchmarks.harness import Ceilings, WorkerError
+from experiments.benchmarks.harness.race import Ceilings, WorkerError
 
 
 def test_the_basis_is_made_anew_every_time() -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments.benchmarks import lie_convolution
-from experiments.benchmarks.harness import Ceilings
+from experiments.benchmarks.harness.race import Ceilings
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import position_orientation as benchmark
-from experiments.benchmarks.harness import Ceilings
+from experiments.benchmarks.harness.race import Ceilings
 
 CEILINGS = Ceilings(gflops=1e-3, gbytes_per_s=1e-3)
 FORWARD = "forward"

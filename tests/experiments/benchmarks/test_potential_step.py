@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.models.potential import Potential
+from equinet.models import Potential
 from experiments.benchmarks import potential_step
-from experiments.benchmarks.harness import WorkerError
+from experiments.benchmarks.harness.race import WorkerError
 from experiments.benchmarks.peers.force_checks import force_checks
 from experiments.benchmarks.peers.jax_step import prepare
 

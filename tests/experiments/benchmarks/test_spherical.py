@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.benchmarks import sides
 from experiments.benchmarks import spherical as benchmark
+from experiments.benchmarks.harness import sides
 
 
 @pytest.fixture(autouse=True)

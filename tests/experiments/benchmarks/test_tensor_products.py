@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.benchmarks import sides
 from experiments.benchmarks import tensor_products as benchmark
-from experiments.benchmarks.harness import Ceilings, WorkerError
+from experiments.benchmarks.harness import sides
+from experiments.benchmarks.harness.race import Ceilings, WorkerError
 from experiments.benchmarks.peers import so3_jax, so3_reference
 
 CEILINGS = Ceilings(gflops=100, gbytes_per_s=5)

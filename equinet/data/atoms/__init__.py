@@ -1,0 +1,5 @@
+"""Atoms: elements, extended XYZ, neighbour lists, padded batches of graphs, labels by xTB."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

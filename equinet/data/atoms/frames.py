@@ -1,0 +1,322 @@
+"""Frames of atoms with their labels: the one form in which every reader hands over data."""
+
+import dataclasses
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from equinet.data.atoms.elements import SYMBOLS
+from equinet.data.atoms.extxyz import Record, format_record, read_records
+from equinet.data.atoms.neighbours import complete_cell, neighbour_list
+from equinet.data.directory import DATA_SETS, data_file, missing_file
+from equinet.data.extras import require as require_package
+
+# Closer than this, two atoms are taken for the same atom written twice (angstrom).
+SAME_PLACE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frame:
+    """One configuration of atoms and the labels it comes with, in float64.
+
+    Attributes:
+        numbers: Atomic numbers, ``[nodes]``.
+        positions: Positions in angstrom, ``[nodes, 3]``.
+        cell: Cell vectors in rows in angstrom, or None for a molecule.
+        pbc: Directions in which the cell repeats; all False for a molecule.
+        energy: Total energy in eV, or None.
+        forces: Forces in eV/angstrom, ``[nodes, 3]``, or None.
+        stress: Stress in eV/angstrom^3, ``[3, 3]``, positive under tension (ASE's sign), or None.
+        source: Where the frame comes from, for messages: ``"train.xyz frame 17"`` (from 0).
+
+    Raises:
+        ValueError: If there are no atoms, a shape is wrong, or a number is NaN or infinite.
+
+    >>> frame = Frame(numbers=np.array([2]), positions=np.zeros((1, 3)), energy=-79.0)
+    >>> frame.num_atoms, frame.forces is None
+    (1, True)
+    """
+
+    numbers: Int[np.ndarray, "nodes"]
+    positions: Float[np.ndarray, "nodes 3"]
+    cell: Float[np.ndarray, "3 3"] | None = None
+    pbc: tuple[bool, bool, bool] = (False, False, False)
+    energy: float | None = None
+    forces: Float[np.ndarray, "nodes 3"] | None = None
+    stress: Float[np.ndarray, "3 3"] | None = None
+    source: str = "frame"
+
+    def __post_init__(self) -> None:
+        atoms = len(self.numbers)
+        if atoms == 0:
+            raise ValueError(f"{self.source}: has no atoms, expected at least one")
+        if min(self.numbers) < 1 or max(self.numbers) >= len(SYMBOLS):
+            raise ValueError(f"{self.source}: has an atomic number outside of 1 to 118")
+        shapes = {"positions": (atoms, 3), "forces": (atoms, 3), "stress": (3, 3), "cell": (3, 3)}
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if np.shape(value) != shape:
+                raise ValueError(
+                    f"{self.source}: got {name} of shape {np.shape(value)}, expected {shape}"
+                )
+            if not np.isfinite(value).all():
+                row = int(np.argmin(np.isfinite(value).all(axis=1)))
+                whose = _name(self, row) if shape == (atoms, 3) else f"row {row}"
+                raise ValueError(f"{self.source}: {name} of {whose} is NaN or infinite")
+        if self.energy is not None and not np.isfinite(self.energy):
+            raise ValueError(f"{self.source}: the energy is {self.energy}, expected finite")
+
+    @property
+    def num_atoms(self) -> int:
+        """Number of atoms."""
+        return len(self.numbers)
+
+
+def _name(frame: Frame, atom: int) -> str:
+    return f"atom {atom} ({SYMBOLS[frame.numbers[atom]]})"
+
+
+def read_frames(
+    path: str | os.PathLike[str],
+    *,
+    energy_key: str = "energy",
+    forces_key: str = "forces",
+    stress_key: str = "stress",
+    require: Collection[str] = ("energy", "forces"),
+    molecule: Literal[True] | None = None,
+) -> list[Frame]:
+    r"""Reads every frame of a file: extended XYZ, and whatever else ASE reads.
+
+    Args:
+        path: The file; ``.xyz`` and ``.extxyz`` are read as extended XYZ, others by ASE.
+        energy_key: Key of the total energy in eV.
+        forces_key: Key of the forces in eV/angstrom.
+        stress_key: Key of the stress in eV/angstrom^3 (9 numbers, or 6 in Voigt's order).
+        require: The labels that every frame must have.
+        molecule: True to drop cell and periodicity (files of molecules that carry a box); None to
+            keep the cell where a direction is periodic. A zero cell is a molecule in any case.
+
+    Raises:
+        FileNotFoundError: If there is no such file; for a known data set it says where to get it.
+        ValueError: If the file cannot be read, is cut off, or a frame has no atoms, lacks a
+            required label, holds a NaN or has two atoms at one place. It names file and frame.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".xyz") as file:
+    ...     _ = file.write("1\nProperties=species:S:1:pos:R:3 energy=-13.6\nH 0 0 0\n")
+    ...     file.flush()
+    ...     read_frames(file.name, require=("energy",))[0].energy
+    -13.6
+    """
+    path = Path(path)
+    keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key}
+    if unknown := set(require) - set(keys):
+        raise ValueError(f"got require={sorted(unknown)}, expected among {', '.join(keys)}")
+    if not path.exists():
+        raise missing_file(path)
+    frames = []
+    for index, record in enumerate(_records(path)):
+        frame = _frame(record, keys, require, molecule, f"{path} frame {index}")
+        _check_distances(frame)
+        frames.append(frame)
+    if not frames:
+        raise ValueError(f"{path}: holds no frame, expected at least one")
+    return frames
+
+
+def read_data_set(
+    name: str, file: str, directory: str | os.PathLike[str] | None = None, **options: Any
+) -> list[Frame]:
+    """Reads a file of a known data set of molecules with the keys that it uses.
+
+    Args:
+        name: ``"3bpa"``, ``"acac"`` or ``"rmd17"``.
+        file: File without ``.xyz``, e.g. ``"train_300K"`` or ``"ethanol/train_01"``.
+        directory: See ``data_directory``.
+        **options: Handed to ``read_frames``.
+
+    Raises:
+        FileNotFoundError: If the file is missing; the message says where to get it.
+        ValueError: See ``data_directory`` and ``read_frames``.
+    """
+    path = data_file(name, file, directory)
+    return read_frames(
+        path, **{"energy_key": DATA_SETS[name].energy_key, "molecule": True, **options}
+    )
+
+
+def _records(path: Path) -> Iterator[Record]:
+    if path.suffix in (".xyz", ".extxyz"):
+        yield from read_records(path)
+        return
+    try:
+        images = require_package("ase.io").iread(path, index=":")
+        yield from map(atoms_record, images)
+    except ImportError:
+        raise
+    except Exception as error:  # ASE's readers raise anything on a malformed file.
+        raise ValueError(
+            f"{path}: ASE cannot read it ({type(error).__name__}: {error}), expected extended XYZ "
+            "(.xyz, .extxyz) or a format of ASE's"
+        ) from error
+
+
+def atoms_record(atoms: Any) -> Record:
+    """Takes an ``ase.Atoms`` apart; results of its calculator count as labels.
+
+    >>> import ase
+    >>> atoms_record(ase.Atoms("OH2", [[0, 0, 0], [0, 0, 1], [0, 1, 0]])).numbers
+    array([8, 1, 1])
+    """
+    results = dict(getattr(atoms.calc, "results", {}))
+    return Record(
+        numbers=np.asarray(atoms.numbers, np.int64),
+        positions=np.array(atoms.positions, np.float64),
+        cell=np.array(atoms.cell[:], np.float64),
+        pbc=_directions(atoms.pbc),
+        labels={**atoms.info, **atoms.arrays, **results},
+    )
+
+
+def from_atoms(
+    atoms: Any, *, require: Collection[str] = (), molecule: Literal[True] | None = None
+) -> Frame:
+    """Turns an ``ase.Atoms`` into a frame; stored results of its calculator become labels.
+
+    Args:
+        atoms: The atoms; nothing is computed.
+        require: The labels that must be there.
+        molecule: True to drop cell and periodicity.
+
+    Raises:
+        ValueError: As for ``read_frames``, but for atoms at one place.
+
+    >>> import ase
+    >>> from_atoms(ase.Atoms("He")).source
+    'He'
+    """
+    keys = {"energy": "energy", "forces": "forces", "stress": "stress"}
+    source = atoms.get_chemical_formula() or "atoms"
+    return _frame(atoms_record(atoms), keys, require, molecule, source)
+
+
+def _frame(
+    record: Record,
+    keys: Mapping[str, str],
+    require: Collection[str],
+    molecule: Literal[True] | None,
+    source: str,
+) -> Frame:
+    labels = {}
+    for name, key in keys.items():
+        if key in record.labels:
+            labels[name] = _label(name, record.labels[key], f"{source}: the label {key!r}")
+        elif name in require:
+            present = ", ".join(map(repr, sorted(record.labels))) or "none"
+            raise ValueError(
+                f"{source}: has no {name} under the key {key!r}; keys of the frame: {present}. "
+                f"Name the right one by {name}_key, or leave the frame out"
+            )
+    pbc = _directions(record.pbc)
+    if molecule or not record.cell.any():
+        pbc = (False, False, False)
+    try:
+        cell = complete_cell(record.cell, pbc) if any(pbc) else None
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    return Frame(
+        numbers=record.numbers,
+        positions=record.positions,
+        cell=cell,
+        pbc=pbc,
+        source=source,
+        **labels,
+    )
+
+
+def _directions(pbc: Any) -> tuple[bool, bool, bool]:
+    first, second, third = (bool(direction) for direction in pbc)
+    return first, second, third
+
+
+def _label(name: str, value: Any, what: str) -> Any:
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} is {value!r}, expected numbers") from error
+    if name == "energy":
+        if array.size != 1 or isinstance(value, bool):
+            raise ValueError(f"{what} is {value!r}, expected one number")
+        return float(array.reshape(()))
+    if name == "stress" and array.size == 6:
+        xx, yy, zz, yz, xz, xy = array.ravel()
+        return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    if name == "stress" and array.size == 9:
+        return array.reshape(3, 3)
+    return array
+
+
+def _check_distances(frame: Frame) -> None:
+    pair = _same_place(frame)
+    if pair is not None:
+        raise ValueError(
+            f"{frame.source}: {_name(frame, pair[0])} and {_name(frame, pair[1])} are at one place "
+            f"(closer than {SAME_PLACE} angstrom), expected distinct positions"
+        )
+
+
+def _same_place(frame: Frame) -> tuple[int, int] | None:
+    if not any(frame.pbc) and frame.num_atoms <= 64:
+        # For a small molecule all pairs at once are far quicker than a neighbour list.
+        differences = frame.positions[:, None] - frame.positions
+        distances = np.linalg.norm(differences, axis=-1) + np.eye(frame.num_atoms)
+        first, second = np.divmod(int(np.argmin(distances)), frame.num_atoms)
+        return (first, second) if distances[first, second] < SAME_PLACE else None
+    # Half an angstrom: a far shorter cutoff makes the list build millions of empty boxes.
+    close = neighbour_list(frame.positions, 0.5, frame.cell, frame.pbc)
+    for edge in np.nonzero(close.distances(frame.positions, frame.cell) < SAME_PLACE)[0]:
+        return int(close.receivers[edge]), int(close.senders[edge])
+    return None
+
+
+def write_frames(path: str | os.PathLike[str], frames: Iterable[Frame]) -> None:
+    """Writes frames as extended XYZ such that reading gives the same float64 numbers back.
+
+    Raises:
+        OSError: If the file cannot be written.
+
+    >>> import tempfile
+    >>> frame = Frame(numbers=np.array([1]), positions=np.full((1, 3), 1 / 3), energy=-13.6)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_frames(f"{folder}/a.xyz", [frame])
+    ...     again = read_frames(f"{folder}/a.xyz", require=("energy",))[0]
+    >>> bool((again.positions == frame.positions).all())
+    True
+    """
+    Path(path).write_text(format_frames(frames), encoding="utf-8", newline="\n")
+
+
+def format_frames(frames: Iterable[Frame]) -> str:
+    """Returns frames as the text of an extended XYZ file, every float64 exactly.
+
+    >>> format_frames([Frame(numbers=np.array([1]), positions=np.zeros((1, 3)))]).splitlines()[0]
+    '1'
+    """
+    return "".join(
+        format_record(
+            numbers=frame.numbers,
+            positions=frame.positions,
+            cell=frame.cell,
+            pbc=frame.pbc,
+            energy=frame.energy,
+            forces=frame.forces,
+            stress=frame.stress,
+        )
+        for frame in frames
+    )

@@ -1,0 +1,162 @@
+"""Statistics of training data: what a potential is scaled and shifted with, in float64."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from equinet.data.atoms.elements import SYMBOLS, atomic_number
+from equinet.data.atoms.frames import read_frames
+from equinet.data.atoms.graphs import Graph
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """Numbers that a potential is normalised with.
+
+    Attributes:
+        elements: Symbols of the elements, in the model's order.
+        reference_energies: Energy of each element in eV.
+        energy_per_atom: Mean over frames of (energy - references) / atoms, in eV.
+        energy_rms_per_atom: RMS of the same about its mean, in eV.
+        force_rms: RMS of the force components in eV/angstrom; None without forces.
+        average_neighbours: Mean number of neighbours of an atom.
+    """
+
+    elements: tuple[str, ...]
+    reference_energies: tuple[float, ...]
+    energy_per_atom: float
+    energy_rms_per_atom: float
+    force_rms: float | None
+    average_neighbours: float
+
+
+def measure(
+    graphs: Sequence[Graph],
+    elements: Sequence[str | int],
+    reference_energies: Mapping[str, float] | None = None,
+) -> Statistics:
+    """Measures the statistics of training graphs.
+
+    Args:
+        graphs: Graphs with total energies; forces where there are any.
+        elements: The elements that the graphs were built with.
+        reference_energies: Energy of an isolated atom of each element in eV; None to fit them.
+
+    Raises:
+        ValueError: If there is no graph, one has no energy, or a reference is missing.
+
+    >>> from equinet.data.atoms.frames import Frame
+    >>> from equinet.data.atoms.graphs import to_graph
+    >>> frame = Frame(numbers=np.array([2]), positions=np.zeros((1, 3)), energy=-79.0)
+    >>> measure([to_graph(frame, cutoff=3.0, elements=("He",))], ("He",)).reference_energies
+    (-79.0,)
+    """
+    symbols = tuple(SYMBOLS[atomic_number(element)] for element in elements)
+    if reference_energies is None:
+        references = fit_references(graphs, len(symbols))
+    else:
+        references = given_references(reference_energies, symbols)
+    atoms = np.array([graph.num_nodes for graph in graphs])
+    residual = (_energies(graphs) - _composition(graphs, len(symbols)) @ references) / atoms
+    forces = [graph.forces.ravel() for graph in graphs if graph.forces is not None]
+    return Statistics(
+        elements=symbols,
+        reference_energies=tuple(references.tolist()),
+        energy_per_atom=float(residual.mean()),
+        energy_rms_per_atom=float(residual.std()),
+        force_rms=float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else None,
+        average_neighbours=float(sum(graph.num_edges for graph in graphs) / atoms.sum()),
+    )
+
+
+def _energies(graphs: Sequence[Graph]) -> Float[np.ndarray, "graphs"]:
+    if not graphs:
+        raise ValueError("got no graphs, expected at least one")
+    for graph in graphs:
+        if graph.energy is None:
+            raise ValueError(f"{graph.source}: has no energy, expected one in every frame")
+    return np.array([graph.energy for graph in graphs], np.float64)
+
+
+def _composition(graphs: Sequence[Graph], elements: int) -> Float[np.ndarray, "graphs elements"]:
+    counts = [np.bincount(graph.species, minlength=elements) for graph in graphs]
+    return np.array(counts, np.float64)
+
+
+def fit_references(graphs: Sequence[Graph], elements: int) -> Float[np.ndarray, "elements"]:
+    """Fits one energy per element to the total energies by least squares.
+
+    Where the composition does not determine them (a data set of one molecule), the solution of
+    least norm is taken: the sum over the molecule is still the mean energy, but a single element's
+    number has no meaning of its own.
+
+    Raises:
+        ValueError: If there is no graph or one has no energy.
+    """
+    energies = _energies(graphs)
+    return np.linalg.lstsq(_composition(graphs, elements), energies, rcond=None)[0]
+
+
+def given_references(
+    energies: Mapping[str, float], elements: Sequence[str]
+) -> Float[np.ndarray, "elements"]:
+    """Puts given energies of isolated atoms into the model's order of elements.
+
+    Raises:
+        ValueError: If an element has none.
+
+    >>> given_references({"H": -13.6, "O": -2041.8}, ("O", "H"))
+    array([-2041.8,   -13.6])
+    """
+    if missing := [symbol for symbol in elements if symbol not in energies]:
+        raise ValueError(
+            f"got reference energies for {', '.join(energies) or 'no element'}, but not for "
+            f"{', '.join(missing)}; add them, or leave all out to fit them"
+        )
+    return np.array([energies[symbol] for symbol in elements], np.float64)
+
+
+def isolated_atom_energies(
+    path: str | os.PathLike[str], *, energy_key: str = "energy"
+) -> dict[str, float]:
+    """Reads a file of single atoms: the energy of each element in eV.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read, a frame has several atoms or an element is twice.
+    """
+    energies: dict[str, float] = {}
+    for frame in read_frames(path, energy_key=energy_key, require=("energy",)):
+        symbol = SYMBOLS[frame.numbers[0]]
+        if frame.num_atoms != 1:
+            raise ValueError(f"{frame.source}: has {frame.num_atoms} atoms, expected a single one")
+        if symbol in energies:
+            raise ValueError(f"{frame.source}: is {symbol} once more, expected each element once")
+        assert frame.energy is not None
+        energies[symbol] = frame.energy
+    return energies
+
+
+def subtract_references(graphs: Sequence[Graph], references: Sequence[float]) -> list[Graph]:
+    """Takes the energies of the elements off the labels, in float64, before any cast.
+
+    A total energy of -17660 eV has a spacing of 2 meV in float32: a model is trained on what is
+    left of it, and the references are added again in float64.
+
+    >>> from equinet.data.atoms.frames import Frame
+    >>> from equinet.data.atoms.graphs import to_graph
+    >>> frame = Frame(numbers=np.array([2]), positions=np.zeros((1, 3)), energy=-79.0)
+    >>> graph = to_graph(frame, cutoff=3.0, elements=("He",))
+    >>> subtract_references([graph], [-78.0])[0].energy
+    -1.0
+    """
+    table = np.asarray(references, np.float64)
+    return [
+        graph
+        if graph.energy is None
+        else dataclasses.replace(graph, energy=float(graph.energy - table[graph.species].sum()))
+        for graph in graphs
+    ]

@@ -1,0 +1,263 @@
+"""Embedded data: molecules sampled and labelled here and now by GFN-xTB, no download needed."""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import logging
+import math
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from equinet.data.atoms.frames import Frame, format_frames, read_frames
+from equinet.data.extras import require
+from equinet.files import cache_directory, write_atomically
+
+_log = logging.getLogger(__name__)
+
+METHODS = ("GFN2-xTB", "GFN1-xTB", "IPEA1-xTB")
+# Part of the cache's key: raise it whenever the sampling changes.
+_RECIPE = 2
+_WALKER = Path(__file__).with_name("walker.py")
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def generate(
+    molecule: str = "CCO",
+    *,
+    frames: int,
+    temperature_K: float = 500.0,
+    timestep_fs: float = 1.0,
+    spacing_fs: float = 50.0,
+    equilibration_fs: float = 300.0,
+    friction_per_fs: float = 0.05,
+    num_trajectories: int = 16,
+    method: str = "GFN2-xTB",
+    seed: int = 0,
+    workers: int | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Frame]:
+    """Samples a molecule by Langevin dynamics and labels the samples with energies and forces.
+
+    Every trajectory starts from a conformer and velocities of its own. Frames stand trajectory
+    after trajectory, so that the end of the list, held out, shares no history with the rest. The
+    result depends on the settings alone, not on ``workers`` or the cache. On another processor or
+    with other versions of the libraries, rounding differs and chaos makes other frames of it.
+
+    Args:
+        molecule: SMILES string; the default is ethanol.
+        frames: Number of frames over all trajectories.
+        temperature_K: Temperature in kelvin.
+        timestep_fs: Time step in femtoseconds.
+        spacing_fs: Time between frames of a trajectory. With the default friction the forces of
+            ethanol (seen from the molecule) correlate by -0.1 after 50 fs and 0.02 after 70 fs, at
+            300 K and at 500 K; rotamers last longer, which is why there are many trajectories.
+        equilibration_fs: Time before the first frame of a trajectory.
+        friction_per_fs: Friction of the Langevin dynamics in 1/fs.
+        num_trajectories: Number of independent trajectories; at most one a frame.
+        method: One of ``METHODS``.
+        seed: Seed of geometries, velocities and noise.
+        workers: Number of processes; None for one a processor.
+        cache: Folder of the cache; None for ``cache_directory()``.
+        progress: Called with (frames done, frames in all) after every frame that is computed.
+
+    Raises:
+        ValueError: If a setting makes no sense, or the molecule is not understood.
+        RuntimeError: If a calculation fails.
+
+    >>> generate("CCO", frames=0)
+    Traceback (most recent call last):
+    ValueError: got frames=0, expected a number above 0
+    """
+    times = {"timestep_fs": timestep_fs, "spacing_fs": spacing_fs}
+    others = {"temperature_K": temperature_K, "friction_per_fs": friction_per_fs}
+    settings = _settings(molecule, method, seed, equilibration_fs, **times, **others)
+    _check_positive(frames=frames, num_trajectories=num_trajectories, workers=workers or 1)
+    plan = _plan(frames, num_trajectories)
+    path = _cache_path(settings, plan, cache)
+    found = _load(path, plan)
+    if found is None:
+        found = _sample(settings, plan, workers or _processors(), progress)
+        _store(path, {"settings": settings, "plan": plan}, found)
+    names = [f"xtb {molecule} trajectory {k} frame {i}" for k, count in plan for i in range(count)]
+    return [dataclasses.replace(f, source=name) for f, name in zip(found, names, strict=True)]
+
+
+def _settings(
+    molecule: str,
+    method: str,
+    seed: int,
+    equilibration_fs: float,
+    *,
+    timestep_fs: float,
+    spacing_fs: float,
+    **numbers: float,
+) -> dict[str, Any]:
+    """Returns what a frame depends on besides its trajectory; all of it enters the cache's key."""
+    if method not in METHODS:
+        raise ValueError(f"got method={method!r}, expected one of {', '.join(METHODS)}")
+    if seed < 0:
+        raise ValueError(f"got seed={seed}, expected 0 or more")
+    if not 0 <= equilibration_fs < math.inf:
+        raise ValueError(f"got equilibration_fs={equilibration_fs}, expected 0 or more")
+    _check_positive(timestep_fs=timestep_fs, spacing_fs=spacing_fs, **numbers)
+    return {
+        "molecule": molecule,
+        "method": method,
+        "timestep_fs": float(timestep_fs),
+        "spacing_steps": max(1, round(spacing_fs / timestep_fs)),
+        "equilibration_steps": round(equilibration_fs / timestep_fs),
+        "dynamics_accuracy": 10.0,
+        "label_accuracy": 0.01,
+        "seed": int(seed),
+        **{name: float(number) for name, number in numbers.items()},
+    }
+
+
+def _check_positive(**numbers: float) -> None:
+    for name, number in numbers.items():
+        if not 0 < number < math.inf:
+            raise ValueError(f"got {name}={number}, expected a number above 0")
+
+
+def _plan(frames: int, trajectories: int) -> list[tuple[int, int]]:
+    """Returns (trajectory, its number of frames) for each trajectory."""
+    trajectories = min(trajectories, frames)
+    each, more = divmod(frames, trajectories)
+    return [(walker, each + (walker < more)) for walker in range(trajectories)]
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cache_path(
+    settings: dict[str, Any], plan: Sequence[Any], cache: str | os.PathLike[str] | None
+) -> Path:
+    for package in ("tblite", "rdkit"):
+        require(package)
+    versions = {
+        name: importlib.metadata.version(name) for name in ("ase", "tblite", "rdkit", "numpy")
+    }
+    key = json.dumps([_RECIPE, settings, plan, versions], sort_keys=True)
+    folder = cache_directory() if cache is None else Path(cache)
+    return folder / "xtb" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.xyz"
+
+
+def _load(path: Path, plan: Sequence[tuple[int, int]]) -> list[Frame] | None:
+    """Returns what the cache holds; None if it holds nothing, or nothing whole."""
+    note = path.with_suffix(".json")
+    if not (path.exists() and note.exists()):
+        return None
+    try:
+        digest = json.loads(note.read_text(encoding="utf-8"))["sha256"]
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise ValueError("the file was changed after it was written")
+        frames = read_frames(path)
+        if len(frames) != sum(count for _, count in plan):
+            raise ValueError(f"it holds {len(frames)} frames")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _log.warning("generating anew, the cached frames in %s are damaged: %s", path, error)
+        return None
+    return frames
+
+
+def _store(path: Path, note: dict[str, Any], frames: Sequence[Frame]) -> None:
+    text = format_frames(frames)
+    note["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    try:
+        write_atomically(path, text)
+        write_atomically(path.with_suffix(".json"), json.dumps(note, indent=1))
+    except OSError as error:
+        _log.warning("the generated frames could not be kept in %s: %s", path.parent, error)
+
+
+def _sample(
+    settings: dict[str, Any],
+    plan: Sequence[tuple[int, int]],
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[Frame]:
+    total = sum(count for _, count in plan)
+    jobs = [{"settings": settings, "walkers": plan[w::workers]} for w in range(workers)]
+    found: dict[tuple[int, int], Frame] = {}
+    for line in _run([job for job in jobs if job["walkers"]]):
+        if "error" in line:
+            kind = {"ValueError": ValueError, "ImportError": ImportError}.get(line["kind"])
+            raise (kind or RuntimeError)(
+                f"{settings['method']} of {settings['molecule']!r}, trajectory {line['walker']}: "
+                f"{line['error']}"
+            )
+        found[line["walker"], line["index"]] = Frame(
+            numbers=np.array(line["numbers"]),
+            positions=np.array(line["positions"]),
+            energy=line["energy"],
+            forces=np.array(line["forces"]),
+            source=f"xtb trajectory {line['walker']} frame {line['index']}",
+        )
+        if progress is not None:
+            progress(len(found), total)
+    return [found[key] for key in sorted(found)]
+
+
+def _run(jobs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Runs one process a job and yields the lines of all as they come.
+
+    Plain processes and pipes, not a pool: a process ends by itself when its pipe breaks, so that
+    none is left behind when this one is killed, and a user's script needs no main guard.
+    """
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    with contextlib.ExitStack() as stack:
+        errors = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in jobs]
+        processes = []
+        for job, error in zip(jobs, errors, strict=True):
+            # -P: the script's folder must not lend its module names to the standard library.
+            process = subprocess.Popen(
+                [sys.executable, "-P", str(_WALKER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=error,
+                text=True,
+                env={**os.environ, **_ONE_THREAD},
+            )
+            stack.callback(_stop, process)
+            assert process.stdin is not None
+            json.dump(job, process.stdin)
+            process.stdin.close()
+            threading.Thread(target=_forward, args=(process.stdout, lines), daemon=True).start()
+            processes.append(process)
+        for _ in processes:
+            yield from map(json.loads, iter(lines.get, None))
+        for process, error in zip(processes, errors, strict=True):
+            if process.wait() != 0:
+                error.seek(0)
+                tail = error.read()[-2000:].strip()
+                raise RuntimeError(f"a process of the sampling ended with {process.wait()}: {tail}")
+
+
+def _forward(source: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
+    with contextlib.suppress(ValueError):  # Closed under it when the sampling is given up.
+        for line in source:
+            lines.put(line)
+    lines.put(None)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()

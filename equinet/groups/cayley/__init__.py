@@ -1,0 +1,5 @@
+"""Cayley graphs of permutation groups and the sizes of their layers."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,15 @@
+from .convolution import CONVOLUTIONS as CONVOLUTIONS
+from .convolution import ClebschGordanConvolution as ClebschGordanConvolution
+from .convolution import GauntConvolution as GauntConvolution
+from .rotations import Rotations as Rotations
+from .rotations import edge_rotations as edge_rotations
+from .so2 import SO2Convolution as SO2Convolution
+
+__all__ = [
+    "CONVOLUTIONS",
+    "ClebschGordanConvolution",
+    "GauntConvolution",
+    "Rotations",
+    "SO2Convolution",
+    "edge_rotations",
+]

@@ -1,0 +1,189 @@
+"""Small matrices of every edge times its features, fast on a CPU in every order and mode.
+
+A batch of matrices of ten rows is far from what a GEMM is made for, and on a CPU the library is
+called once for each of them. Here the sum over the inner axis is written out, which vectorises over
+the channels, and all derivatives are operations of the same three kinds. In the frame rows come
+first, so that those of one order are one piece of memory.
+"""
+
+import dataclasses
+import functools
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array, Float
+
+from equinet.ops.primitives import primitive
+from equinet.precision import HIGHEST
+
+
+@dataclasses.dataclass(frozen=True)
+class FramePlan:
+    """Which entries of an edge are the matrix of which block.
+
+    Attributes:
+        blocks: For every block where its matrix begins among the entries, the shape in which it is
+            stored, the first row that is used and how many, and where its components begin.
+        order: The row, block after block, that stands at every place.
+        entries: Numbers stored for an edge.
+    """
+
+    blocks: tuple[tuple[int, tuple[int, int], int, int, int], ...]
+    order: tuple[int, ...]
+    entries: int
+
+    @functools.cached_property
+    def inverse(self) -> tuple[int, ...]:
+        """At which place each row stands."""
+        return tuple(np.argsort(self.order).tolist())
+
+    def matrices(self, maps: Array) -> Iterator[tuple[Array, slice, tuple[int, ...]]]:
+        """The matrix of every block, its components and the places of its rows."""
+        row = 0
+        for begin, shape, first, rows, start in self.blocks:
+            stored = maps[:, begin : begin + shape[0] * shape[1]].reshape(-1, *shape)
+            places = self.inverse[row : row + rows]
+            yield stored[:, first : first + rows], slice(start, start + shape[1]), places
+            row += rows
+
+
+def to_frame(
+    maps: Float[Array, "edges entries"], x: Float[Array, "edges dim channels"], plan: FramePlan
+) -> Float[Array, "rows edges channels"]:
+    """The matrices of every edge times its features, rows in the order of the plan."""
+    return _to_p.bind(maps, x, plan=plan)
+
+
+def from_frame(
+    maps: Float[Array, "edges entries"], z: Float[Array, "rows edges channels"], plan: FramePlan
+) -> Float[Array, "edges dim channels"]:
+    """The transposed matrices of every edge times rows in the order of the plan."""
+    return _from_p.bind(maps, z, plan=plan)
+
+
+def _to(maps: Array, x: Array, *, plan: FramePlan) -> Array:
+    rows = [
+        jnp.einsum("eij,ejc->eic", matrix, x[:, components], precision=HIGHEST)
+        for matrix, components, _ in plan.matrices(maps)
+    ]
+    return jnp.concatenate(rows, axis=1)[:, np.array(plan.order)].swapaxes(0, 1)
+
+
+def _to_written_out(maps: Array, x: Array, *, plan: FramePlan) -> Array:
+    # Fused into the sums, whatever makes x would be computed once for each of its uses.
+    maps, x = jax.lax.optimization_barrier((maps, x))
+    wide = x.dtype if x.dtype.itemsize > 2 else jnp.dtype(jnp.float32)
+    rows = []
+    for matrix, components, _ in plan.matrices(maps.astype(wide)):
+        part = x[:, components].astype(wide)
+        terms = (matrix[:, :, j, None] * part[:, j, None] for j in range(part.shape[1]))
+        rows.append(functools.reduce(operator.add, terms))
+    z = jnp.concatenate(rows, axis=1)[:, np.array(plan.order)].swapaxes(0, 1).astype(x.dtype)
+    return jax.lax.optimization_barrier(z)
+
+
+def _from(maps: Array, z: Array, *, plan: FramePlan) -> Array:
+    columns = [
+        jnp.einsum("eij,iec->ejc", matrix, z[np.array(places)], precision=HIGHEST)
+        for matrix, _, places in plan.matrices(maps)
+    ]
+    return jnp.concatenate(columns, axis=1)
+
+
+def _from_written_out(maps: Array, z: Array, *, plan: FramePlan) -> Array:
+    maps, z = jax.lax.optimization_barrier((maps, z))
+    wide = z.dtype if z.dtype.itemsize > 2 else jnp.dtype(jnp.float32)
+    columns = []
+    for matrix, _, places in plan.matrices(maps.astype(wide)):
+        terms = (
+            matrix[:, i, :, None] * z[place][:, None].astype(wide) for i, place in enumerate(places)
+        )
+        columns.append(functools.reduce(operator.add, terms))
+    x = jnp.concatenate(columns, axis=1).astype(z.dtype)
+    return jax.lax.optimization_barrier(x)
+
+
+def _pair(z: Array, x: Array, *, plan: FramePlan) -> Array:
+    # All pairs of rows and components in one product, of which some are chosen: slicing the blocks
+    # first takes longer than what it saves.
+    pairs = jnp.einsum("iec,ejc->eij", z, x, precision=HIGHEST).reshape(x.shape[0], -1)
+    found = [
+        pairs[:, chosen] * jnp.asarray(used, x.dtype)[None]
+        for chosen, used in _chosen_pairs(plan, x.shape[1])
+    ]
+    return functools.reduce(operator.add, found)
+
+
+@functools.cache
+def _chosen_pairs(plan: FramePlan, dim: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The pair of row and component of every entry, and whether there is one.
+
+    Blocks of one degree share their entries: as many such arrays as there are blocks of it.
+    """
+    rounds: list[tuple[np.ndarray, np.ndarray]] = []
+    seen: dict[int, int] = {}
+    row = 0
+    for begin, shape, first, rows, start in plan.blocks:
+        copy = seen[begin] = seen.get(begin, -1) + 1
+        if copy == len(rounds):
+            rounds.append((np.zeros(plan.entries, np.int32), np.zeros(plan.entries)))
+        places = np.array(plan.inverse[row : row + rows])[:, None]
+        pairs = places * dim + np.arange(start, start + shape[1])
+        into = slice(begin + first * shape[1], begin + (first + rows) * shape[1])
+        rounds[copy][0][into], rounds[copy][1][into] = pairs.reshape(-1), 1.0
+        row += rows
+    return rounds
+
+
+def _batch_edges(prim: Primitive, edge_axes: tuple[int, ...], axis_out: int) -> None:
+    """Map over a batch by joining it with the edges."""
+
+    def rule(arguments: Any, axes: Any, **words: Any) -> tuple[Array, int]:
+        size = next(a.shape[i] for a, i in zip(arguments, axes, strict=True) if i is not None)
+        joined = []
+        for argument, axis, edges in zip(arguments, axes, edge_axes, strict=True):
+            moved = jnp.moveaxis(batching.bdim_at_front(argument, axis, size), 0, edges)
+            shape = moved.shape
+            joined.append(moved.reshape(*shape[:edges], -1, *shape[edges + 2 :]))
+        found = prim.bind(*joined, **words)
+        shape = found.shape
+        split = found.reshape(*shape[:axis_out], size, -1, *shape[axis_out + 1 :])
+        return split, axis_out
+
+    batching.primitive_batchers[prim] = rule
+
+
+def _on_cpu(prim: Primitive, function: Callable[..., Array]) -> None:
+    rule = mlir.lower_fun(function, multiple_results=False)
+    mlir.register_lowering(prim, rule, platform="cpu")
+
+
+_to_p = primitive("to_frame", _to)
+_from_p = primitive("from_frame", _from)
+_pair_p = primitive("pair_frame", _pair)
+_on_cpu(_to_p, _to_written_out)
+_on_cpu(_from_p, _from_written_out)
+_batch_edges(_to_p, (0, 0), 1)
+_batch_edges(_from_p, (0, 1), 0)
+_batch_edges(_pair_p, (1, 0), 0)
+ad.defbilinear(
+    _to_p,
+    lambda g, maps, x, plan: _pair_p.bind(g, x, plan=plan),
+    lambda g, maps, x, plan: _from_p.bind(maps, g, plan=plan),
+)
+ad.defbilinear(
+    _from_p,
+    lambda g, maps, z, plan: _pair_p.bind(z, g, plan=plan),
+    lambda g, maps, z, plan: _to_p.bind(maps, g, plan=plan),
+)
+ad.defbilinear(
+    _pair_p,
+    lambda g, z, x, plan: _to_p.bind(g, x, plan=plan),
+    lambda g, z, x, plan: _from_p.bind(g, z, plan=plan),
+)

@@ -1,0 +1,5 @@
+"""Frames: sets of group elements that move with the input."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

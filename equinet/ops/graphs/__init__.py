@@ -1,0 +1,5 @@
+"""Padded graphs, sums over their edges, and radial functions."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,45 @@
+from .graph import GraphBatch as GraphBatch
+from .graph import by_receiver as by_receiver
+from .graph import edge_vectors as edge_vectors
+from .graph import gather_senders as gather_senders
+from .graph import max_receivers as max_receivers
+from .graph import mean_receivers as mean_receivers
+from .graph import softmax_receivers as softmax_receivers
+from .graph import sum_graphs as sum_graphs
+from .graph import sum_messages as sum_messages
+from .graph import sum_receivers as sum_receivers
+from .graph import sum_senders as sum_senders
+from .permutation import PermutationMaps as PermutationMaps
+from .radial import bessel_basis as bessel_basis
+from .radial import chebyshev_basis as chebyshev_basis
+from .radial import chebyshev_interpolation as chebyshev_interpolation
+from .radial import gaussian_basis as gaussian_basis
+from .radial import polynomial_envelope as polynomial_envelope
+from .subgraphs import SubgraphBatch as SubgraphBatch
+from .subgraphs import extract as extract
+from .subgraphs import insert as insert
+from .subgraphs import share as share
+
+__all__ = [
+    "GraphBatch",
+    "PermutationMaps",
+    "SubgraphBatch",
+    "bessel_basis",
+    "by_receiver",
+    "chebyshev_basis",
+    "chebyshev_interpolation",
+    "edge_vectors",
+    "extract",
+    "gather_senders",
+    "gaussian_basis",
+    "insert",
+    "max_receivers",
+    "mean_receivers",
+    "polynomial_envelope",
+    "share",
+    "softmax_receivers",
+    "sum_graphs",
+    "sum_messages",
+    "sum_receivers",
+    "sum_senders",
+]

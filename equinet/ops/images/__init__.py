@@ -1,0 +1,5 @@
+"""Convolutions of images, over groups and in Fourier space."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,138 @@
+r"""Convolutions of every channel by itself, as sums of shifted images: fast derivatives on a CPU.
+
+.. math:: y_p = \sum_v k_v\, x_{p + v}
+
+XLA's grouped convolutions take several times as long on a CPU, their gradients even more, and what
+differentiation makes of shifted slices is a sum of padded arrays. Here the sum and what correlates
+two images are primitives that name each other as their transposes.
+"""
+
+import functools
+import itertools
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax.interpreters import ad
+from jaxtyping import Array, Float
+
+from equinet.ops.primitives import primitive
+
+Boundary = Literal["zeros", "periodic"]
+
+
+def sum_shifts(
+    x: Float[Array, "... n"],
+    kernel: Float[Array, "... n"],
+    ndim: int,
+    boundary: Boundary = "zeros",
+) -> Float[Array, "... n"]:
+    """The sum over the offsets of a window.
+
+    Args:
+        x: Images ``[batch, *sizes, n]``, with any axes in front.
+        kernel: Its values at the offsets, ``[*K, n]`` with odd K, with the same axes in front.
+        ndim: Number of spatial axes.
+        boundary: "zeros" beyond the edge, or "periodic", with windows no wider than the image.
+
+    >>> sum_shifts(jnp.arange(1.0, 4.0).reshape(1, 3, 1), jnp.ones((3, 1)), 1)[0, :, 0].tolist()
+    [3.0, 6.0, 5.0]
+    """
+    return _sum_p.bind(x, kernel, ndim=ndim, boundary=boundary)
+
+
+def correlate(
+    x: Float[Array, "... n"],
+    y: Float[Array, "... n"],
+    widths: tuple[int, ...],
+    boundary: Boundary = "zeros",
+) -> Float[Array, "... n"]:
+    """Sums over batch and pixels p of ``x[p + v] * y[p]``, for the offsets v of a window.
+
+    Args:
+        x: Images ``[batch, *sizes, n]``, with any axes in front.
+        y: Others of that shape.
+        widths: The odd K of every spatial axis.
+        boundary: As for ``sum_shifts``.
+
+    >>> x = jnp.arange(1.0, 4.0).reshape(1, 3, 1)
+    >>> correlate(x, x, (3,))[:, 0].tolist()
+    [8.0, 14.0, 8.0]
+    """
+    return _correlate_p.bind(x, y, widths=widths, boundary=boundary)
+
+
+def _padded(x: Array, widths: tuple[int, ...], boundary: Boundary) -> Array:
+    edges = [(width // 2, width // 2) for width in widths]
+    edges = [(0, 0)] * (x.ndim - len(widths) - 1) + edges + [(0, 0)]
+    return jnp.pad(x, edges, mode="wrap" if boundary == "periodic" else "constant")
+
+
+def _shifted(x: Array, offset: tuple[int, ...], sizes: tuple[int, ...]) -> Array:
+    slices = tuple(slice(o, o + size) for o, size in zip(offset, sizes, strict=True))
+    return x[(..., *slices, slice(None))]
+
+
+def _sum(x: Array, kernel: Array, *, ndim: int, boundary: Boundary) -> Array:
+    widths, sizes = kernel.shape[-ndim - 1 : -1], x.shape[-ndim - 1 : -1]
+    # What makes the images would be computed again for every offset.
+    x, kernel = jax.lax.optimization_barrier((x, kernel))
+    wide = _padded(x, widths, boundary)
+    flat = kernel.reshape(*kernel.shape[: -ndim - 1], math.prod(widths), kernel.shape[-1])
+    lead = flat.shape[:-2]
+    terms = (
+        _shifted(wide, offset, sizes)
+        * flat[..., place, :].reshape(*lead, *[1] * (ndim + 1), flat.shape[-1])
+        for place, offset in enumerate(itertools.product(*map(range, widths)))
+    )
+    return jax.lax.optimization_barrier(functools.reduce(jnp.add, terms))
+
+
+def _correlate(x: Array, y: Array, *, widths: tuple[int, ...], boundary: Boundary) -> Array:
+    own = len(widths) + 2
+    if x.ndim > own:
+        lead = x.shape[:-own]
+        flat = (a.reshape(-1, *a.shape[-own:]) for a in (x, y))
+        one = functools.partial(_correlate, widths=widths, boundary=boundary)
+        found = jax.vmap(one)(*flat)
+        return found.reshape(*lead, *found.shape[1:])
+    # Line after line, summed over lines alone: reductions within a line are slow.
+    *rows, length, lanes = y.shape
+    *others, last = widths
+    wide = _padded(x, widths, boundary)
+
+    def add(place: Array, total: Array) -> Array:
+        at = (*jnp.unravel_index(place, rows), 0, 0)
+        line = jax.lax.dynamic_slice(y, at, (*[1] * len(rows), length, lanes))
+        around = jax.lax.dynamic_slice(wide, at, (1, *others, length + last - 1, lanes))
+        line = line.reshape(1, length, lanes)
+        around = around.reshape(-1, length + last - 1, lanes)
+        products = [around[:, v : v + length] * line for v in range(last)]
+        return total + jnp.stack(products, axis=1)
+
+    start = jnp.zeros((math.prod(others), last, length, lanes), x.dtype)
+    total = jax.lax.fori_loop(0, math.prod(rows), add, start)
+    return jnp.sum(total, axis=-2).reshape(*widths, lanes)
+
+
+def _opposite(kernel: Array, ndim: int) -> Array:
+    return jnp.flip(kernel, tuple(range(kernel.ndim - ndim - 1, kernel.ndim - 1)))
+
+
+_sum_p = primitive("sum_shifts", _sum)
+_correlate_p = primitive("correlate", _correlate)
+ad.defbilinear(
+    _sum_p,
+    lambda g, x, kernel, ndim, boundary: sum_shifts(g, _opposite(kernel, ndim), ndim, boundary),
+    lambda g, x, kernel, ndim, boundary: correlate(
+        x, g, kernel.aval.shape[-ndim - 1 : -1], boundary
+    ),
+)
+ad.defbilinear(
+    _correlate_p,
+    lambda g, x, y, widths, boundary: sum_shifts(
+        y, _opposite(g, len(widths)), len(widths), boundary
+    ),
+    lambda g, x, y, widths, boundary: sum_shifts(x, g, len(widths), boundary),
+)

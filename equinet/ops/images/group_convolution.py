@@ -1,0 +1,347 @@
+r"""Convolutions of images whose pixels carry a function on a group of matrices.
+
+Features are ``[batch, *sizes, N, channels]``: N samples h_1, ..., h_N of a group H that acts on
+space. On the semidirect product of translations and H, and with the kernel k, they are
+
+.. math::
+    \text{lift:} \quad & f(x, h_i) = \frac{1}{|\det h_i|} \sum_y f(y)\, k(h_i^{-1}(y - x)) \\
+    \text{convolve:} \quad & f(x, h_i) = \sum_j \frac{w_j}{|\det h_j|} \sum_y f(y, h_j)\,
+        k(h_i^{-1}(y - x),\, h_i^{-1} h_j)
+
+with the weights w of the integral over H (``equinet.groups.quadrature``). Kernels are given by
+their values on a window of pixels; this file has the windows and the sums.
+
+References:
+    MacDonald et al., arXiv:2111.04288 (2022); Mironenco and Forré, arXiv:2310.11366 (2024).
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from equinet.groups import Group, PolarGroup, decompositions, symmetric_basis
+from equinet.linalg import small_matrices as small
+from equinet.ops.images.convolution import convolve_images, direct
+from equinet.ops.images.depthwise import Boundary, sum_shifts
+from equinet.precision import HIGHEST
+from equinet.typing import Matrix
+
+Pooling = Literal["max", "mean"]
+
+Image = Float[Array, "batch *sizes N channels"]
+
+
+def window(half_width: int, ndim: int) -> Float[np.ndarray, "*K ndim"]:
+    """The offsets y - x of the pixels of a window, in row-major order.
+
+    >>> window(1, 1).tolist()
+    [[-1.0], [0.0], [1.0]]
+    """
+    axis = np.arange(-half_width, half_width + 1.0)
+    return np.stack(np.meshgrid(*[axis] * ndim, indexing="ij"), axis=-1)
+
+
+def half_width_of(radius: float, log_stretch: float) -> int:
+    """Half the width of a window that holds h (ball of that radius) for every sampled h.
+
+    Args:
+        radius: Of the support of the kernel, in pixels.
+        log_stretch: Largest logarithm of a singular value of h: the radius of the ball of log P.
+
+    >>> half_width_of(2.5, 0.5)
+    4
+    """
+    return math.floor(radius * math.exp(log_stretch))
+
+
+def moved_window(elements: Matrix, half_width: int) -> Float[Array, "N *K n"]:
+    """The places h_i^-1 v of all offsets v of a window."""
+    n = elements.shape[-1]
+    offsets = jnp.asarray(window(half_width, n).reshape(-1, n), elements.dtype)
+    inverse = small.inverse(elements)
+    places = jnp.einsum("Nij,vj->Nvi", inverse, offsets, precision=HIGHEST)
+    return places.reshape(elements.shape[0], *[2 * half_width + 1] * n, n)
+
+
+def bump(squares: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The window function (1 - t)^2 for t < 1, else 0: of compact support, with a derivative.
+
+    >>> bump(jnp.asarray([0.0, 0.5, 1.0, 2.0])).tolist()
+    [1.0, 0.25, 0.0, 0.0]
+    """
+    return jnp.square(jnp.maximum(1 - squares, 0))
+
+
+def polar_features(group: Group, g: Matrix) -> tuple[Float[Array, "... k"], Float[Array, "... m"]]:
+    """What a kernel sees of elements g = P R: coordinates of log P, and the rotation.
+
+    Of the rotation the columns but the last, less those of the identity: smooth on the whole group,
+    where an angle would jump.
+
+    Args:
+        group: A group with nodes that is not finite.
+        g: Elements ``[..., n, n]``.
+
+    Returns:
+        Coordinates in an orthonormal basis, of norm |log P|, and entries of R; either may be empty.
+
+    >>> from equinet.groups import GLPlus, Scalings
+    >>> [part.shape for part in polar_features(GLPlus(2), jnp.eye(2)[None])]
+    [(1, 3), (1, 2)]
+    >>> [part.shape for part in polar_features(Scalings(2), jnp.eye(2)[None])]
+    [(1, 1), (1, 0)]
+    """
+    n, batch = g.shape[-1], g.shape[:-2]
+    turn, log_stretch = g, jnp.zeros((*batch, 0), g.dtype)
+    has_rotations = True
+    if isinstance(group, PolarGroup):
+        has_rotations = group.has_rotations
+        stretch, turn = decompositions.polar(g)
+        basis = jnp.asarray(symmetric_basis(group), g.dtype)
+        log_stretch = jnp.einsum(
+            "...ij,kij->...k", group._log_stretch(stretch), basis, precision=HIGHEST
+        )
+    columns = n - 1 if has_rotations else 0
+    entries = (turn - small.eye_like(turn))[..., :columns].reshape(*batch, n * columns)
+    return log_stretch, entries
+
+
+def relative_elements(group: Group, at: Matrix, elements: Matrix) -> Matrix:
+    """The elements h_i^-1 h_j, ``[M, N, n, n]``, of h_i in ``at`` and h_j in ``elements``."""
+    return small.matmul(group.inverse(at)[:, None], elements[None])
+
+
+def beyond_edges(
+    function: Callable[[Image], Image], x: Image, width: int, boundary: Boundary, factor: int = 1
+) -> Image:
+    """A convolution, which takes pixels beyond the edge as zeros, on an image that may go on.
+
+    Where features of an empty background are not zero, zeros beyond the edge tell a network how far
+    away the edge is; in a periodic image nothing does.
+
+    Args:
+        function: The convolution; may average over blocks of pixels.
+        x: ``[batch, *sizes, N, C]``.
+        width: How far its windows reach.
+        boundary: "zeros" or "periodic".
+        factor: Pixels of a block along every axis.
+
+    Raises:
+        ValueError: If the boundary is another word, or the windows are wider than the image.
+
+    >>> x = jnp.arange(3.0).reshape(1, 3, 1, 1)
+    >>> rim = beyond_edges(lambda x: jnp.roll(x, 1, 1), x, 1, "periodic")
+    >>> rim[0, :, 0, 0].tolist()
+    [2.0, 0.0, 1.0]
+    """
+    _check_boundary(boundary)
+    if boundary == "zeros" or width == 0:
+        return function(x)
+    sizes = x.shape[1:-2]
+    check_window([2 * width + 1] * len(sizes), sizes)
+    rim = -(-width // factor)
+    edges = [(0, 0), *[(rim * factor, rim * factor)] * len(sizes), (0, 0), (0, 0)]
+    y = function(jnp.pad(x, edges, mode="wrap"))
+    return y[(slice(None), *[slice(rim, -rim)] * len(sizes))]
+
+
+def _check_boundary(boundary: str) -> None:
+    if boundary not in get_args(Boundary):
+        raise ValueError(f"boundary: expected one of {get_args(Boundary)}, got {boundary!r}")
+
+
+def convolve(x: Image, kernel: Float[Array, "*K N C M D"], precision: str | None = None) -> Image:
+    """Sums over pixels and samples of the input; zeros beyond the edge.
+
+    Args:
+        x: ``[batch, *sizes, N, C]``.
+        kernel: Values at the offsets y - x, ``[*K, N, C, M, D]`` with odd K.
+        precision: Of the sums.
+
+    Returns:
+        ``[batch, *sizes, M, D]``.
+
+    Raises:
+        ValueError: If the window is wider than the image or a shape does not fit.
+    """
+    widths, (n, c, m, d) = kernel.shape[:-4], kernel.shape[-4:]
+    _check_kernel(x, kernel)
+    flat, kernel = x.reshape(*x.shape[:-2], n * c), kernel.reshape(*widths, n * c, m * d)
+    return convolve_images(flat, kernel, precision).reshape(*x.shape[:-2], m, d)
+
+
+def convolve_averaged(
+    x: Image, kernel: Float[Array, "*K N C M D"], factor: int, precision: str | None = None
+) -> Image:
+    """Means of ``convolve`` over blocks of pixels, at the cost of the blocks.
+
+    Both are linear: the mean over a block of pixels is the sum over the same window of the moving
+    means of the image.
+
+    Args:
+        x: ``[batch, *sizes, N, C]``.
+        kernel: As for ``convolve``.
+        factor: Pixels of a block along every axis.
+        precision: Of the sums.
+
+    Returns:
+        ``[batch, *sizes / factor, M, D]``.
+
+    Raises:
+        ValueError: As for ``convolve`` and for ``average_pixels``.
+    """
+    if factor == 1:
+        return convolve(x, kernel, precision)
+    ndim = x.ndim - 3
+    sizes, widths = x.shape[1 : ndim + 1], kernel.shape[:ndim]
+    _check_kernel(x, kernel)
+    _check_blocks(sizes, factor)
+    lanes = math.prod(x.shape[-2:])
+    edges = [(width // 2, width // 2 + factor - 1) for width in widths]
+    wide = jnp.pad(x.reshape(*x.shape[:-2], lanes), [(0, 0), *edges, (0, 0)])
+    spans = [size + width - 1 for size, width in zip(sizes, widths, strict=True)]
+    blocks = itertools.product(range(factor), repeat=ndim)
+    moving = sum((_part(wide, at, spans) for at in blocks), start=jnp.zeros((), x.dtype))
+    moving = moving / factor**ndim
+    offsets = itertools.product(*map(range, widths))
+    windows = jnp.stack([_part(moving, at, sizes, factor) for at in offsets], axis=-2)
+    matrix = kernel.reshape(math.prod(widths) * lanes, -1)
+    y = jnp.matmul(windows.reshape(-1, matrix.shape[0]), matrix, precision=precision)
+    return y.reshape(x.shape[0], *windows.shape[1 : ndim + 1], *kernel.shape[-2:])
+
+
+def _part(x: Array, at: Sequence[int], sizes: Sequence[int], step: int = 1) -> Array:
+    """Pixels from a corner on."""
+    places = (slice(a, a + size, step) for a, size in zip(at, sizes, strict=True))
+    return x[(slice(None), *places)]
+
+
+def average_pixels(x: Image, factor: int) -> Image:
+    """Means over blocks of pixels.
+
+    Raises:
+        ValueError: If the sizes are not multiples of the factor.
+
+    >>> average_pixels(jnp.arange(4.0).reshape(1, 2, 2, 1, 1), 2).tolist()
+    [[[[[1.5]]]]]
+    """
+    sizes = x.shape[1:-2]
+    _check_blocks(sizes, factor)
+    if factor == 1:
+        return x
+    split = [part for size in sizes for part in (size // factor, factor)]
+    axes = tuple(range(2, 2 * len(sizes) + 1, 2))
+    return jnp.mean(x.reshape(x.shape[0], *split, *x.shape[-2:]), axis=axes)
+
+
+def convolve_channels(
+    x: Image,
+    kernel: Float[Array, "*K N C"],
+    precision: str | None = None,
+    boundary: Boundary = "zeros",
+) -> Image:
+    """As ``convolve`` where every sample and every channel is convolved with a kernel of its own.
+
+    Args:
+        x: ``[batch, *sizes, N, C]``.
+        kernel: ``[*K, N, C]``.
+        precision: Of the sums.
+        boundary: Of the image: "zeros" beyond its edges, or "periodic".
+
+    Returns:
+        An array of the shape of x.
+
+    Raises:
+        ValueError: As for ``convolve``, or if the boundary is another word.
+    """
+    ndim = x.ndim - 3
+    widths = kernel.shape[:ndim]
+    _check_boundary(boundary)
+    check_window(widths, x.shape[1:-2])
+    if kernel.shape[ndim:] != x.shape[-2:]:
+        raise ValueError(f"a kernel for [..., {kernel.shape[ndim:]}] meets an image {x.shape}")
+    lanes = math.prod(x.shape[-2:])
+    if jax.default_backend() == "cpu":
+        flat = x.reshape(*x.shape[:-2], lanes)
+        y = sum_shifts(flat, kernel.reshape(*widths, lanes), ndim, boundary)
+        return y.reshape(x.shape)
+
+    def by_channel(x: Image) -> Image:
+        flat = x.reshape(*x.shape[:-2], lanes)
+        return direct(flat, kernel.reshape(*widths, 1, lanes), precision, lanes).reshape(x.shape)
+
+    return beyond_edges(by_channel, x, max(widths) // 2, boundary)
+
+
+def mix_samples(x: Image, weights: Float[Array, "M N C D"], precision: str | None = None) -> Image:
+    """Sums over samples and channels at every pixel: the part of a kernel that depends on H alone.
+
+    Args:
+        x: ``[batch, *sizes, N, C]``.
+        weights: ``[M, N, C, D]``.
+        precision: Of the sums.
+
+    Returns:
+        ``[batch, *sizes, M, D]``.
+    """
+    m, n, c, d = weights.shape
+    matrix = jnp.transpose(weights, (1, 2, 0, 3)).reshape(n * c, m * d)
+    y = jnp.matmul(x.reshape(-1, n * c), matrix, precision=precision)
+    return y.reshape(*x.shape[:-2], m, d)
+
+
+def mix_samples_of_channels(
+    x: Image, weights: Float[Array, "M N C"], precision: str | None = None
+) -> Image:
+    """As ``mix_samples`` where every channel is summed by itself."""
+    return jnp.einsum("...nc,mnc->...mc", x, weights, precision=precision)
+
+
+def pool(x: Image, how: Pooling) -> Float[Array, "batch channels"]:
+    """The maximum or the mean over all pixels and samples.
+
+    Raises:
+        ValueError: If ``how`` is another word.
+
+    >>> pool(jnp.arange(4.0).reshape(1, 2, 1, 2, 1), "max").tolist()
+    [[3.0]]
+    """
+    if how not in get_args(Pooling):
+        raise ValueError(f"pooling: expected one of {get_args(Pooling)}, got {how!r}")
+    axes = tuple(range(1, x.ndim - 1))
+    return jnp.max(x, axis=axes) if how == "max" else jnp.mean(x, axis=axes)
+
+
+def _check_kernel(x: Array, kernel: Array) -> None:
+    check_window(kernel.shape[:-4], x.shape[1:-2])
+    n, c = kernel.shape[-4:-2]
+    if (n, c) != x.shape[-2:]:
+        raise ValueError(f"a kernel for [..., {n}, {c}] meets an image {x.shape}")
+
+
+def _check_blocks(sizes: Sequence[int], factor: int) -> None:
+    if any(size % factor for size in sizes):
+        raise ValueError(
+            f"an image of {tuple(sizes)} pixels cannot be averaged over blocks of {factor}: pad it"
+        )
+
+
+def check_window(widths: Sequence[int], sizes: Sequence[int]) -> None:
+    """Refuses windows of even width, and such as are wider than the image.
+
+    Raises:
+        ValueError: So.
+    """
+    if any(width % 2 == 0 for width in widths):
+        raise ValueError(f"windows have an odd number of pixels, got {tuple(widths)}")
+    if any(width > size for width, size in zip(widths, sizes, strict=True)):
+        raise ValueError(
+            f"a kernel of {tuple(widths)} pixels is wider than the image of {tuple(sizes)}: take a "
+            f"smaller radius, or less stretched samples"
+        )

@@ -1,0 +1,272 @@
+r"""Convolutions on the periodic square by its low modes, with which a finite group may commute.
+
+An image is a feature ``[..., height, width, group.order, channels]``, which the group moves as
+``equinet.reps.Images(Regular(group))``. Modes k of both signs below a bound are kept, and of these,
+the image being real, the half whose first index is 0 or more: ``[..., modes, 2 * modes - 1, 2,
+channels]``, real and imaginary part on axis -2, the second index counted from ``1 - modes``.
+"""
+
+import functools
+import math
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from equinet.groups import FiniteGroup
+from equinet.ops.primitives import repeat_rows
+from equinet.precision import HIGHEST
+
+Method = Literal["matrix", "fft"]
+# Up to here products with tables beat the FFT on a CPU, for 64 to 512 pixels along an axis.
+_MODES_BY_TABLES = 24
+
+Modes = Float[Array, "... modes width 2 channels"]
+
+
+def low_modes(
+    x: Float[Array, "... height width channels"], modes: int, method: Method | None = None
+) -> Modes:
+    r"""The modes of an image.
+
+    .. math:: \hat x_k = \frac{1}{H W} \sum_p x_p\, e^{-2 \pi i (k_1 p_1 / H + k_2 p_2 / W)},
+              \qquad 0 \le k_1 < K, \quad |k_2| < K
+
+    They do not depend on the resolution but for the place of the first pixel.
+
+    Args:
+        x: The image, ``[..., height, width, channels]``.
+        modes: The K; modes of an index K or more are left out.
+        method: "matrix", products with tables of cosines, or "fft"; None chooses by the modes.
+
+    Returns:
+        ``[..., modes, 2 * modes - 1, 2, channels]``.
+
+    Raises:
+        ValueError: If the image has too few pixels for the modes, or the method is unknown.
+
+    >>> abs(low_modes(jnp.ones((8, 8, 1)), 2)[0, :, 0, 0]).round(6).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    height, width = x.shape[-3:-1]
+    if _method(height, width, modes, method) == "fft":
+        z = jnp.fft.rfft(jnp.moveaxis(x, -1, -3), axis=-2, norm="forward")[..., :modes, :]
+        z = jnp.fft.fft(z, axis=-1, norm="forward")
+        z = jnp.concatenate([z[..., width - modes + 1 :], z[..., :modes]], axis=-1)
+        return jnp.moveaxis(jnp.stack([z.real, z.imag], axis=-1), -4, -1)
+    first, second = _analysis_tables(height, width, modes)
+    flat = x.reshape(-1, height, width * x.shape[-1])
+    rows = _from_left(first, flat).reshape(-1, 2 * width, x.shape[-1])
+    found = _from_left(second, rows)
+    return found.reshape(*x.shape[:-3], modes, 2 * modes - 1, 2, x.shape[-1])
+
+
+def from_low_modes(
+    z: Modes, height: int, width: int, method: Method | None = None
+) -> Float[Array, "... height width channels"]:
+    r"""The image of these modes, whose others are zero, at any resolution.
+
+    .. math:: x_p = \sum_{|k_1|, |k_2| < K} \hat x_k\, e^{2 \pi i (k_1 p_1 / H + k_2 p_2 / W)},
+              \qquad \hat x_{-k} = \overline{\hat x_k}
+
+    Args:
+        z: ``[..., modes, 2 * modes - 1, 2, channels]``, as ``low_modes`` gives them.
+        height: Pixels along axis -3 of the image.
+        width: Those along axis -2.
+        method: As for ``low_modes``.
+
+    Raises:
+        ValueError: As for ``low_modes``.
+
+    >>> x = jnp.cos(jnp.arange(5.0) * 0.4 * jnp.pi)[:, None, None] * jnp.ones((5, 5, 1))
+    >>> bool(jnp.allclose(from_low_modes(low_modes(x, 2), 5, 5), x, atol=1e-6))
+    True
+    """
+    modes, channels = z.shape[-4], z.shape[-1]
+    if _method(height, width, modes, method) == "fft":
+        z = jnp.moveaxis(z, -1, -4)
+        pairs = jax.lax.complex(z[..., 0], z[..., 1])
+        empty = jnp.zeros((*pairs.shape[:-1], width - 2 * modes + 1), pairs.dtype)
+        parts = [pairs[..., modes - 1 :], empty, pairs[..., : modes - 1]]
+        rows = jnp.fft.ifft(jnp.concatenate(parts, axis=-1), axis=-1, norm="forward")
+        return jnp.moveaxis(jnp.fft.irfft(rows, n=height, axis=-2, norm="forward"), -3, -1)
+    first, second = _synthesis_tables(height, width, modes)
+    rows = _from_left(second, z.reshape(-1, 2 * (2 * modes - 1), channels))
+    found = _from_left(first, rows.reshape(-1, 2 * modes, width * channels))
+    return found.reshape(*z.shape[:-4], height, width, channels)
+
+
+def turned_kernel(
+    kernel: Float[Array, "side side order channels_in channels_out"], group: FiniteGroup
+) -> Float[Array, "2 modes side order channels_in order channels_out"]:
+    r"""What multiplies the modes, from one number for each of them.
+
+    The numbers are those of a real function :math:`\psi_h(x) = \sum_k H_{k h} (\cos + \sin)(2 \pi
+    k \cdot x)`: any will do, and the turned function has the turned numbers.
+
+    .. math:: \hat W_{g g'}(k) = \hat\psi_{g^{-1} g'}(g^{-1} k), \qquad
+              \hat\psi_h(k) = \frac{H_{k h} + H_{-k h}}{2} - i\, \frac{H_{k h} - H_{-k h}}{2}
+
+    Args:
+        kernel: The numbers, with side = 2 * modes - 1 and the mode 0 in the middle.
+        group: Cyclic(n) or Dihedral(n) with n of 1, 2 or 4.
+
+    Returns:
+        Real and imaginary parts of matrices from the elements g' and channels of the input to the
+        elements g and channels of the output, ``[2, modes, side, order, channels_in, order,
+        channels_out]``.
+
+    Raises:
+        ValueError: If the kernel has another form or the group does not map modes to modes.
+
+    >>> from equinet.groups import Cyclic
+    >>> turned_kernel(jnp.ones((3, 3, 4, 5, 6)), Cyclic(4)).shape
+    (2, 2, 3, 4, 5, 4, 6)
+    """
+    side, order = kernel.shape[0], group.order
+    if kernel.ndim != 5 or kernel.shape[1] != side or side % 2 == 0 or kernel.shape[2] != order:
+        raise ValueError(
+            f"expected a kernel [2 * modes - 1, 2 * modes - 1, {order}, channels_in, channels_out] "
+            f"for {group}, got {kernel.shape}"
+        )
+    opposite = kernel[::-1, ::-1]
+    parts = jnp.stack([kernel + opposite, opposite - kernel]) / 2
+    flat = parts.reshape(2, -1, *kernel.shape[3:])
+    # The transpose of this gather adds up what shares a number: it takes little of a step.
+    return jnp.take(flat, _turns(group, side), axis=1).swapaxes(4, 5)
+
+
+def spectral_convolution(
+    x: Float[Array, "... height width order channels_in"],
+    kernel: Float[Array, "side side order channels_in channels_out"],
+    group: FiniteGroup,
+    *,
+    method: Method | None = None,
+    precision: jax.lax.Precision | str | None = None,
+) -> Float[Array, "... height width order channels_out"]:
+    r"""Convolution with a kernel of low modes that commutes with a group and with translations.
+
+    .. math:: y_g = \frac{1}{\sqrt{|G| C}} \sum_{g'} \psi_{g^{-1} g'}(g^{-1} \,\cdot\,) * x_{g'}
+
+    Under the trivial group ``Cyclic(1)`` it is the layer of FNO. The output has low modes alone,
+    and it is that of the input's: it does not depend on the resolution. The centre about which
+    images are turned does not matter, for a convolution commutes with translations.
+
+    Args:
+        x: Image of features of the regular rep.
+        kernel: As for ``turned_kernel``.
+        group: The group.
+        method: As for ``low_modes``.
+        precision: Of the mixing of channels.
+
+    Raises:
+        ValueError: If a shape does not fit, or the image has too few pixels.
+
+    References:
+        Li et al., FNO, arXiv:2010.08895 (2020); Helwig et al., G-FNO, arXiv:2306.05697 (2023).
+
+    >>> from equinet.groups import Dihedral
+    >>> kernel = jnp.ones((3, 3, 8, 5, 6))
+    >>> spectral_convolution(jnp.ones((2, 4, 4, 8, 5)), kernel, Dihedral(4)).shape
+    (2, 4, 4, 8, 6)
+    """
+    weights = turned_kernel(kernel, group)
+    _, modes, side, order, channels, _, channels_out = weights.shape
+    if x.ndim < 4 or x.shape[-2:] != (order, channels):
+        raise ValueError(
+            f"expected an image [..., height, width, {order}, {channels}] for {group}, got "
+            f"{x.shape}"
+        )
+    height, width = x.shape[-4:-2]
+    flat = x.reshape(-1, height, width, order * channels)
+    z = low_modes(flat, modes, method).reshape(-1, modes * side, 2, order * channels)
+    scale = 1 / math.sqrt(order * channels)
+    matrices = (scale * weights).reshape(2, modes * side, order * channels, -1)
+    # Both parts of the modes through both parts of the matrices.
+    real, imaginary = (jnp.einsum("bkpi,kio->bkpo", z, m, precision=precision) for m in matrices)
+    mixed = jnp.stack(
+        [real[:, :, 0] - imaginary[:, :, 1], real[:, :, 1] + imaginary[:, :, 0]], axis=2
+    )
+    mixed = mixed.reshape(-1, modes, side, 2, order * channels_out)
+    y = from_low_modes(mixed, height, width, method)
+    return y.reshape(*x.shape[:-1], channels_out)
+
+
+def _method(height: int, width: int, modes: int, method: Method | None) -> Method:
+    if modes < 1 or min(height, width) < 2 * modes - 1:
+        fitting = (min(height, width) + 1) // 2
+        raise ValueError(
+            f"an image of {height} x {width} pixels has no {modes} modes: expected 1 to {fitting}"
+        )
+    if method is None:
+        return "matrix" if modes <= _MODES_BY_TABLES else "fft"
+    if method not in get_args(Method):
+        raise ValueError(f"method: got {method!r}, expected one of {get_args(Method)} or None")
+    return method
+
+
+def _from_left(
+    table: Float[np.ndarray, "rows columns"], x: Float[Array, "batch columns n"]
+) -> Float[Array, "batch rows n"]:
+    """One table times every matrix, by a product for each: without transposing the batch."""
+    tables = repeat_rows(jnp.asarray(table, x.dtype), len(x))
+    return jnp.matmul(tables, x, precision=HIGHEST)
+
+
+@functools.lru_cache
+def _analysis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, np.ndarray]:
+    """From rows to (first index, part); from (part, column) to (second index, part)."""
+    c, s = _waves(np.arange(modes), height)
+    first = np.stack([c, -s], axis=1) / height
+    c, s = _waves(np.arange(1 - modes, modes), width)
+    second = np.stack([np.stack([c, s], axis=1), np.stack([-s, c], axis=1)], axis=1) / width
+    return _frozen(first.reshape(-1, height)), _frozen(second.reshape(-1, 2 * width))
+
+
+@functools.lru_cache
+def _synthesis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, np.ndarray]:
+    """From (first index, part) to rows; from (second index, part) to (part, column)."""
+    c, s = _waves(np.arange(modes), height)
+    # The opposite of a mode whose first index is not 0 is left out: it counts twice.
+    weights = np.where(np.arange(modes) > 0, 2.0, 1.0)[:, None, None]
+    first = weights * np.stack([c, -s], axis=1)
+    c, s = _waves(np.arange(1 - modes, modes), width)
+    second = np.stack([np.stack([c, -s], axis=1), np.stack([s, c], axis=1)])
+    second = second.transpose(0, 3, 1, 2).reshape(2 * width, -1)
+    return _frozen(first.reshape(-1, height).T), _frozen(second)
+
+
+def _waves(k: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines, ``[k, size]``."""
+    angle = 2 * np.pi / size * (np.outer(k, np.arange(size)) % size)
+    return np.cos(angle), np.sin(angle)
+
+
+@functools.lru_cache
+def _turns(group: FiniteGroup, side: int) -> Int[np.ndarray, "modes side order order"]:
+    """The row of :math:`(g^{-1} k, g^{-1} g')` for modes k of the half and elements g' and g."""
+    with jax.ensure_compile_time_eval():
+        elements = jnp.asarray(group.elements())
+        inverses = group.inverse(elements)
+        matrices = np.asarray(group.linear_part(inverses), np.float64)
+        products = group.compose(inverses[:, None], elements[None, :])
+        relative = np.asarray(group.index(products), np.int64)
+    turns = np.round(matrices).astype(np.int64)
+    if matrices.shape[-1] != 2 or np.abs(matrices - turns).max() > 1e-6:
+        raise ValueError(
+            f"{group} does not map the modes of a square to modes: take Cyclic(n) or Dihedral(n) "
+            "with n of 1, 2 or 4"
+        )
+    k = np.arange(side) - side // 2
+    half = np.stack(np.meshgrid(k[side // 2 :], k, indexing="ij"), axis=-1)
+    places = np.einsum("gij,abj->abgi", turns, half) + side // 2
+    rows = places[..., 0] * side + places[..., 1]
+    table = rows[..., None, :] * group.order + relative.T
+    return _frozen(table.astype(np.int32))
+
+
+def _frozen(table: np.ndarray) -> np.ndarray:
+    table.setflags(write=False)
+    return table

@@ -1,0 +1,238 @@
+"""The complete product: every Clebsch-Gordan path at the price of a product of functions."""
+
+import dataclasses
+import functools
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from equinet.ops.primitives import multiply_matrices
+from equinet.ops.products.clebsch_gordan import check_factors
+from equinet.ops.products.gaunt import gaunt_coefficient, split_weights
+from equinet.ops.products.gaunt_grid import degree_of, grid_flops, lane_bytes
+from equinet.ops.products.lanes import map_lanes, weigh_degrees
+from equinet.ops.products.matrix_product import (
+    from_matrix,
+    matrix_coefficient,
+    matrix_degree,
+    to_matrix,
+)
+from equinet.ops.products.paths import Path, blocks, coupling_paths
+from equinet.ops.products.poisson import bracket_coefficient, multiply_poisson, multiply_vector
+from equinet.reps import Irreps
+
+METHODS = ("matrix", "poisson", "vector")
+
+
+@dataclasses.dataclass(frozen=True)
+class CompleteProduct:
+    r"""Product of two features that contains every path, the antisymmetric ones too.
+
+    .. math:: z = \sum_{n=1}^{k} w^{(3)}_n \odot P\big(w^{(1)}_n \odot x,\; w^{(2)}_n \odot y\big)
+
+    with weights per irrep and channel and a fixed bilinear map P in which every path of the
+    Clebsch-Gordan product has a coefficient that is not zero. One copy (k = 1) can scale paths only
+    by the degrees; with more copies their ratios become free. Three maps P:
+
+    - ``"matrix"``: features as matrices on an irrep of degree j, multiplied as matrices. Paths
+      have 6j symbols as coefficients; O(L^3) but for the change of basis.
+    - ``"poisson"``: the pointwise product of functions on the sphere, with Gaunt coefficients, plus
+      their Poisson bracket, which holds exactly the paths of odd :math:`l_1 + l_2 + l_3`.
+    - ``"vector"``: the same map as ``"poisson"``, by fields of vectors on the sphere.
+
+    Parities multiply: pointwise products keep the natural parity :math:`(-1)^l`, brackets give the
+    other one, and features of both parities are taken apart and put together again. The scale of
+    every irrep of the result gives outputs of variance one.
+
+    Attributes:
+        rep1: Irreps of the first factor, each at most once.
+        rep2: Irreps of the second factor, likewise.
+        rep_out: Irreps of the result, likewise.
+        method: Which map.
+        copies: The number k of weighted copies.
+
+    Raises:
+        ValueError: If an irrep occurs twice, no path exists, or an option is unknown.
+
+    References:
+        Matrices: Unke and Maennel, arXiv:2401.07595 (2024), as "fused tensor layer". Vector fields
+        on the sphere: arXiv:2602.21466 (2026).
+
+    >>> product = CompleteProduct("0e+1o", "0e+1o", "0e+1o+1e+2e")
+    >>> product(jnp.ones((5, 4, 8)), jnp.ones((5, 4, 8))).shape, len(product.paths)
+    ((5, 12, 8), 6)
+    """
+
+    rep1: Irreps
+    rep2: Irreps
+    rep_out: Irreps
+    method: str = "matrix"
+    copies: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("rep1", "rep2", "rep_out"):
+            rep = Irreps(getattr(self, name))
+            object.__setattr__(self, name, rep)
+            kinds = [(block.l, block.p) for block in blocks(rep)]
+            if len(set(kinds)) < len(kinds):
+                raise ValueError(
+                    f"a complete product takes each irrep at most once, {name} is {rep}: put "
+                    "multiplicities into the channels, or use product='clebsch_gordan'"
+                )
+        if self.method not in METHODS:
+            raise ValueError(f"unknown method {self.method!r}, expected one of {METHODS}")
+        if self.copies < 1:
+            raise ValueError(f"copies must be at least 1, got {self.copies}")
+        if not self.paths:
+            raise ValueError(
+                f"{self.rep1} x {self.rep2} has no path into {self.rep_out}: the result would be "
+                f"zero; possible outputs are {self.rep1.tensor_product(self.rep2)}"
+            )
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every admissible triple of blocks."""
+        return coupling_paths(self.rep1, self.rep2, self.rep_out)
+
+    @property
+    def coefficients(self) -> Float[np.ndarray, "paths"]:
+        """Size of every path in P, in front of the Clebsch-Gordan block of norm one."""
+        return _coefficients(self.rep1, self.rep2, self.rep_out, self.method)
+
+    @property
+    def num_weights(self) -> int:
+        """For every copy one weight for each irrep of the factors and of the result."""
+        return self.copies * sum(len(blocks(rep)) for rep in self._reps)
+
+    @property
+    def equivariance_error(self) -> float:
+        """Bound on the equivariance error beyond rounding: exact, so zero."""
+        return 0.0
+
+    @property
+    def flops(self) -> int:
+        """Operations for one row and channel: changes of basis and products."""
+        dims = np.array([rep.dim for rep in self._reps])
+        if self.method == "matrix":
+            size = 2 * _size(*self._reps) + 1
+            return self.copies * int(size**2 * dims.sum() // 2 + 2 * size**3)
+        transforms = np.array([3, 3, 1] if self.method == "poisson" else [1, 3, 3])
+        return self.copies * grid_flops(degree_of(*self._reps), int(transforms @ dims), products=3)
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes of both factors and the result in float32, for one row and channel."""
+        return 4 * (self.rep1.dim + self.rep2.dim + self.rep_out.dim)
+
+    @property
+    def _reps(self) -> tuple[Irreps, Irreps, Irreps]:
+        return self.rep1, self.rep2, self.rep_out
+
+    def __call__(
+        self,
+        x: Float[Array, "... dim1 channels"],
+        y: Float[Array, "... dim2 channels"],
+        weights: Float[Array, "... num_weights channels"] | None = None,
+    ) -> Float[Array, "... dim_out channels"]:
+        """Multiply two features.
+
+        Args:
+            x: First factor, ``[..., rep1.dim, channels]``.
+            y: Second factor, ``[..., rep2.dim, channels]``.
+            weights: For every copy the weights of the irreps of x, of y and of the result, one
+                after the other, ``[num_weights, channels]`` or ``[..., num_weights, channels]``;
+                ones if absent.
+
+        Returns:
+            ``[..., rep_out.dim, channels]``.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
+        check_factors(self, x, y, weights)
+        if weights is None:
+            return self._multiply(x, y) * math.sqrt(self.copies)
+        results = []
+        for copy in jnp.split(weights, self.copies, axis=-2):
+            first, second, last = split_weights(copy, self._reps)
+            z = self._multiply(
+                weigh_degrees(self.rep1, x, first), weigh_degrees(self.rep2, y, second)
+            )
+            results.append(weigh_degrees(self.rep_out, z, last))
+        return functools.reduce(jnp.add, results) * math.sqrt(1 / self.copies)
+
+    def _multiply(self, x: Array, y: Array) -> Array:
+        scale = _scale(*self._reps, self.method)
+        if self.method == "matrix":
+            size = 2 * _size(*self._reps) + 1
+            kernel, row_bytes = multiply_matrix, 4 * x.dtype.itemsize * size**2
+        else:
+            kernel = multiply_poisson if self.method == "poisson" else multiply_vector
+            kernel = functools.partial(kernel, ratio=_ratio(*self._reps))
+            row_bytes = 3 * lane_bytes(self._reps, x)
+
+        def scaled(x: Array, y: Array) -> Array:
+            return kernel(self._reps, x=x, y=y) * jnp.asarray(scale, x.dtype)
+
+        return map_lanes(scaled, row_bytes, x, y)
+
+
+def multiply_matrix(reps: tuple[Irreps, ...], x: Array, y: Array) -> Array:
+    """Features as matrices, one for each parity, multiplied and read off again."""
+    j = _size(*reps)
+    first = {p: to_matrix(reps[0], p, j, x) for p in (1, -1)}
+    second = {p: to_matrix(reps[1], p, j, y) for p in (1, -1)}
+    parts = []
+    for parity in (1, -1):
+        terms = [
+            multiply_matrices(a, b)
+            for p in (1, -1)
+            if (a := first[p]) is not None and (b := second[p * parity]) is not None
+        ]
+        if terms:
+            parts.append(from_matrix(reps[2], parity, j, functools.reduce(jnp.add, terms)))
+    return functools.reduce(jnp.add, (part for part in parts if not isinstance(part, float)))
+
+
+@functools.cache
+def _size(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> int:
+    """Degree j of the matrices."""
+    found = coupling_paths(rep1, rep2, rep_out)
+    return matrix_degree(tuple(sorted({_degrees(rep1, rep2, rep_out, path) for path in found})))
+
+
+def _degrees(rep1: Irreps, rep2: Irreps, rep_out: Irreps, path: Path) -> tuple[int, int, int]:
+    return blocks(rep1)[path.first].l, blocks(rep2)[path.second].l, blocks(rep_out)[path.result].l
+
+
+@functools.cache
+def _coefficients(rep1: Irreps, rep2: Irreps, rep_out: Irreps, method: str) -> np.ndarray:
+    found = [_degrees(rep1, rep2, rep_out, path) for path in coupling_paths(rep1, rep2, rep_out)]
+    if method == "matrix":
+        j = _size(rep1, rep2, rep_out)
+        return np.array([matrix_coefficient(*degrees, j) for degrees in found])
+    ratio = _ratio(rep1, rep2, rep_out)
+    return np.array([gaunt_coefficient(*d) + ratio * bracket_coefficient(*d) for d in found])
+
+
+@functools.cache
+def _ratio(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> float:
+    """What makes the paths of odd sum as strong in the mean as the others."""
+    found = [_degrees(rep1, rep2, rep_out, path) for path in coupling_paths(rep1, rep2, rep_out)]
+    odd = [bracket_coefficient(*d) ** 2 / (2 * d[2] + 1) for d in found if sum(d) % 2]
+    even = [gaunt_coefficient(*d) ** 2 / (2 * d[2] + 1) for d in found if sum(d) % 2 == 0]
+    return math.sqrt(np.mean(even) / np.mean(odd)) if odd and even else 1.0
+
+
+@functools.cache
+def _scale(
+    rep1: Irreps, rep2: Irreps, rep_out: Irreps, method: str
+) -> Float[np.ndarray, "dim_out 1"]:
+    power = np.zeros(len(blocks(rep_out)))
+    sizes = _coefficients(rep1, rep2, rep_out, method)
+    for path, size in zip(coupling_paths(rep1, rep2, rep_out), sizes, strict=True):
+        power[path.result] += size**2 / (2 * blocks(rep_out)[path.result].l + 1)
+    scale = np.where(power > 0, power, 1) ** -0.5
+    return np.repeat(scale, [2 * b.l + 1 for b in blocks(rep_out)])[:, None]

@@ -1,0 +1,141 @@
+"""The data of the potential task: three splits of frames, from files or made on the spot."""
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from equinet.data import data_directory
+from equinet.data.atoms import Frame, generate, isolated_atom_energies, read_frames
+from equinet.groups import O
+from equinet.potentials.config import DataConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Frames to train on, to choose the best model on, and to report on."""
+
+    train: list[Frame]
+    validation: list[Frame]
+    test: list[Frame]
+
+
+def load_splits(config: DataConfig, data_dir: str) -> Splits:
+    """The three splits.
+
+    Args:
+        config: What to read or to make.
+        data_dir: Directory of the data sets; ``EQUINET_DATA`` if empty.
+
+    Raises:
+        ValueError: If a file is malformed or a slice is empty.
+        FileNotFoundError: If a file is missing.
+    """
+    if config.source == "xtb":
+        return _generated(config)
+    cache: dict[Path, list[Frame]] = {}
+    parts = (config.train, config.validation, config.test)
+    return Splits(*(read_part(part, config, data_dir, cache) for part in parts))
+
+
+def read_part(
+    part: str, config: DataConfig, data_dir: str, cache: dict[Path, list[Frame]] | None = None
+) -> list[Frame]:
+    """The frames of ``"file.xyz@start:stop"``; a relative file lies in the data directory."""
+    cache = {} if cache is None else cache
+    name, _, selection = part.partition("@")
+    path = Path(name)
+    if not path.is_absolute():
+        path = data_directory(data_dir) / path
+    if path not in cache:
+        cache[path] = read_file(path, config)
+    frames = cache[path][_slice(selection, part)] if selection else cache[path]
+    if not frames:
+        raise ValueError(f"{part}: selects no frame; the file has {len(cache[path])}")
+    return frames
+
+
+def read_file(path: Path, config: DataConfig) -> list[Frame]:
+    """All frames of a file, with the keys of the config."""
+    return read_frames(
+        path,
+        energy_key=config.energy_key,
+        forces_key=config.forces_key,
+        stress_key=config.stress_key,
+        molecule=True if config.molecule else None,
+    )
+
+
+def reference_energies(config: DataConfig, data_dir: str) -> Mapping[str, float] | None:
+    """Energies of the isolated atoms, or None where they are to be fitted."""
+    if config.source == "xtb" or not config.isolated_atoms:
+        return None
+    path = Path(config.isolated_atoms)
+    path = path if path.is_absolute() else data_directory(data_dir) / path
+    return isolated_atom_energies(path, energy_key=config.energy_key)
+
+
+def turned(batch: Mapping[str, Any], key: Array) -> dict[str, Any]:
+    """Every graph turned by a random element of O(3) of its own, and its labels with it.
+
+    Positions, cell and forces are vectors, the stress is a matrix; what a lattice translation is in
+    units of the cell stays.
+
+    Args:
+        batch: As ``equinet.data.collate`` makes it, every array ``[shards, ...]``.
+        key: Of the elements.
+    """
+    graph, labels = batch["graph"], dict(batch["labels"])
+    turns = O(3).sample(key, graph.graph_mask.shape, graph.positions.dtype)
+    of_nodes = jax.vmap(lambda turns, index: turns[index])(turns, graph.graph_index)
+
+    def turn(vectors: Array, turns: Array) -> Array:
+        highest = jax.lax.Precision.HIGHEST
+        return jnp.einsum("...ab,...b->...a", turns, vectors, precision=highest)
+
+    rows = turns[:, :, None]  # one for each row of a matrix
+    positions, cell = turn(graph.positions, of_nodes), turn(graph.cell, rows)
+    half = turn(labels["stress"], rows)
+    labels["forces"] = turn(labels["forces"], of_nodes)
+    labels["stress"] = turn(jnp.swapaxes(half, -1, -2), rows)
+    return {
+        **batch,
+        "graph": dataclasses.replace(graph, positions=positions, cell=cell),
+        "labels": labels,
+    }
+
+
+def _generated(config: DataConfig) -> Splits:
+    train, validation, test = config.frames
+    frames = generate(
+        config.smiles,
+        frames=train + validation + test,
+        temperature_K=config.temperature_K,
+        spacing_fs=config.spacing_fs,
+        equilibration_fs=config.equilibration_fs,
+        num_trajectories=config.num_trajectories,
+        seed=config.seed,
+        progress=_show,
+    )
+    # Frames stand trajectory after trajectory: the end, held out, has a history of its own.
+    return Splits(frames[:train], frames[train : train + validation], frames[train + validation :])
+
+
+def _show(done: int, total: int) -> None:
+    if done == total or done % 50 == 0:
+        print(f"generating frames with GFN2-xTB: {done} of {total}", file=sys.stderr, flush=True)
+
+
+def _slice(text: str, part: str) -> slice:
+    start, colon, stop = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        return slice(int(start) if start else None, int(stop) if stop else None)
+    except ValueError:
+        raise ValueError(f"{part}: expected FILE or FILE@START:STOP, got {text!r}") from None

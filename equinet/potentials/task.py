@@ -1,0 +1,271 @@
+"""Learn the potential energy surface of atoms: energies and forces, reported as the field does."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from equinet.data.atoms import (
+    Budget,
+    Frame,
+    Graph,
+    batches,
+    collate,
+    measure,
+    subtract_references,
+    symbols_of,
+    to_graphs,
+)
+from equinet.groups import O
+from equinet.models import POTENTIALS, EnergyModel, OrientationPotential, potential_from_spec
+from equinet.nn import calibrate
+from equinet.ops.graphs import GraphBatch
+from equinet.potentials.calculator import load_potential
+from equinet.potentials.config import DataConfig, LossConfig, ModelConfig
+from equinet.potentials.data import load_splits, read_file, read_part, reference_energies, turned
+from equinet.reps import Vector, WithoutChannels
+from equinet.testing import equivariance_error
+from equinet.training import Experiment, build_section
+
+SELECTION = "force_mae_mev_per_angstrom"
+
+
+class PotentialTask:
+    """Energies and forces of molecules and crystals."""
+
+    def build(self, config: ConfigDict, *, shards: int) -> Experiment:
+        """Read or make the data, scale the model to them, and hand both to the engine."""
+        data = build_section(DataConfig, config.data.to_dict(), "config.data")
+        words = build_section(ModelConfig, config.model.to_dict(), "config.model")
+        weights = build_section(LossConfig, config.loss.to_dict(), "config.loss")
+        splits = load_splits(data, config.data_dir)
+        elements = symbols_of(
+            number for frame in splits.train for number in np.unique(frame.numbers)
+        )
+        graphs = [
+            to_graphs(split, cutoff=words.cutoff, elements=elements)
+            for split in (splits.train, splits.validation, splits.test)
+        ]
+        statistics = measure(graphs[0], elements, reference_energies(data, config.data_dir))
+        # The mean residue joins the references: what is left for the network is near zero.
+        references = [
+            energy + statistics.energy_per_atom for energy in statistics.reference_energies
+        ]
+        spec = {
+            **network_words(words),
+            "elements": elements,
+            "average_neighbours": statistics.average_neighbours,
+            "energy_scale": statistics.force_rms or 1.0,
+            "reference_energies": references,
+        }
+        model = potential_from_spec(spec, rngs=nnx.Rngs(config.training.seed))
+        train, validation, test = (subtract_references(part, references) for part in graphs)
+        batch_size = config.training.batch_size
+        if isinstance(model, OrientationPotential):
+            calibrate(model, some_of(train, batch_size))
+        augment = data.augment and not model.is_invariant
+        budget = Budget.covering(train, batch_size, shards)
+        first = splits.test[0]
+
+        def collate_batch(examples: Sequence[Graph], which: range) -> dict[str, Any]:
+            return collate(examples, which, shards=shards, budget=budget)
+
+        def loss(model: EnergyModel, batch: Mapping[str, Any], key: Array) -> tuple:
+            return potential_loss(model, batch, weights, key if augment else None)
+
+        return Experiment(
+            model=model,
+            model_spec={
+                "model": {"network": words.network, **model.spec()},
+                "structure": _structure(first),
+            },
+            train=train,
+            collate=collate_batch,
+            loss=loss,
+            validate=lambda model: energy_and_force_errors(model, validation, batch_size),
+            test=lambda model: report(model, test, batch_size),
+            selection=SELECTION,
+            items=lambda batch: int(batch["graph"].node_mask.sum()),
+            item_name="atoms",
+        )
+
+    def evaluate(self, config: ConfigDict, workdir: Path, data: str | None) -> dict[str, Any]:
+        """The report on the test split of a config, or on a file with the keys of the config."""
+        model = load_potential(workdir)
+        section = build_section(DataConfig, config.data.to_dict(), "config.data")
+        if data is not None:
+            frames = read_file(Path(data), section)
+        elif section.source == "files":
+            frames = read_part(section.test, section, config.data_dir)
+        else:
+            frames = load_splits(section, config.data_dir).test
+        graphs = to_graphs(frames, cutoff=model.cutoff, elements=model.elements)
+        graphs = subtract_references(graphs, model.reference_energies)
+        return {
+            **report(model, graphs, config.training.batch_size),
+            "parameters": sum(x.size for x in jax.tree.leaves(nnx.state(model, nnx.Param))),
+        }
+
+
+def network_words(words: ModelConfig) -> dict[str, Any]:
+    """The network of a config, and of its words those that are the network's."""
+    known = ("network", *POTENTIALS[words.network].words)
+    return {name: value for name, value in dataclasses.asdict(words).items() if name in known}
+
+
+def some_of(graphs: Sequence[Graph], count: int) -> GraphBatch:
+    """One shard with that many graphs, taken at equal distances: neighbours in a file are alike."""
+    chosen = [graphs[index] for index in range(0, len(graphs), -(-len(graphs) // count))]
+    batch = collate(chosen, range(1), shards=1)["graph"]
+    return jax.tree.map(lambda array: jnp.asarray(array[0]), batch)
+
+
+def potential_loss(
+    model: EnergyModel, batch: Mapping[str, Any], weights: LossConfig, key: Array | None = None
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Weighted mean squares over all shards; padding and absent labels count nothing.
+
+    Args:
+        model: The potential.
+        batch: Graphs, labels and label weights, every array ``[shards, ...]``.
+        weights: Weights of the labels.
+        key: Of random elements of O(3) by which the graphs are turned; None: they stay as they are.
+
+    Returns:
+        The loss, and the mean squares by name.
+    """
+    batch = batch if key is None else turned(batch, key)
+    shards = batch["weights"]["energy"].shape[0]
+    sums = (
+        jax.tree.map(
+            lambda x: x[None], _squares(model, jax.tree.map(lambda x: x[0], batch), weights)
+        )
+        if shards == 1
+        else jax.vmap(lambda shard: _squares(model, shard, weights))(batch)
+    )
+    total = jnp.zeros((), jnp.float32)
+    means = {}
+    for name, (square, count) in sums.items():
+        means[name] = square.sum() / jnp.maximum(count.sum(), 1)
+        total = total + getattr(weights, name) * means[name]
+    return total, {f"{name}_mean_square": mean for name, mean in means.items()}
+
+
+def _squares(
+    model: EnergyModel, shard: Mapping[str, Any], weights: LossConfig
+) -> dict[str, tuple[Array, Array]]:
+    """Sum of squares and number of terms of every label of one shard."""
+    graph, labels, given = shard["graph"], shard["labels"], shard["weights"]
+    if weights.stress:
+        energy, forces, stress = model.energy_forces_stress(graph)
+    else:
+        energy, forces = model.energy_and_forces(graph)
+        stress = None
+    members = graph.graph_index[None, :] == jnp.arange(graph.num_graphs, dtype=jnp.int32)[:, None]
+    atoms = jnp.maximum((members & graph.node_mask[None, :]).sum(1), 1).astype(energy.dtype)
+    energy_square = given["energy"] * (energy - labels["energy"]) ** 2 / atoms
+    force_square = given["forces"][:, None] * (forces - labels["forces"]) ** 2
+    squares = {
+        "energy": (energy_square.sum(), given["energy"].sum()),
+        "forces": (force_square.sum(), 3 * given["forces"].sum()),
+    }
+    if stress is not None:
+        square = given["stress"][:, None, None] * (stress - labels["stress"]) ** 2
+        squares["stress"] = (square.sum(), 9 * given["stress"].sum())
+    return squares
+
+
+@jax.jit
+def _predict(model: EnergyModel, graph: Any) -> tuple[Array, Array]:
+    return model.energy_and_forces(graph)
+
+
+def predict(
+    model: EnergyModel, graphs: Sequence[Graph], batch_size: int
+) -> tuple[Float[np.ndarray, "graphs"], list[Float[np.ndarray, "nodes 3"]]]:
+    """Energies (without references) and forces of all graphs, in order."""
+    energies, forces = [], []
+    for start, batch in zip(
+        range(0, len(graphs), batch_size), batches(graphs, batch_size), strict=True
+    ):
+        chunk = graphs[start : start + batch_size]
+        shard = jax.tree.map(lambda x: jnp.asarray(x[0]), batch["graph"])
+        energy, force = jax.device_get(_predict(model, shard))
+        energies.append(energy[: len(chunk)])
+        ends = np.cumsum([graph.num_nodes for graph in chunk])
+        forces += np.split(force[: ends[-1]], ends[:-1])
+    return np.concatenate(energies).astype(np.float64), forces
+
+
+def energy_and_force_errors(
+    model: EnergyModel, graphs: Sequence[Graph], batch_size: int
+) -> dict[str, float]:
+    """MAE and RMSE of energies (meV, and per atom) and force components (meV/angstrom)."""
+    energies, forces = predict(model, graphs, batch_size)
+    atoms = np.array([graph.num_nodes for graph in graphs])
+    error = 1e3 * (energies - np.array([graph.energy for graph in graphs]))
+    labels = 1e3 * np.concatenate([np.asarray(graph.forces).ravel() for graph in graphs])
+    force_error = 1e3 * np.concatenate([f.astype(np.float64).ravel() for f in forces]) - labels
+    return {
+        "force_mae_mev_per_angstrom": float(np.abs(force_error).mean()),
+        "force_rmse_mev_per_angstrom": _rms(force_error),
+        "label_force_rms_mev_per_angstrom": _rms(labels),
+        "energy_mae_mev": float(np.abs(error).mean()),
+        "energy_rmse_mev": _rms(error),
+        "energy_mae_mev_per_atom": float(np.abs(error / atoms).mean()),
+        "energy_rmse_mev_per_atom": _rms(error / atoms),
+    }
+
+
+def report(model: EnergyModel, graphs: Sequence[Graph], batch_size: int) -> dict[str, Any]:
+    """Errors on held-out graphs and the equivariance error of the forces in both precisions."""
+    return {
+        "metrics": energy_and_force_errors(model, graphs, batch_size),
+        "equivariance_error": {
+            "float32": force_equivariance_error(model, graphs[0], np.float32),
+            "float64": force_equivariance_error(model, graphs[0], np.float64),
+        },
+        "frames": len(graphs),
+    }
+
+
+def force_equivariance_error(model: EnergyModel, graph: Graph, dtype: Any) -> float:
+    """Equivariance error of the forces of one graph under O(3), computed in ``dtype``.
+
+    Translations are left out because a batch has none: ``collate`` takes the mean off the
+    positions in float64.
+    """
+    batch = collate([graph], range(1), shards=1, dtype=np.float64)["graph"]
+    batch = jax.tree.map(lambda x: x[0], batch)
+    vectors = WithoutChannels(Vector(O(3)))
+
+    def forces(positions: Array, cell: Array) -> Array:
+        shifts = jnp.asarray(batch.shifts, positions.dtype)
+        moved = dataclasses.replace(batch, positions=positions, cell=cell, shifts=shifts)
+        return _predict(model, moved)[1][: graph.num_nodes]
+
+    inputs = (batch.positions, batch.cell)
+    key = jax.random.key(0)
+    return equivariance_error(forces, (vectors, vectors), vectors, key, inputs=inputs, dtype=dtype)
+
+
+def _rms(x: Float[np.ndarray, "..."]) -> float:
+    return math.sqrt(float(np.mean(np.square(x))))
+
+
+def _structure(frame: Frame) -> dict[str, Any]:
+    """A start for molecular dynamics, as JSON: the first held-out frame."""
+    return {
+        "numbers": frame.numbers.tolist(),
+        "positions": frame.positions.tolist(),
+        "cell": None if frame.cell is None else frame.cell.tolist(),
+        "pbc": list(frame.pbc),
+    }

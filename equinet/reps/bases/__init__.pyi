@@ -1,0 +1,7 @@
+from .basis import EquivariantBasis as EquivariantBasis
+from .basis import equivariant_basis as equivariant_basis
+
+__all__ = [
+    "EquivariantBasis",
+    "equivariant_basis",
+]

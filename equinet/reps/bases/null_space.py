@@ -1,0 +1,212 @@
+r"""Equivariant maps by linear algebra: the null space of the constraints, in float64.
+
+A matrix W commutes with the group if and only if
+
+.. math:: \rho_{out}(A_i) W = W \rho_{in}(A_i), \qquad \rho_{out}(h_k) W = W \rho_{in}(h_k)
+
+for a basis :math:`A_i` of the Lie algebra and the discrete generators :math:`h_k`. The sum of the
+squares of these constraints, C^T C, is for a compact group its Casimir operator: its eigenvalues
+next to zero stay well away from it.
+
+References:
+    M. Finzi, M. Welling, A. G. Wilson, arXiv:2104.09459 (2021), section 5.
+"""
+
+import functools
+import itertools
+import math
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+from jaxtyping import Float
+
+from equinet.reps.outer import OuterRep
+from equinet.reps.rep import DualRep, ProductRep, Rep, SumRep
+
+Sparse = Any  # a scipy.sparse.csr_array, which has no type information
+LARGEST_DENSE = 1500
+_ZERO = 1e-10  # of the largest eigenvalue
+_SMALLEST_GAP = 1e-6
+
+
+def null_space_maps(rep_in: Rep, rep_out: Rep) -> Float[np.ndarray, "dim rows columns"]:
+    """An orthonormal basis of the equivariant matrices.
+
+    Dense eigenvectors where there are few entries, else a Chebyshev-filtered subspace iteration
+    with sparse matrices, of a size that is doubled until it holds the null space.
+
+    Args:
+        rep_in: Rep of the input.
+        rep_out: Rep of the output, of the same group.
+
+    Raises:
+        ValueError: If a large null space cannot be told from what is around it.
+
+    Example:
+        >>> from equinet.groups import SL
+        >>> from equinet.reps.vector import Vector
+        >>> V = Vector(SL(2))
+        >>> abs(null_space_maps(V, V)).round(3)  # the identity, normalised
+        array([[[0.707, 0.   ],
+                [0.   , 0.707]]])
+    """
+    squares = _squared_constraints(rep_in, rep_out)
+    size = squares.shape[0]
+    largest = _norm(squares)
+    if largest == 0:
+        vectors = np.eye(size)
+    elif size <= LARGEST_DENSE:
+        values, vectors = scipy.linalg.eigh(squares.toarray())
+        vectors = vectors[:, values < _ZERO * largest * math.sqrt(size)]
+    else:
+        vectors = _filtered_null_space(squares, largest)
+    return vectors.T.reshape(-1, rep_out.dim, rep_in.dim)
+
+
+def generator_matrices(rep: Rep) -> tuple[list[Sparse], list[Sparse]]:
+    """The matrices of the basis of the Lie algebra and of the discrete generators, sparse."""
+    return list(_lie_matrices(rep)), list(_discrete_matrices(rep))
+
+
+def _squared_constraints(rep_in: Rep, rep_out: Rep) -> Sparse:
+    """C^T C on matrices flattened row by row."""
+    eye_in, eye_out = (scipy.sparse.eye_array(rep.dim, format="csr") for rep in (rep_in, rep_out))
+    total = scipy.sparse.csr_array((rep_out.dim * rep_in.dim,) * 2)
+    for mine, theirs in zip(generator_matrices(rep_out), generator_matrices(rep_in), strict=True):
+        for out, into in zip(mine, theirs, strict=True):
+            constraint = scipy.sparse.kron(out, eye_in) - scipy.sparse.kron(eye_out, into.T)
+            total = total + constraint.T @ constraint
+    return scipy.sparse.csr_array(total)
+
+
+def _norm(matrix: Sparse) -> float:
+    """An upper bound of the largest eigenvalue."""
+    return float(abs(matrix).sum(axis=1).max()) if matrix.nnz else 0.0
+
+
+@functools.cache
+def _lie_matrices(rep: Rep) -> tuple[Sparse, ...]:
+    if isinstance(rep, ProductRep | OuterRep) and rep.factors:
+        parts = [_lie_of_factor(rep, i) for i in range(len(rep.factors))]
+        return tuple(functools.reduce(_kron_sum, row) for row in zip(*parts, strict=True))
+    if isinstance(rep, SumRep) and rep.terms:
+        parts = [_lie_matrices(term) for copies, term in rep.terms for _ in range(copies)]
+        return tuple(_blocks(row) for row in zip(*parts, strict=True))
+    if isinstance(rep, DualRep):
+        return tuple(scipy.sparse.csr_array(-matrix.T) for matrix in _lie_matrices(rep.base))
+    algebra = rep.group.lie_algebra()
+    return _evaluated(rep.lie_matrix, algebra)
+
+
+def _lie_of_factor(rep: ProductRep | OuterRep, index: int) -> tuple[Sparse, ...]:
+    factor = rep.factors[index]
+    if isinstance(rep, ProductRep):
+        return _lie_matrices(factor)
+    parts = rep.group.lie_algebra()
+    return _evaluated(factor.lie_matrix, parts[index])
+
+
+@functools.cache
+def _discrete_matrices(rep: Rep) -> tuple[Sparse, ...]:
+    if isinstance(rep, ProductRep) and rep.factors:
+        parts = [_discrete_matrices(factor) for factor in rep.factors]
+        return tuple(functools.reduce(_kron, row) for row in zip(*parts, strict=True))
+    if isinstance(rep, OuterRep):
+        generators = rep.group.discrete_generators()
+        parts = [_evaluated(factor.matrix, generators[i]) for i, factor in enumerate(rep.factors)]
+        return tuple(functools.reduce(_kron, row) for row in zip(*parts, strict=True))
+    if isinstance(rep, SumRep) and rep.terms:
+        parts = [_discrete_matrices(term) for copies, term in rep.terms for _ in range(copies)]
+        return tuple(_blocks(row) for row in zip(*parts, strict=True))
+    return _evaluated(rep.matrix, rep.group.discrete_generators())
+
+
+def _evaluated(function, arguments) -> tuple[Sparse, ...]:
+    """What a rep says in JAX, in float64 and outside of any trace."""
+    if not len(jax.tree.leaves(arguments)[0]):
+        return ()
+    cpu = jax.local_devices(backend="cpu")[0]
+    with jax.enable_x64(True), jax.ensure_compile_time_eval(), jax.default_device(cpu):
+        wide = jax.tree.map(
+            lambda a: jax.numpy.asarray(np.asarray(a, np.float64 if a.dtype.kind == "f" else None)),
+            arguments,
+        )
+        matrices = np.asarray(function(wide), np.float64)
+    return tuple(scipy.sparse.csr_array(matrix) for matrix in matrices)
+
+
+def _kron(a: Sparse, b: Sparse) -> Sparse:
+    return scipy.sparse.csr_array(scipy.sparse.kron(a, b))
+
+
+def _kron_sum(a: Sparse, b: Sparse) -> Sparse:
+    left, right = scipy.sparse.eye_array(a.shape[0]), scipy.sparse.eye_array(b.shape[0])
+    return scipy.sparse.csr_array(scipy.sparse.kron(a, right) + scipy.sparse.kron(left, b))
+
+
+def _blocks(row: tuple[Sparse, ...]) -> Sparse:
+    return scipy.sparse.csr_array(scipy.sparse.block_diag(row))
+
+
+def _filtered_null_space(squares: Sparse, largest: float) -> Float[np.ndarray, "size dim"]:
+    """Subspace iteration with the Chebyshev polynomial that is one at zero, least on the rest."""
+    rng = np.random.default_rng(0)
+    block = 16
+    while True:
+        vectors = _subspace(squares, largest, rng.normal(size=(squares.shape[0], block)))
+        if vectors is not None:
+            return vectors
+        block *= 2
+        if block > squares.shape[0] // 2:
+            raise ValueError(
+                f"the equivariant maps fill more than half of a space of {squares.shape[0]} "
+                "dimensions: split the reps into smaller terms"
+            )
+
+
+def _subspace(
+    squares: Sparse, largest: float, vectors: Float[np.ndarray, "size block"], sweeps: int = 60
+) -> Float[np.ndarray, "size dim"] | None:
+    """The null vectors in a block; None if all of the block is null, so that more are possible."""
+    low, above = largest / 30, largest
+    for sweep in range(sweeps):
+        vectors, _ = np.linalg.qr(_chebyshev(squares, vectors, low, largest, degree=24))
+        values, rotation = scipy.linalg.eigh(vectors.T @ (squares @ vectors))
+        vectors = vectors @ rotation
+        null = values < _ZERO * largest
+        if null.all():
+            return None
+        residuals = np.linalg.norm(squares @ vectors - vectors * values, axis=0)
+        next_one = np.argmin(np.where(null, np.inf, values))
+        above = values[next_one]
+        # Only once the next Ritz value has settled is there no null vector left in its mixture.
+        settled = residuals[next_one] < 0.3 * above and above > _SMALLEST_GAP * largest
+        exact = residuals[null].max(initial=0.0) < 1e-13 * largest
+        if settled and exact:
+            return vectors[:, null]
+        if sweep % 6 == 5:  # the filter passes too little that lies close to zero
+            low /= 2
+    raise ValueError(
+        f"the smallest constraint, {above / largest:.1e} of the largest, cannot be told from zero: "
+        "scale the reps, or give bases of their irreducible parts"
+    )
+
+
+def _chebyshev(
+    squares: Sparse, vectors: Float[np.ndarray, "size block"], low: float, high: float, degree: int
+) -> Float[np.ndarray, "size block"]:
+    """T_m((2 M - low - high) / (high - low)) v, up to a factor."""
+    centre, half = (high + low) / 2, (high - low) / 2
+
+    def step(x: np.ndarray) -> np.ndarray:
+        return (squares @ x - centre * x) / half
+
+    previous, current = vectors, step(vectors)
+    for _ in itertools.repeat(None, degree - 1):
+        previous, current = current, 2 * step(current) - previous
+        scale = np.abs(current).max()
+        previous, current = previous / scale, current / scale
+    return current

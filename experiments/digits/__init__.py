@@ -1,0 +1,1 @@
+"""Digits moved by affine maps."""

@@ -1,0 +1,1 @@
+"""Fluid flows on periodic squares."""

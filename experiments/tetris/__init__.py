@@ -1,0 +1,1 @@
+"""Eight pieces, two of them mirror images."""
