@@ -17,7 +17,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from equinet.groups.closed_forms import ClosedForm
 from equinet.groups.group import Group
 from equinet.linalg import small_matrices as small
-from equinet.precision import HIGHEST, at_least_float32, floating
+from equinet.precision import HIGHEST, at_least_float32, floating, read_only
 from equinet.typing import DTypeLike, Matrix
 
 
@@ -190,9 +190,7 @@ def _dual_basis(group: MatrixLieGroup) -> Float[np.ndarray, "d n n"]:
     """Matrices whose inner products with a Lie algebra element are its coordinates."""
     basis = group.lie_algebra()
     flat = basis.reshape(len(basis), group.matrix_dim**2)
-    dual = np.linalg.pinv(flat).T.reshape(basis.shape)
-    dual.setflags(write=False)
-    return dual
+    return read_only(np.linalg.pinv(flat).T.reshape(basis.shape))
 
 
 @functools.cache
@@ -202,8 +200,7 @@ def _structure_constants(group: MatrixLieGroup) -> Float[np.ndarray, "d d d"]:
     product = np.einsum("iab,jbc->ijac", basis, basis)
     table = np.einsum("ijab,kab->ikj", product - product.swapaxes(0, 1), _dual_basis(group))
     table[np.abs(table) < 1e-14] = 0
-    table.setflags(write=False)
-    return table
+    return read_only(table)
 
 
 def _ad(group: MatrixLieGroup, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:

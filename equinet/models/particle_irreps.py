@@ -14,6 +14,7 @@ from equinet.linalg import safe_norm
 from equinet.models.particles import check_particles
 from equinet.nn import MLP, Linear, MessagePassing, edge_features
 from equinet.ops.graphs import GraphBatch
+from equinet.precision import read_only
 from equinet.reps import Irreps
 
 
@@ -214,9 +215,7 @@ def _others(size: int) -> tuple[np.ndarray, np.ndarray]:
         others = np.stack([np.delete(nodes, i) for i in nodes])
         opposite = np.where(others > nodes[:, None], nodes[:, None], nodes[:, None] - 1)
         found = others, (others * (size - 1) + opposite).astype(np.int32)
-    for table in found:
-        table.flags.writeable = False
-    return found
+    return read_only(found[0]), read_only(found[1])
 
 
 def _inputs(

@@ -10,6 +10,8 @@ import math
 import numpy as np
 from jaxtyping import Complex, Float
 
+from equinet.precision import read_only
+
 
 @functools.cache
 def clebsch_gordan(l1: int, l2: int, l3: int) -> Float[np.ndarray, "{2*l1+1} {2*l2+1} {2*l3+1}"]:
@@ -46,7 +48,7 @@ def clebsch_gordan(l1: int, l2: int, l3: int) -> Float[np.ndarray, "{2*l1+1} {2*
     table = np.einsum("ajk,jb->abk", table, q2)
     real = np.einsum("abk,kc->abc", table, q3.conj()).real
     # The smallest coefficient that is not zero stays far above this for every degree in use.
-    return _read_only(np.where(np.abs(real) < 1e-14, 0.0, real))
+    return read_only(np.where(np.abs(real) < 1e-14, 0.0, real))
 
 
 @functools.cache
@@ -73,7 +75,7 @@ def so3_generators(l: int) -> Float[np.ndarray, "3 {2*l+1} {2*l+1}"]:
                [ 0.,  0.,  0.]])
     """
     scale = math.sqrt(l * (l + 1) * (2 * l + 1)) if l >= 0 else 0.0
-    return _read_only(scale * clebsch_gordan(1, l, l).swapaxes(1, 2))
+    return read_only(np.ascontiguousarray(scale * clebsch_gordan(1, l, l).swapaxes(1, 2)))
 
 
 def complex_clebsch_gordan(l1: int, m1: int, l2: int, m2: int, l3: int) -> float:
@@ -121,9 +123,3 @@ def _real_to_complex(l: int) -> Complex[np.ndarray, "{2*l+1} {2*l+1}"]:
 def _check_degrees(*degrees: int) -> None:
     if min(degrees) < 0:
         raise ValueError(f"degrees must be integers >= 0, got {degrees}")
-
-
-def _read_only(table: np.ndarray) -> np.ndarray:
-    table = np.ascontiguousarray(table)
-    table.setflags(write=False)
-    return table

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.groups import Group
-from equinet.precision import HIGHEST
+from equinet.precision import HIGHEST, read_only
 from equinet.reps.bases.diagrams import levi_civita, permutations
 from equinet.reps.rep import Rep
 from equinet.typing import Element, Feature, Matrix
@@ -129,5 +129,4 @@ def _embedding(n: int, exponent: int, sign: int) -> Float[np.ndarray, "rows colu
         parity = 1.0 if sign > 0 else float(levi_civita(np.array(order)))
         table[tuples[:, order] @ strides, np.arange(len(tuples))] += parity
     table /= np.linalg.norm(table, axis=0)
-    table.setflags(write=False)
-    return table
+    return read_only(table)

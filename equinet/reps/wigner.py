@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.precision import HIGHEST
+from equinet.precision import HIGHEST, read_only
 from equinet.reps.clebsch_gordan_tables import clebsch_gordan
 
 
@@ -211,9 +211,7 @@ def tilt_table(
     table = ((even * weights[:, None]).T @ rows.reshape(len(rows), -1)).reshape(-1, *rows.shape[1:])
     table[np.abs(table) < 1e-13] = 0.0
     signs = np.diagonal(wigner_table(l, np.diag([1.0, -1.0, -1.0])[None])[0]).round()
-    table.setflags(write=False)
-    signs.setflags(write=False)
-    return table, signs
+    return read_only(table), read_only(signs)
 
 
 def _half_sphere(degree: int) -> tuple[np.ndarray, np.ndarray]:
@@ -271,6 +269,4 @@ def wigner_table(
 @functools.cache
 def _step(l: int) -> Float[np.ndarray, "{2*l-1} 3 {2*l+1}"]:
     """The isometry from degree ``l`` into the product of degrees ``l - 1`` and 1."""
-    table = math.sqrt(2 * l + 1) * clebsch_gordan(l - 1, 1, l)
-    table.setflags(write=False)
-    return table
+    return read_only(math.sqrt(2 * l + 1) * clebsch_gordan(l - 1, 1, l))

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Int, PyTree
 
+from equinet.precision import read_only
 from equinet.training.mesh import local_shards, make_put_batch
 from equinet.training.settings import TrainingConfig
 from equinet.training.task import Experiment
@@ -22,9 +23,7 @@ def epoch_order(size: int, seed: int, epoch: int) -> Int[np.ndarray, "size"]:
     >>> sorted(epoch_order(3, 0, 0).tolist())
     [0, 1, 2]
     """
-    order = np.random.default_rng((seed, epoch)).permutation(size)
-    order.flags.writeable = False
-    return order
+    return read_only(np.random.default_rng((seed, epoch)).permutation(size))
 
 
 class Batches:

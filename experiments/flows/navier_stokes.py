@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from equinet.precision import read_only
 from equinet.typing import DTypeLike, Key
 from experiments.flows.periodic import (
     Field,
@@ -120,8 +121,7 @@ def _pattern(forcing: Forcing, size: int) -> Float[np.ndarray, "size size"]:
         "cosines": np.cos(a) + np.cos(b),
         "diagonal": np.sin(a + b) + np.cos(a + b),
     }
-    fields[forcing].setflags(write=False)
-    return fields[forcing]
+    return read_only(fields[forcing])
 
 
 def velocity(vorticity: Field) -> Float[Array, "... 2 size size"]:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
+from equinet.precision import read_only
 from equinet.random import normal
 from equinet.typing import DTypeLike, Key
 
@@ -54,8 +55,7 @@ def wavenumbers(size: int) -> Float[np.ndarray, "2 size half"]:
     """
     k = _indices(size)
     table = np.where(2 * np.abs(k) == size, 0.0, 2 * np.pi * k)
-    table.setflags(write=False)
-    return table
+    return read_only(table)
 
 
 @functools.lru_cache
@@ -63,8 +63,7 @@ def inverse_laplacian(size: int) -> Float[np.ndarray, "size half"]:
     r""":math:`-1 / |2 \pi k|^2`, and 0 for the mean."""
     squares = (wavenumbers(size) ** 2).sum(0)
     table = np.divide(-1.0, squares, out=np.zeros_like(squares), where=squares > 0)
-    table.setflags(write=False)
-    return table
+    return read_only(table)
 
 
 @functools.lru_cache
@@ -75,8 +74,7 @@ def kept_modes(size: int) -> Bool[np.ndarray, "size half"]:
     3
     """
     table = (3 * np.abs(_indices(size)) < size).all(0)
-    table.setflags(write=False)
-    return table
+    return read_only(table)
 
 
 def _indices(size: int) -> Float[np.ndarray, "2 size half"]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Int
 
+from equinet.precision import read_only
+
 # Index = atomic number; "X" stands for a dummy atom, which is never a valid element here.
 _TABLE = """
 X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
@@ -69,8 +71,7 @@ def species_table(elements: tuple[str | int, ...]) -> Int[np.ndarray, "119"]:
         if table[number] >= 0:
             raise ValueError(f"got elements {elements}, expected each element once")
         table[number] = index
-    table.setflags(write=False)
-    return table
+    return read_only(table)
 
 
 def species_index(

@@ -19,6 +19,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int64, UInt8, UInt16, UInt32
 
+from equinet.precision import read_only
+
 Places = UInt8[np.ndarray, "count values"]
 """Places of some values, all different, one arrangement a row."""
 
@@ -160,8 +162,7 @@ def _canonical(cycle: int, n: int) -> tuple[Places, Int64[np.ndarray, "..."]]:
     for turn in range(cycle):
         turned = np.roll(places, turn, axis=1)
         codes[tuple(turned.T)] = np.stack([np.arange(len(places)), np.full(len(places), turn)], 1)
-    places.flags.writeable = codes.flags.writeable = False
-    return places, codes
+    return read_only(places), read_only(codes)
 
 
 def _arrangements(cycles: Sequence[int], n: int) -> Places:
@@ -206,8 +207,7 @@ def _lead_places(cosets: Cosets) -> tuple[Places, Places]:
     left = np.ones((len(places), cosets.n), bool)
     np.put_along_axis(left, places.astype(np.int64), False, axis=1)
     rest = np.nonzero(left)[1].reshape(len(places), -1).astype(np.uint8)
-    places.flags.writeable = rest.flags.writeable = False
-    return places, rest
+    return read_only(places), read_only(rest)
 
 
 @functools.cache
@@ -218,5 +218,4 @@ def _tail_actions(cosets: Cosets) -> UInt16[np.ndarray, "permutations columns"]:
     moved = images[:, _arrangements(tail, size)].reshape(-1, size)
     column, shift = _rank(tail, size, cosets.bits, moved)
     actions = (column << SHIFT_BITS | shift).astype(np.uint16).reshape(len(images), -1)
-    actions.flags.writeable = False
-    return actions
+    return read_only(actions)

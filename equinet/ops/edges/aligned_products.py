@@ -16,6 +16,7 @@ from equinet.ops.edges.rotations import FrameRows
 from equinet.ops.primitives import contract, dot, move_rows
 from equinet.ops.products import coupling_paths
 from equinet.ops.products.paths import blocks, path_scale
+from equinet.precision import read_only
 from equinet.reps import Irreps, clebsch_gordan
 from equinet.reps.harmonics import harmonics_table
 
@@ -152,9 +153,7 @@ def _path_tables(product: PathsInFrame) -> tuple[tuple[tuple[int, ...], np.ndarr
     for table in tables:
         table[np.abs(table) < 1e-14] = 0.0
         chosen = tuple(np.flatnonzero(np.abs(table).any(0)).tolist())
-        table = table[:, list(chosen)]
-        table.setflags(write=False)
-        found.append((chosen, table))
+        found.append((chosen, read_only(table[:, list(chosen)])))
     return tuple(found)
 
 

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from equinet.precision import read_only
+
 
 def polynomial_envelope(
     distances: Float[Array, "..."], cutoff: float, p: int = 6
@@ -163,8 +165,7 @@ def chebyshev_interpolation(
     matrix = 2 / degree * np.cos(np.outer(np.arange(degree), angles))
     matrix[0] /= 2
     nodes = (np.cos(angles) + 1) / 2
-    nodes.flags.writeable = matrix.flags.writeable = False
-    return nodes, matrix
+    return read_only(nodes), read_only(matrix)
 
 
 def _check_cutoff(cutoff: float) -> None:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from equinet.groups import FiniteGroup
 from equinet.ops.primitives import repeat_rows
-from equinet.precision import HIGHEST
+from equinet.precision import HIGHEST, read_only
 
 Method = Literal["matrix", "fft"]
 # Up to here products with tables beat the FFT on a CPU, for 64 to 512 pixels along an axis.
@@ -222,7 +222,7 @@ def _analysis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, n
     first = np.stack([c, -s], axis=1) / height
     c, s = _waves(np.arange(1 - modes, modes), width)
     second = np.stack([np.stack([c, s], axis=1), np.stack([-s, c], axis=1)], axis=1) / width
-    return _frozen(first.reshape(-1, height)), _frozen(second.reshape(-1, 2 * width))
+    return read_only(first.reshape(-1, height)), _frozen(second.reshape(-1, 2 * width))
 
 
 @functools.lru_cache
@@ -235,7 +235,7 @@ def _synthesis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, 
     c, s = _waves(np.arange(1 - modes, modes), width)
     second = np.stack([np.stack([c, -s], axis=1), np.stack([s, c], axis=1)])
     second = second.transpose(0, 3, 1, 2).reshape(2 * width, -1)
-    return _frozen(first.reshape(-1, height).T), _frozen(second)
+    return read_only(first.reshape(-1, height).T), _frozen(second)
 
 
 def _waves(k: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -264,9 +264,4 @@ def _turns(group: FiniteGroup, side: int) -> Int[np.ndarray, "modes side order o
     places = np.einsum("gij,abj->abgi", turns, half) + side // 2
     rows = places[..., 0] * side + places[..., 1]
     table = rows[..., None, :] * group.order + relative.T
-    return _frozen(table.astype(np.int32))
-
-
-def _frozen(table: np.ndarray) -> np.ndarray:
-    table.setflags(write=False)
-    return table
+    return read_only(table.astype(np.int32))

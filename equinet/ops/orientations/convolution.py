@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int
 
 from equinet.chunks import rows_per_chunk
 from equinet.linalg import safe_norm
+from equinet.precision import read_only
 
 Precision = jax.lax.Precision | str | None
 
@@ -180,8 +181,7 @@ def disc_nodes(
     u, v = _standard(nodes, half)
     table = np.polynomial.chebyshev.chebvander2d(u, v, [degree, degree])
     matrix = np.linalg.pinv(table[:, [i * (degree + 1) + j for i, j in _pairs(degree)]])
-    nodes.flags.writeable = matrix.flags.writeable = False
-    return nodes, matrix
+    return read_only(nodes), read_only(matrix)
 
 
 def disc_polynomials(

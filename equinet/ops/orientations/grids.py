@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from equinet.precision import read_only
+
 GOLDEN = (1 + math.sqrt(5)) / 2
 POLYHEDRA = {
     "tetrahedron": 4,
@@ -203,8 +205,7 @@ def _points(kind: str, size: int) -> Float[np.ndarray, "size dim"]:
         points = _with_antipodes(_spiral(1 - (2 * np.arange(size // 2) + 1) / size))
     else:
         points = _vertices(kind)
-    points.flags.writeable = False
-    return points
+    return read_only(points)
 
 
 def _spiral(heights: np.ndarray) -> np.ndarray:
@@ -238,9 +239,7 @@ def _with_antipodes(half: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _dual(grid: Grid) -> np.ndarray:
-    dual = np.linalg.solve(grid.points.T @ grid.points, grid.points.T).T.copy()
-    dual.flags.writeable = False
-    return dual
+    return read_only(np.linalg.solve(grid.points.T @ grid.points, grid.points.T).T.copy())
 
 
 @functools.cache
@@ -261,10 +260,7 @@ def _symmetries(grid: Grid, reflections: bool) -> tuple[np.ndarray, np.ndarray]:
             if np.abs(points[permutation] - moved).max() < _TOLERANCE:
                 rotations.append(turn)
                 permutations.append(permutation)
-    result = np.stack(rotations), np.stack(permutations).astype(np.int32)
-    for array in result:
-        array.flags.writeable = False
-    return result
+    return read_only(np.stack(rotations)), read_only(np.stack(permutations).astype(np.int32))
 
 
 def _basis(vectors: np.ndarray, sign: int = 1) -> np.ndarray:

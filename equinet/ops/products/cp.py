@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from equinet.ops.products.clebsch_gordan import Path, blocks, check_factors
 from equinet.ops.products.cp_fit import EXACT, KINDS, Factors, load_factors, residual, stored_ranks
-from equinet.precision import HIGHEST
+from equinet.precision import HIGHEST, read_only
 from equinet.reps import Irreps, clebsch_gordan, so3_generators
 
 LARGEST = 2**22
@@ -217,10 +217,8 @@ def _factors(rep1: Irreps, rep2: Irreps, rep_out: Irreps, rank: int | str | None
     power = np.concatenate([np.full(2 * b.l + 1, power[b.slice].mean()) for b in blocks(rep_out)])
     reached = power > 1e-20
     third = third * np.where(reached, np.where(reached, power, 1.0) ** -0.5, 0.0)[:, None]
-    tables = tuple(np.ascontiguousarray(u) for u in (first, second, third))
-    for table in tables:
-        table.flags.writeable = False
-    return tables  # type: ignore[return-value]
+    first, second, third = (read_only(np.ascontiguousarray(u)) for u in (first, second, third))
+    return first, second, third
 
 
 def _choose(kind: str, lmax: int, rank: int | str | None, trivial: int) -> tuple[int, int] | None:

@@ -20,6 +20,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from equinet.files import cache_directory
+from equinet.precision import read_only
 from equinet.reps import clebsch_gordan
 
 Table = Float[np.ndarray, "dim dim dim"]
@@ -207,8 +208,7 @@ def load_factors(kind: str, lmax: int, rank: int) -> Factors:
     """
     name = f"{kind}_{lmax}_{rank}"
     table = _packaged()[name] if name in _packaged().files else np.load(_cache() / f"{name}.npy")
-    table.flags.writeable = False
-    return table[0], table[1], table[2]
+    return read_only(table[0]), read_only(table[1]), read_only(table[2])
 
 
 def save_factors(kind: str, lmax: int, factors: Factors) -> Path:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Complex
 from equinet.ops.primitives import move_rows
 from equinet.ops.products.gaunt_grid import all_degrees
 from equinet.ops.products.paths import blocks
-from equinet.precision import HIGHEST
+from equinet.precision import HIGHEST, read_only
 from equinet.reps import Irreps
 from equinet.reps.harmonics import harmonics_table
 
@@ -89,8 +89,7 @@ def _spectra(lmax: int) -> Complex[np.ndarray, "orders degrees frequencies"]:
         for l in range(m, lmax + 1):
             spectrum = np.fft.fftshift(np.fft.fft(meridian[:, l * l + l + m])) / count
             table[m, l] = spectrum / (2 if m else 1)
-    table.flags.writeable = False
-    return table
+    return read_only(table)
 
 
 @functools.cache
@@ -111,5 +110,4 @@ def _integrals(lmax: int, reach: int) -> Complex[np.ndarray, "orders degrees fre
     # The real harmonic is the wave plus its conjugate, each with half of the coefficient.
     table = 2 * table
     table[0] /= 2
-    table.flags.writeable = False
-    return table
+    return read_only(table)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from equinet.ops.primitives import move_rows
+from equinet.precision import read_only
 from equinet.reps import Irreps
 from equinet.reps.harmonics import harmonics_table
 
@@ -74,15 +75,14 @@ class KleinOrder:
 @functools.cache
 def _place(irreps: Irreps, bits: int) -> Int[np.ndarray, "classes size"]:
     if not bits:
-        return np.arange(irreps.dim, dtype=np.int32)[None]
+        return read_only(np.arange(irreps.dim, dtype=np.int32)[None])
     kinds = characters(irreps)
     size = int(np.bincount(kinds).max())
     place = np.full((2**bits, size), irreps.dim, np.int32)
     for kind in range(2**bits):
         members = np.flatnonzero(kinds == kind)
         place[kind, : len(members)] = members
-    place.setflags(write=False)
-    return place
+    return read_only(place)
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy.integrate import lebedev_rule
 
 from equinet.ops.sphere.s2grid import gauss_legendre_grid
+from equinet.precision import read_only
 
 LARGEST_LEBEDEV = 131
 
@@ -46,9 +47,7 @@ def hemisphere_grid(
     # Signs of rounded coordinates, the first that is not zero: one half of the sphere is positive.
     signs = np.sign(np.round(points, 9))
     half = np.sign(signs @ [9, 3, 1]) > 0
-    points, weights = points[half], 2 * weights[half]
-    points.flags.writeable = weights.flags.writeable = False
-    return points, weights
+    return read_only(points[half]), read_only(2 * weights[half])
 
 
 def _symmetric_grid(degree: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.precision import HIGHEST
+from equinet.precision import HIGHEST, read_only
 from equinet.reps.harmonics import harmonics_table
 
 METHODS = ("dense", "separable")
@@ -45,8 +45,7 @@ def gauss_legendre_grid(
     radius = np.sqrt(1 - height**2)
     points = np.stack([radius * np.sin(angle), height, radius * np.cos(angle)], -1).reshape(-1, 3)
     weights = np.repeat(weights / (2 * (degree + 1)), degree + 1)
-    points.flags.writeable = weights.flags.writeable = False
-    return points, weights
+    return read_only(points), read_only(weights)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,9 +214,7 @@ def _by_order(x: Array, lmax: int) -> Array:
 @functools.cache
 def _harmonics(degree: int, lmax: int) -> Float[np.ndarray, "points harmonics"]:
     points, _ = gauss_legendre_grid(degree)
-    table = harmonics_table(lmax, points)
-    table.flags.writeable = False
-    return table
+    return read_only(harmonics_table(lmax, points))
 
 
 @functools.cache
@@ -232,5 +229,4 @@ def _separated(degree: int, lmax: int) -> tuple[np.ndarray, np.ndarray]:
     angles = 2 * np.pi * np.arange(degree + 1) / (degree + 1)
     phases = np.outer(angles, orders)
     fourier = np.where(orders < 0, -np.sin(phases), np.cos(phases))
-    legendre.flags.writeable = fourier.flags.writeable = False
-    return legendre, fourier
+    return read_only(legendre), read_only(fourier)

@@ -15,6 +15,7 @@ import scipy.sparse.csgraph
 from jaxtyping import Array, Float
 
 from equinet.groups import SO, DirectProduct, FiniteGroup, FullLorentz, GLPlus, Lorentz, O, S, Sp
+from equinet.precision import read_only
 from equinet.reps.bases.diagram_maps import DiagramMaps
 from equinet.reps.bases.diagrams import (
     Diagram,
@@ -187,8 +188,7 @@ class EquivariantBasis:
                 copies = self._inputs[position].copies * out.copies
                 scale = np.sqrt(out.rep.dim / (maps.norms() * count))
                 scales[where] = np.repeat(scale, copies)
-        scales.setflags(write=False)
-        return scales
+        return read_only(scales)
 
     def _check(self, x: Feature, weights: Array) -> tuple[int, int]:
         if x.ndim < 2 or x.shape[-2] != self.rep_in.dim:
