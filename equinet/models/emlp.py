@@ -11,8 +11,7 @@ from jaxtyping import Array, Float
 
 from equinet.groups import Group
 from equinet.nn import Bilinear, Dense, Gate, Linear
-from equinet.reps import Rep, Scalar, Vector
-from equinet.reps.terms import as_rep
+from equinet.reps import Rep, Scalar, Vector, as_rep
 
 SCALE = 0.1
 """Of the products: a network of many layers is a polynomial of high degree with heavy tails."""

@@ -10,8 +10,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from equinet.linalg import safe_norm
-from equinet.reps import Irreps, Rep, Scalar
-from equinet.reps.terms import as_rep, is_invariant, split_terms, terms
+from equinet.reps import Irreps, Rep, Scalar, as_rep
+from equinet.reps._terms import is_invariant, split_terms, terms
 
 Activation = Callable[[Array], Array]
 

@@ -11,8 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.random import normal
-from equinet.reps import EquivariantBasis, Irreps, Rep, Scalar, equivariant_basis
-from equinet.reps.terms import as_rep
+from equinet.reps import EquivariantBasis, Irreps, Rep, Scalar, as_rep, equivariant_basis
 
 Initializer = Callable[..., Array]
 NORMAL: Initializer = normal

@@ -11,8 +11,7 @@ from jaxtyping import Array, Float
 
 from equinet.groups import Group
 from equinet.nn.linear import NORMAL, Initializer, invariants
-from equinet.reps import Rep, equivariant_basis, restrict
-from equinet.reps.terms import as_rep
+from equinet.reps import Rep, as_rep, equivariant_basis, restrict
 
 
 class Dense(nnx.Module):

@@ -3,6 +3,7 @@ from .actions import Images as Images
 from .actions import Points as Points
 from .actions import Transformable as Transformable
 from .actions import WithoutChannels as WithoutChannels
+from .actions import pixel_coordinates as pixel_coordinates
 from .bases.basis import EquivariantBasis as EquivariantBasis
 from .bases.basis import equivariant_basis as equivariant_basis
 from .clebsch_gordan_tables import clebsch_gordan as clebsch_gordan
@@ -11,8 +12,12 @@ from .clebsch_gordan_tables import so3_generators as so3_generators
 from .e3nn import from_irreps_array as from_irreps_array
 from .e3nn import to_irreps_array as to_irreps_array
 from .harmonics import spherical_harmonics as spherical_harmonics
+from .harmonics import spherical_harmonics_table as spherical_harmonics_table
 from .irreps import Irrep as Irrep
 from .irreps import Irreps as Irreps
+from .irreps import IrrepsLike as IrrepsLike
+from .irreps import RepLike as RepLike
+from .irreps import as_rep as as_rep
 from .outer import outer_product as outer_product
 from .powers import antisymmetric_power as antisymmetric_power
 from .powers import symmetric_power as symmetric_power
@@ -33,15 +38,18 @@ __all__ = [
     "Images",
     "Irrep",
     "Irreps",
+    "IrrepsLike",
     "Points",
     "Regular",
     "Rep",
+    "RepLike",
     "Scalar",
     "Tensor",
     "Transformable",
     "Vector",
     "WithoutChannels",
     "antisymmetric_power",
+    "as_rep",
     "bases",
     "clebsch_gordan",
     "complex_clebsch_gordan",
@@ -49,9 +57,11 @@ __all__ = [
     "equivariant_basis",
     "from_irreps_array",
     "outer_product",
+    "pixel_coordinates",
     "restrict",
     "so3_generators",
     "spherical_harmonics",
+    "spherical_harmonics_table",
     "symmetric_power",
     "tensor_product",
     "to_irreps_array",

@@ -134,7 +134,7 @@ class Images:
         """Moves the pixels and acts on their features."""
         x = self.fibre.transform(g, x)
         axes = tuple(range(x.ndim - 2 - self.ndim, x.ndim - 2))
-        places = pixel_places([x.shape[axis] for axis in axes])
+        places = pixel_coordinates([x.shape[axis] for axis in axes])
         centre = (np.asarray([x.shape[axis] for axis in axes]) - 1) / 2
         wide = jnp.asarray(places, jnp.result_type(float))
         back = self.group.act(self.group.inverse(g), wide)
@@ -149,10 +149,10 @@ class Images:
         return jnp.moveaxis(moved.reshape(flat.shape), range(-self.ndim, 0), axes)
 
 
-def pixel_places(sizes: Sequence[int]) -> Float[np.ndarray, "*sizes ndim"]:
+def pixel_coordinates(sizes: Sequence[int]) -> Float[np.ndarray, "*sizes ndim"]:
     """The coordinates of pixels relative to the centre of the image.
 
-    >>> pixel_places((2, 1)).tolist()
+    >>> pixel_coordinates((2, 1)).tolist()
     [[[-0.5, 0.0]], [[0.5, 0.0]]]
     """
     axes = [np.arange(size) - (size - 1) / 2 for size in sizes]

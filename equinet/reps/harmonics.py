@@ -90,12 +90,12 @@ def spherical_harmonics(
     return jnp.stack(_solid_harmonics(jnp, lmax, columns), axis=-1)
 
 
-def harmonics_table(
+def spherical_harmonics_table(
     lmax: int, vectors: Float[np.ndarray, "points 3"]
 ) -> Float[np.ndarray, "points harmonics"]:
     """The same by numpy, for tables: float64, nothing to compile.
 
-    >>> harmonics_table(1, np.array([[0.0, 0.0, 1.0]])).round(4).tolist()
+    >>> spherical_harmonics_table(1, np.array([[0.0, 0.0, 1.0]])).round(4).tolist()
     [[1.0, 0.0, 0.0, 1.7321]]
     """
     columns = np.moveaxis(np.asarray(vectors, np.float64), -1, 0)

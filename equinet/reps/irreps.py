@@ -13,11 +13,17 @@ from jaxtyping import Array, Float, Int
 
 from equinet.groups import SO, Group, O
 from equinet.precision import HIGHEST
-from equinet.reps.blocks import apply_to_copies, block_diagonal
+from equinet.reps._blocks import apply_to_copies, block_diagonal
 from equinet.reps.clebsch_gordan_tables import so3_generators
 from equinet.reps.rep import Rep
 from equinet.reps.wigner import wigner_matrices
 from equinet.typing import Element, Feature, Matrix
+
+type IrrepsLike = str | Irrep | Iterable[Any]
+"""Anything that ``Irreps`` takes: "8x0e+4x1o", an ``Irrep``, ``Irreps``, or a list of pairs."""
+
+type RepLike = Rep | IrrepsLike
+"""A ``Rep``, or anything that ``Irreps`` takes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -356,3 +362,20 @@ def _read_irrep(irrep: Any) -> Irrep:
     if l is not None and p is not None:  # e3nn_jax
         return Irrep(l, p)
     raise ValueError(f'cannot read an irrep from {irrep!r}; write for example "1o" or (1, -1)')
+
+
+def as_rep(rep: RepLike) -> Rep:
+    """A representation as it is; anything else is read as ``Irreps`` of O(3).
+
+    Args:
+        rep: A ``Rep``, or anything that ``Irreps`` takes.
+
+    Raises:
+        ValueError: If it cannot be read.
+
+    Example:
+        >>> from equinet.reps import Vector
+        >>> as_rep("2x0e+1o"), as_rep(Vector(O(2)))
+        (Irreps("2x0e+1o"), Vector(O(2)))
+    """
+    return rep if isinstance(rep, Rep) else Irreps(rep)

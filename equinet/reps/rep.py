@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from equinet.groups import Group
 from equinet.precision import HIGHEST
-from equinet.reps.blocks import apply_to_copies, block_diagonal, kron
+from equinet.reps._blocks import apply_to_copies, block_diagonal, kron
 from equinet.typing import Element, Feature, Matrix
 
 
@@ -304,6 +304,7 @@ def direct_sum(group: Group, reps: Iterable[Rep]) -> Rep:
 
     Example:
         >>> from equinet.groups import O
+        >>> from equinet.reps import Vector
         >>> V = Vector(O(2))
         >>> direct_sum(O(2), [V, V, V**2])
         2 * Vector(O(2)) + Vector(O(2))**2
@@ -338,6 +339,7 @@ def tensor_product(group: Group, reps: Iterable[Rep]) -> Rep:
 
     Example:
         >>> from equinet.groups import O
+        >>> from equinet.reps import Vector
         >>> V = Vector(O(2))
         >>> tensor_product(O(2), [V, V * V]) == V**3
         True

@@ -14,7 +14,7 @@ import scipy.ndimage
 from jaxtyping import Array, Float, Int
 
 from equinet.data import data_directory
-from equinet.reps.actions import pixel_places
+from equinet.reps import pixel_coordinates
 
 Deformation = Literal["affine", "homography", "rotation"]
 Pixels = Float[np.ndarray, "images height width"]
@@ -198,7 +198,7 @@ def _deform(
     images: Float[Array, "images height width"], inverses: Float[Array, "images 3 3"]
 ) -> Float[Array, "images height width"]:
     height, width = images.shape[1:]
-    places = jnp.asarray(pixel_places((height, width)), images.dtype).reshape(-1, 2)
+    places = jnp.asarray(pixel_coordinates((height, width)), images.dtype).reshape(-1, 2)
     ones = jnp.ones((len(places), 1), images.dtype)
     back = jnp.einsum(
         *("kij,pj->kip", inverses, jnp.concatenate([places, ones], axis=1)),
@@ -277,7 +277,7 @@ def _room(
     images: Pixels, matrices: Float[np.ndarray, "images 3 3"]
 ) -> tuple[Float[np.ndarray, "images 2"], Float[np.ndarray, "images 2"]]:
     """The least and the largest translation that leave all ink of the moved images inside."""
-    places = pixel_places(images.shape[1:]).reshape(-1, 2)
+    places = pixel_coordinates(images.shape[1:]).reshape(-1, 2)
     homogeneous = np.concatenate([places, np.ones((len(places), 1))], axis=1)
     half = (np.asarray(images.shape[1:]) - 1) / 2
     low, high = np.zeros((len(images), 2)), np.zeros((len(images), 2))

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from equinet.groups import Group, Lorentz, O
 from equinet.reps import Rep, Scalar, Vector, equivariant_basis
-from equinet.reps.terms import terms
+from equinet.reps._terms import terms
 from experiments.emlp.config import DataConfig
 
 Features = Float[np.ndarray, "samples dim channels"]

@@ -17,8 +17,7 @@ from equinet.ops.primitives import contract, dot, move_rows
 from equinet.ops.products import coupling_paths
 from equinet.ops.products.paths import blocks, path_scale
 from equinet.precision import read_only
-from equinet.reps import Irreps, clebsch_gordan
-from equinet.reps.harmonics import harmonics_table
+from equinet.reps import Irreps, clebsch_gordan, spherical_harmonics_table
 
 
 def path_weights_to_so2(l1: int, l3: int) -> Float[np.ndarray, "{2*min(l1,l3)+1} {2*min(l1,l3)+1}"]:
@@ -218,7 +217,7 @@ def _legendre_tables(
     degree = sum(rep.lmax for rep in reps)
     nodes, quadrature = np.polynomial.legendre.leggauss(degree // 2 + 1)
     points = np.stack([0 * nodes, nodes, np.sqrt(1 - nodes**2)], axis=-1)
-    harmonics = harmonics_table(max(rep.lmax for rep in reps), points)
+    harmonics = spherical_harmonics_table(max(rep.lmax for rep in reps), points)
 
     def values(rep: Irreps, members: tuple[int, ...], m: int) -> np.ndarray:
         columns = [blocks(rep)[i].l for i in members]

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from equinet.precision import HIGHEST
-from equinet.reps import Rep, tensor_product
-from equinet.reps.terms import as_rep, factors, split_terms, terms
+from equinet.reps import Rep, as_rep, tensor_product
+from equinet.reps._terms import factors, split_terms, terms
 
 UNROLLED = 16
 """Sums of up to so many products are written out: a batched product of tiny matrices is slower."""

@@ -17,8 +17,7 @@ from equinet.ops.primitives import move_rows
 from equinet.ops.products.gaunt_grid import all_degrees
 from equinet.ops.products.paths import blocks
 from equinet.precision import HIGHEST, read_only
-from equinet.reps import Irreps
-from equinet.reps.harmonics import harmonics_table
+from equinet.reps import Irreps, spherical_harmonics_table
 
 
 def multiply_fourier(reps: tuple[Irreps, ...], x: Array, y: Array) -> Array:
@@ -83,7 +82,7 @@ def _spectra(lmax: int) -> Complex[np.ndarray, "orders degrees frequencies"]:
     count = 2 * lmax + 1
     theta = 2 * np.pi * np.arange(count) / count
     points = np.stack([np.zeros(count), np.cos(theta), np.sin(theta)], axis=-1)
-    meridian = harmonics_table(lmax, points)
+    meridian = spherical_harmonics_table(lmax, points)
     table = np.zeros((lmax + 1, lmax + 1, count), np.complex128)
     for m in range(lmax + 1):
         for l in range(m, lmax + 1):

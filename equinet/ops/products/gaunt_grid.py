@@ -9,8 +9,7 @@ from jaxtyping import Array, Float
 from equinet.ops.primitives import dot, move_rows
 from equinet.ops.products.paths import blocks
 from equinet.ops.sphere import S2Grid, hemisphere_grid
-from equinet.reps import Irreps, so3_generators
-from equinet.reps.harmonics import harmonics_table
+from equinet.reps import Irreps, so3_generators, spherical_harmonics_table
 
 Signal = list[Float[Array, "points lanes"] | None]
 """Values of the even and of the odd part on half of the sphere; None: zero."""
@@ -117,7 +116,7 @@ def _slopes(points: np.ndarray, rep: Irreps, kind: str) -> Float[np.ndarray, "po
     tangent = first if kind == "first" else np.cross(points, first)
     columns = []
     for b in blocks(rep):
-        values = harmonics_table(b.l, points)[:, b.l**2 :]
+        values = spherical_harmonics_table(b.l, points)[:, b.l**2 :]
         # A rotation of the coefficients by the axis a moves the function: its slope is -a . L.
         columns.append(-np.einsum("pa,akm,pk->pm", tangent, so3_generators(b.l), values))
     return np.concatenate(columns, axis=1)
@@ -151,7 +150,7 @@ def all_degrees(rep: Irreps) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def harmonics_at(points: np.ndarray, rep: Irreps) -> Float[np.ndarray, "points dim"]:
     """The harmonics of every irrep by its degree, in float64."""
     lmax = max(block.l for block in blocks(rep))
-    harmonics = harmonics_table(lmax, points)
+    harmonics = spherical_harmonics_table(lmax, points)
     return np.concatenate([harmonics[:, b.l**2 : (b.l + 1) ** 2] for b in blocks(rep)], axis=1)
 
 

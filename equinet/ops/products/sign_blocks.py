@@ -15,8 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from equinet.ops.primitives import move_rows
 from equinet.precision import read_only
-from equinet.reps import Irreps
-from equinet.reps.harmonics import harmonics_table
+from equinet.reps import Irreps, spherical_harmonics_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +94,7 @@ def characters(irreps: Irreps) -> Int[np.ndarray, "dim"]:
     degrees = [ir.l for mul, ir in irreps for _ in range(mul)]
     point = np.array([0.48, 0.60, 0.64])  # on no plane where a harmonic of small degree vanishes
     turned = np.stack([point, point * [-1, 1, -1], point * [1, -1, -1]])
-    harmonics = harmonics_table(max(degrees), turned)
+    harmonics = spherical_harmonics_table(max(degrees), turned)
     signs = [harmonics[:, l * l : (l + 1) ** 2] for l in degrees]
     bits = (np.concatenate([s[1:] * s[:1] for s in signs], axis=1) < 0).astype(np.int32)
     return bits[0] + 2 * bits[1]

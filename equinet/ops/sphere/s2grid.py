@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.precision import HIGHEST, read_only
-from equinet.reps.harmonics import harmonics_table
+from equinet.reps import spherical_harmonics_table
 
 METHODS = ("dense", "separable")
 
@@ -214,7 +214,7 @@ def _by_order(x: Array, lmax: int) -> Array:
 @functools.cache
 def _harmonics(degree: int, lmax: int) -> Float[np.ndarray, "points harmonics"]:
     points, _ = gauss_legendre_grid(degree)
-    return read_only(harmonics_table(lmax, points))
+    return read_only(spherical_harmonics_table(lmax, points))
 
 
 @functools.cache

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from equinet.ops.sphere import hemisphere_grid
-from equinet.reps.harmonics import harmonics_table
+from equinet.reps import spherical_harmonics_table
 
 
 @pytest.mark.parametrize("degree", [0, 1, 6, 12, 18, 25, 32, 140])
 def test_exact_for_even_degrees(degree: int) -> None:
     points, weights = hemisphere_grid(degree)
-    table = harmonics_table(min(degree, 20), points)
+    table = spherical_harmonics_table(min(degree, 20), points)
     even = np.array([l % 2 == 0 for l in range(min(degree, 20) + 1) for _ in range(2 * l + 1)])
     values = (weights @ table)[even]
     np.testing.assert_allclose(values, np.arange(len(values)) == 0, atol=1e-12)
@@ -18,7 +18,7 @@ def test_exact_for_even_degrees(degree: int) -> None:
 
 def test_a_degree_beyond_is_not_integrated() -> None:
     points, weights = hemisphere_grid(6)
-    values = weights @ harmonics_table(8, points)[:, 64:]
+    values = weights @ spherical_harmonics_table(8, points)[:, 64:]
     assert np.abs(values).max() > 0.1
 
 

@@ -193,19 +193,6 @@ def test_normal_form(a: Rep, b: Rep, c: Rep, j: int, k: int) -> None:
     assert (a * b).dim == a.dim * b.dim
 
 
-def test_names() -> None:
-    assert V * V == V**2 == Tensor(O(3), 2, 0) == Tensor(O(3), 1, 1) == Tensor(O(3), 0, 2)
-    assert Tensor(GL(2), 1, 1) == W * W.dual != W.dual * W
-    assert Scalar(O(3)) == V**0
-    assert V != Vector(SO(3)) != Irreps("1o", group=SO(3))
-    assert V * (V + Scalar(O(3))) != V**2 + V
-    assert repr(2 * (V * W0) + V.dual**2) == '2 * (Vector(O(3)) * Irreps("0o")) + Vector(O(3))**2'
-    assert repr(Tensor(GL(2), 1, 2)) == "Vector(GL(2)) * Vector(GL(2)).dual**2"
-
-
-W0 = Irreps("0o")
-
-
 def test_equal_reps_compile_once() -> None:
     traces = []
 
@@ -245,9 +232,6 @@ def test_mixing_groups_raises(combine: object) -> None:
 def test_bad_input_raises() -> None:
     for bad in (lambda: -1 * V, lambda: V**-1, lambda: Tensor(O(3), -1)):
         with pytest.raises(ValueError, match="must be >= 0"):
-            bad()
-    for bad in (lambda: Vector(3), lambda: Vector(O), lambda: Scalar("O(3)")):  # type: ignore
-        with pytest.raises(ValueError, match=r"needs a group such as O\(3\)"):
             bad()
     for bad in (lambda: V + 1, lambda: V * 1.5, lambda: V * "3"):
         with pytest.raises(TypeError):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -77,11 +76,6 @@ def is_invariant(rep: Rep) -> bool:
         derivative = rep.lie_matrix(jax.tree.map(jnp.asarray, rep.group.lie_algebra()))
         matrices = rep.matrix(jax.tree.map(jnp.asarray, rep.group.discrete_generators()))
         return not np.any(np.abs(derivative) > 1e-5) and not np.any(np.abs(matrices - 1) > 1e-5)
-
-
-def as_rep(rep: Any) -> Rep:
-    """A rep as it is; anything else is read as ``Irreps`` of O(3)."""
-    return rep if isinstance(rep, Rep) else Irreps(rep)
 
 
 def _counted(rep: Rep) -> tuple[tuple[int, Rep], ...]:
