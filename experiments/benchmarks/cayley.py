@@ -15,8 +15,7 @@ import pathlib
 import sys
 from typing import Any
 
-from experiments.benchmarks.harness import race
-from experiments.benchmarks.harness.race import Worker, WorkerError, peer_python
+from experiments.benchmarks.harness.race import Worker, WorkerError, peer_python, race
 from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of
 
 THREADS = 2
@@ -115,7 +114,7 @@ def measure(case: str, libraries: list[str], *, repeats: int) -> list[Row]:
 def main(arguments: list[str] | None = None) -> None:
     """The command: every chosen peer in each of the chosen cases, against ours."""
     peers = sorted({environment for environment, _, _ in PEERS.values()})
-    words = parser(__doc__.splitlines()[0], peers)
+    words = parser((__doc__ or "").splitlines()[0], peers)
     words.set_defaults(repeats=3)  # cayleypy takes up to a minute for one
     words.add_argument("--cases", type=some_of(list(CASES)), default=list(CASES), metavar="a,b")
     chosen = words.parse_args(arguments)

@@ -87,7 +87,7 @@ def our_convolution(case: dict[str, Any]) -> Any:
     rep = Irreps([(1, (l, p)) for l, p in enumerate(parities)])
     module, name = CLASSES[kind]
     made = getattr(importlib.import_module(module), name, None) if find_spec(module) else None
-    if not hasattr(made, "messages"):
+    if made is None or not hasattr(made, "messages"):
         raise ValueError(f"equinet has no convolution {kind!r} with messages")
     if kind == "so2":
         return made(rep, rep, case["channels"], case["channels"], mmax=case["mmax"])
@@ -171,7 +171,7 @@ def path_starts(case: dict[str, Any], peers: Sequence[str]) -> dict[str, Start]:
         judge_messages(found, data, data["weights"] if weights is None else weights, paths)
 
     def ours() -> Side:
-        own = [tuple(path) for path in our_paths(our_convolution(case))]
+        own = our_paths(our_convolution(case))
         order = np.array([paths.index(path) for path in own])
         return our_side(case, data, data["weights"][:, order], None)
 
@@ -319,16 +319,17 @@ def measure_case(
         starts = (path_starts if kind == "clebsch_gordan" else gaunt_starts)(case, peers)
         return measure(NAME, case, starts, budget, part="messages", **options)
     rows = []
-    for part in ("messages", "wigner", "gemm"):
+    for part in ("messages", "gemm", "wigner"):
         starts = so2_starts(case, peers, part)
-        work = {"work": None} if part == "wigner" else {}
-        rows += measure(NAME, case, starts, budget, part=part, **options | work)
+        if part == "wigner":
+            options["work"] = None
+        rows += measure(NAME, case, starts, budget, part=part, **options)
     return rows
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command: every convolution at every degree."""
-    words = parser(__doc__.splitlines()[0], PEERS)
+    words = parser((__doc__ or "").splitlines()[0], PEERS)
     words.add_argument("--lmax", type=int, nargs="+", default=list(DEGREES), metavar="L")
     words.add_argument("--convolutions", type=some_of(KINDS), default=list(KINDS), metavar="a,b")
     chosen = words.parse_args(arguments)

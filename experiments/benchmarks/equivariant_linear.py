@@ -25,7 +25,6 @@ from equinet import groups
 from equinet.reps import EquivariantBasis, Tensor, equivariant_basis
 from equinet.reps.bases import basis as basis_module
 from equinet.training.machine import keep_freed_memory
-from experiments.benchmarks.harness import race
 from experiments.benchmarks.harness.race import (
     Ceilings,
     Contender,
@@ -34,6 +33,7 @@ from experiments.benchmarks.harness.race import (
     WorkerError,
     measure_ceilings,
     peer_python,
+    race,
 )
 from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of, write
 from experiments.benchmarks.harness.worker import peak_rss_mb, time_calls
@@ -205,7 +205,7 @@ def with_gradients(function: Callable[..., jax.Array]) -> Callable[..., Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command: every group at every size."""
-    words = parser(__doc__.splitlines()[0], ["emlp"])
+    words = parser((__doc__ or "").splitlines()[0], ["emlp"])
     words.set_defaults(repeats=10)
     words.add_argument("--groups", type=some_of(GROUPS), default=list(GROUPS), metavar="a,b")
     words.add_argument("--small", action="store_true", help="n to 10 alone")

@@ -30,7 +30,6 @@ from equinet.nn import GroupConvolution
 from equinet.ops.images.group_convolution import half_width_of
 from equinet.reps import Images, Regular
 from equinet.training.machine import keep_freed_memory
-from experiments.benchmarks.harness import race
 from experiments.benchmarks.harness.race import (
     Ceilings,
     Contender,
@@ -38,6 +37,7 @@ from experiments.benchmarks.harness.race import (
     Worker,
     WorkerError,
     measure_ceilings,
+    race,
 )
 from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of, write
 from experiments.benchmarks.harness.sides import start_worker

@@ -23,8 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.groups import SE, SO, GLPlus, MatrixLieGroup, Sp
-from experiments.benchmarks.harness import race
-from experiments.benchmarks.harness.race import Contender, Jitted
+from experiments.benchmarks.harness.race import Contender, Jitted, race
 from experiments.benchmarks.harness.rows import OURS, Row, parser, report
 
 COUNT = 100_000

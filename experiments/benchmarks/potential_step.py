@@ -22,8 +22,7 @@ from flax import nnx
 from equinet.data.atoms import Frame, batches, symbols_of, to_graph
 from equinet.models import Potential
 from equinet.ops.graphs import GraphBatch
-from experiments.benchmarks.harness import race
-from experiments.benchmarks.harness.race import Worker, WorkerError, peer_python
+from experiments.benchmarks.harness.race import Worker, WorkerError, peer_python, race
 from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of
 
 MOLECULES, ATOMS, CUTOFF, EDGES, THREADS = 5, 27, 5.0, 3478, 2
@@ -217,7 +216,7 @@ def measure(size: str, libraries: list[str], *, repeats: int) -> list[Row]:
 def main(arguments: list[str] | None = None) -> None:
     """The command: every chosen peer at each of its chosen sizes, against ours."""
     sizes = [size for _, _, own in PEERS.values() for size in own]
-    words = parser(__doc__.splitlines()[0], list(PEERS))
+    words = parser((__doc__ or "").splitlines()[0], list(PEERS))
     words.add_argument("--sizes", type=some_of(sizes), default=sizes, metavar="a,b")
     chosen = words.parse_args(arguments)
     pairs = [(peer, s) for peer in chosen.peers for s in PEERS[peer][2] if s in chosen.sizes]

@@ -66,7 +66,7 @@ def harmonics_starts(lmax: int, peers: Sequence[str]) -> dict[str, Start]:
     ours = functools.partial(spherical_harmonics, lmax)
     values, (gradient,) = in_float64(ours, cotangent, vectors)
 
-    def theirs(algorithm: tuple[str, ...] | None, vectors: jax.Array) -> jax.Array:
+    def theirs(algorithm: Any, vectors: jax.Array) -> jax.Array:
         return e3nn_jax.spherical_harmonics(irreps, vectors, True, algorithm=algorithm).array
 
     def side(library: str, function: Callable[..., Any]) -> Side:
@@ -118,7 +118,9 @@ def wigner_starts(lmax: int, peers: Sequence[str]) -> dict[str, Start]:
         return e3nn_jax.angles_to_matrix(*(angles[..., i] for i in range(3)))
 
     def from_angles(angles: jax.Array) -> tuple[jax.Array, ...]:
-        return tuple(ir.D_from_angles(*(angles[..., i] for i in range(3))) for ir in irreps)
+        return tuple(
+            ir.D_from_angles(angles[..., 0], angles[..., 1], angles[..., 2]) for ir in irreps
+        )
 
     def from_matrices(matrices: jax.Array) -> tuple[jax.Array, ...]:
         turns = e3nn_jax.matrix_to_angles(matrices)
@@ -176,7 +178,7 @@ def case_of(part: str, lmax: int) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command: both parts at every degree."""
-    words = parser(__doc__.splitlines()[0], PEERS)
+    words = parser((__doc__ or "").splitlines()[0], PEERS)
     words.add_argument("--lmax", type=int, nargs="+", default=list(DEGREES), metavar="L")
     words.add_argument("--parts", type=some_of(PARTS), default=list(PARTS), metavar="a,b")
     chosen = words.parse_args(arguments)

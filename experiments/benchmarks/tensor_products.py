@@ -252,7 +252,7 @@ def measure_case(
 
 def main(arguments: list[str] | None = None) -> None:
     """The command: every product at every degree."""
-    words = parser(__doc__.splitlines()[0], PEERS)
+    words = parser((__doc__ or "").splitlines()[0], PEERS)
     words.add_argument("--lmax", type=int, nargs="+", default=list(DEGREES), metavar="L")
     words.add_argument("--products", type=some_of(KINDS), default=list(KINDS), metavar="a,b")
     chosen = words.parse_args(arguments)

@@ -1,4 +1,6 @@
-"""All folds of a graph config, one training each: `python -m experiments.sweep <set>-<model>`.
+"""All folds of a graph config, one training each.
+
+Run it as `python -m experiments.graphs.folds <set>-<model>`.
 
 Other options are overrides as for `equinet train`: `--config.model.hops=2`. Folds that are finished
 are not trained again. The mean and the spread over the folds become a row of
@@ -110,7 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = run(chosen.words, overrides, chosen.folds, chosen.workdir)
         shown = [text for text in rest if not text.startswith("--config.data_dir=")]
         folds = ["--folds", *map(str, chosen.folds)] if chosen.folds else []
-        command = shlex.join(["python", "-m", "experiments.sweep", chosen.words, *folds, *shown])
+        command = shlex.join(
+            ["python", "-m", "experiments.graphs.folds", chosen.words, *folds, *shown]
+        )
         row = summary(rows, command, chosen.note)
     except (ValueError, FileNotFoundError) as error:
         sys.stderr.write(f"{error}\n")

@@ -29,7 +29,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from equinet.groups import group_nodes
+from equinet.groups import MatrixLieGroup, group_nodes
 from equinet.nn import GroupConvolution, Lifting
 from equinet.ops.images import window
 from equinet.ops.images.group_convolution import half_width_of
@@ -59,6 +59,7 @@ def blob(element: Float[Array, "2 2"]) -> Float[Array, "1 size size 1 1"]:
 def errors(word: str, points: str, counts: Sequence[int], draws: int) -> list[float]:
     """The relative error for every number of samples."""
     group = GROUPS[word]
+    assert isinstance(group, MatrixLieGroup)
     half = half_width_of(RADIUS, SCALE if word != "so" else 0.0)
     options: Any = {"radius": RADIUS, "half_width": half, "frequency": 1.5}
     lifting = Lifting(group, 1, CHANNELS, **options, rngs=nnx.Rngs(0))
@@ -106,7 +107,7 @@ def measure(counts: Sequence[int], draws: int) -> list[Row]:
                 found = errors(word, points, counts, draws)
                 rows.append(
                     {
-                        "command": f"python -m experiments.{NAME}",
+                        "command": f"python -m experiments.studies.{NAME}",
                         "model": f"{GROUPS[word]}, {points}",
                         "group": word,
                         "points": points,
@@ -131,9 +132,9 @@ def save_figure(rows: Sequence[Row], file: pathlib.Path) -> bool:
     axes = figure.subplots()
     for row in rows:
         counts, found = zip(*row["samples_and_errors"], strict=True)
-        style = {"color": f"C{WORDS.index(row['group'])}"}
+        color = f"C{WORDS.index(row['group'])}"
         line = "-" if row["points"] == "random" else "--"
-        axes.plot(counts, found, line, marker=".", label=row["model"], **style)
+        axes.plot(counts, found, line, marker=".", label=row["model"], color=color)
     ends = np.asarray(rows[0]["samples_and_errors"])[[0, -1], 0]
     axes.plot(ends, ends**-0.5, "k:", label="$N^{-1/2}$")
     axes.set(xscale="log", yscale="log", xlabel="samples", ylabel="relative error of equivariance")
@@ -144,7 +145,7 @@ def save_figure(rows: Sequence[Row], file: pathlib.Path) -> bool:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
-    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     words.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), metavar="N")
     words.add_argument("--draws", type=int, default=64)
     chosen = words.parse_args(arguments)

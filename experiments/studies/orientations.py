@@ -52,8 +52,8 @@ from experiments.nbody.task import make_model, ponita_inputs
 
 NAME = "orientations"
 COMMANDS = {
-    "untrained": f"python -m experiments.{NAME}",
-    "trained": f"python -m experiments.{NAME} --trained WORKDIR",
+    "untrained": f"python -m experiments.studies.{NAME}",
+    "trained": f"python -m experiments.studies.{NAME} --trained WORKDIR",
 }
 ORIENTATIONS = (4, 6, 8, 12, 16, 20, 30, 48, 64, 96, 128)
 SIZES: dict[str, Any] = {"channels": 16, "basis": 16, "layers": 3}

@@ -26,7 +26,7 @@ import numpy as np
 from experiments.benchmarks.harness.rows import OURS, Row
 from experiments.benchmarks.harness.worker import peak_rss_mb, time_calls
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 class WorkerError(RuntimeError):

@@ -15,7 +15,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.benchmarks.harness import race
 from experiments.benchmarks.harness.race import (
     ROOT,
     Ceilings,
@@ -24,6 +23,7 @@ from experiments.benchmarks.harness.race import (
     Worker,
     WorkerError,
     peer_python,
+    race,
 )
 from experiments.benchmarks.harness.rows import Row, case_text
 
