@@ -1,11 +1,12 @@
-"""3BPA at 300 K, 27 atoms: 400 frames to train on, the last 50 held out; 25 minutes on 2 cores.
+"""3BPA at 300 K, 27 atoms: 400 to train on, the last 50 held out; 25 minutes on 2 cores.
 
     EQUINET_DATA=DIR equinet train --config=configs/3bpa.py --workdir=runs/3bpa
 
 DIR/3bpa/ holds train_300K.xyz and iso_atoms.xyz (https://github.com/davkovacs/BOTNet-datasets).
-``3bpa.py:ponita`` trains a network on positions and orientations instead, on turned molecules.
-The last 50 frames of the training file are never trained or selected on: held-out training frames,
-not the official test. With the official files: ``--config.data.test=3bpa/test_300K.xyz``.
+``3bpa.py:ponita`` trains a network on positions and orientations instead, on rotated molecules.
+The last 50 configurations of the training file are neither trained nor selected on: they are held
+out, but they are not the official test. With the official files:
+``--config.data.test=3bpa/test_300K.xyz``.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""Acetylacetone at 300 K, 15 atoms: 450 frames to train on, the official 650 test; 25 minutes.
+"""Acetylacetone at 300 K, 15 atoms: 450 to train on, the official 650 test; 25 minutes.
 
     EQUINET_DATA=DIR equinet train --config=configs/acac.py --workdir=runs/acac
 
@@ -13,7 +13,7 @@ from configs import common
 
 
 def get_config(network: str = "irreps") -> ConfigDict:
-    """Train on the first 450 training frames, select on the last 50, test on the 300 K test."""
+    """Train on the first 450 select on the last 50, test on the 300 K file."""
     return common.molecular_files(
         steps=20_000,
         network=network,

@@ -12,7 +12,7 @@ from configs import common
 
 
 def get_config(network: str = "irreps") -> ConfigDict:
-    """The embedded default: 500 frames at 500 K to train on, 50 to select on, 100 to test on."""
+    """Ethanol at 500 K: 500 configurations to train on, 50 to select on, 100 to test on."""
     config = common.potential(
         steps=7000,
         batch_size=8,

@@ -1,4 +1,4 @@
-"""Revised MD17, ``rmd17.py:<molecule>``: 950 frames to train on, 1000 test frames of split 01.
+"""Revised MD17, ``rmd17.py:<molecule>``: 950 to train on, the 1000 test configurations of split 01.
 
     EQUINET_DATA=DIR equinet train --config=configs/rmd17.py:aspirin --workdir=runs/aspirin
 
@@ -14,7 +14,7 @@ from configs import common
 
 
 def get_config(molecule: str = "ethanol") -> ConfigDict:
-    """Train on the first 950 training frames, select on the last 50, test on the official test."""
+    """Train on the first 950 of the training file, select on the last 50, test officially."""
     return common.molecular_files(
         steps=20_000,
         train=f"rmd17/{molecule}/train_01.xyz@:950",

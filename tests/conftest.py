@@ -1,11 +1,16 @@
 """Settings and fixtures that every test shares."""
 
+import os
 import pathlib
+from collections.abc import Callable
 
 import hypothesis
 import jax
+import numpy as np
 import pytest
 from absl import flags
+
+from equinet.data.atoms import Configuration
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -51,3 +56,35 @@ def x64():
     """Runs the test in float64."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def data_dir() -> pathlib.Path:
+    """The directory of the public data sets, which the project does not ship."""
+    directory = os.environ.get("EQUINET_DATA")
+    if not directory:
+        pytest.skip("EQUINET_DATA is not set: the public data sets are not on this machine")
+    return pathlib.Path(directory)
+
+
+@pytest.fixture
+def make_configuration() -> Callable[..., Configuration]:
+    """Makes random configurations of hydrogen, carbon and oxygen, with labels or without."""
+
+    def make(
+        atoms: int, seed: int = 0, *, cell: float | None = None, labelled: bool = True
+    ) -> Configuration:
+        rng = np.random.default_rng(seed)
+        size = 1.5 * atoms ** (1 / 3)
+        return Configuration(
+            numbers=rng.choice([1, 6, 8], atoms),
+            positions=rng.uniform(-size, size, (atoms, 3)),
+            cell=None if cell is None else cell * (np.eye(3) + 0.2 * rng.normal(size=(3, 3))),
+            pbc=(cell is not None,) * 3,
+            energy=float(rng.normal()) - 100 * atoms if labelled else None,
+            forces=rng.normal(size=(atoms, 3)) if labelled else None,
+            stress=rng.normal(size=(3, 3)) if labelled and cell is not None else None,
+            source=f"random {seed}",
+        )
+
+    return make

@@ -55,10 +55,10 @@ class GraphAttention(nnx.Module):
         Liao et al., arXiv:2306.12059 (2023), "Attention re-normalization"; Brody et al.,
         arXiv:2105.14491 (2021). The envelope in the denominator, and the one, are ours.
 
-    >>> from equinet.data.atoms import Frame, collate, to_graph
+    >>> from equinet.data.atoms import Configuration, collate, to_graph
     >>> import numpy as np
-    >>> frame = Frame(numbers=np.array([8, 1]), positions=np.array([[0.0, 0, 0], [0, 0, 1]]))
-    >>> graph = collate([to_graph(frame, cutoff=2.0, elements=("H", "O"))], range(1), shards=1)
+    >>> oh = Configuration(numbers=np.array([8, 1]), positions=np.array([[0.0, 0, 0], [0, 0, 1]]))
+    >>> graph = collate([to_graph(oh, cutoff=2.0, elements=("H", "O"))], range(1), shards=1)
     >>> graph = jax.tree.map(lambda x: x[0], graph["graph"])
     >>> layer = GraphAttention("0e+1o", "0e+1o", 4, 8, heads=2, features=5, rngs=nnx.Rngs(0))
     >>> edges = len(graph.senders)

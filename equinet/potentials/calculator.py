@@ -109,10 +109,10 @@ class PotentialCalculator(_calculator.Calculator):
     ) -> None:
         """Compute what ASE asks for; energy and forces always come together."""
         super().calculate(atoms, list(properties), list(system_changes))
-        frame = from_atoms(self.atoms, molecule=None)
-        graph = to_graph(frame, cutoff=self.model.cutoff, elements=self.model.elements)
+        configuration = from_atoms(self.atoms, molecule=None)
+        graph = to_graph(configuration, cutoff=self.model.cutoff, elements=self.model.elements)
         reference = self.model.reference_energy(graph.species)
-        if "stress" in properties and not all(frame.pbc):
+        if "stress" in properties and not all(configuration.pbc):
             raise ValueError("stress needs a cell that is periodic in three directions")
         with jax.enable_x64(self.dtype == np.float64):
             batch = self._pad(graph)

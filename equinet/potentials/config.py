@@ -6,23 +6,23 @@ from typing import Literal
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """``config.data``: where the frames come from.
+    """``config.data``: where the configurations come from.
 
     Attributes:
-        source: ``"xtb"`` makes frames with GFN2-xTB, ``"files"`` reads them.
+        source: ``"xtb"`` makes configurations with GFN2-xTB, ``"files"`` reads them.
         train: Files: what to train on, ``"file.xyz"`` or a slice of it, ``"file.xyz@:400"``.
         validation: Files: what the best model is chosen on.
         test: Files: what the report is made on.
         energy_key: Key of the energies in the files (eV).
         forces_key: Key of the forces in the files (eV/angstrom).
         stress_key: Key of the stresses in the files (eV/angstrom^3).
-        molecule: Files: whether the frames are molecules whose cell is dropped.
-        isolated_atoms: File with one atom a frame, whose energies are the references; else fitted.
+        molecule: Files: whether the configurations are molecules whose cell is dropped.
+        isolated_atoms: File of single atoms, whose energies are the references; else fitted.
         smiles: Xtb: the molecule.
-        frames: Xtb: number of frames to train on, to select on and to test on.
+        configurations: Xtb: number of configurations to train on, to select on and to test on.
         temperature_K: Xtb: temperature of the sampling in kelvin.
-        spacing_fs: Xtb: time between two frames of a trajectory in femtoseconds.
-        equilibration_fs: Xtb: time before the first frame in femtoseconds.
+        spacing_fs: Xtb: time between two configurations of a trajectory in femtoseconds.
+        equilibration_fs: Xtb: time before the first configuration in femtoseconds.
         num_trajectories: Xtb: number of independent trajectories.
         seed: Xtb: of geometries, velocities and noise.
         augment: Whether every graph that is trained on is turned by an element of O(3), another
@@ -39,7 +39,7 @@ class DataConfig:
     molecule: bool = True
     isolated_atoms: str = ""
     smiles: str = "CCO"
-    frames: tuple[int, int, int] = (500, 50, 100)
+    configurations: tuple[int, int, int] = (500, 50, 100)
     temperature_K: float = 500.0
     spacing_fs: float = 50.0
     equilibration_fs: float = 300.0
@@ -50,8 +50,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.source == "files" and not (self.train and self.validation and self.test):
             raise ValueError("data.source='files' needs data.train, data.validation and data.test")
-        if min(self.frames) < 1:
-            raise ValueError(f"data.frames: expected three numbers above 0, got {self.frames}")
+        if min(self.configurations) < 1:
+            raise ValueError(
+                f"data.configurations: expected three numbers above 0, got {self.configurations}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The data of the potential task: three splits of frames, from files or made on the spot."""
+"""The data of the potential task: three splits, read from files or sampled here."""
 
 import dataclasses
 import sys
@@ -11,18 +11,23 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from equinet.data import data_directory
-from equinet.data.atoms import Frame, generate, isolated_atom_energies, read_frames
+from equinet.data.atoms import (
+    Configuration,
+    isolated_atom_energies,
+    read_configurations,
+    sample_molecule,
+)
 from equinet.groups import O
 from equinet.potentials.config import DataConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """Frames to train on, to choose the best model on, and to report on."""
+    """Configurations to train on, to choose the best model on, and to report on."""
 
-    train: list[Frame]
-    validation: list[Frame]
-    test: list[Frame]
+    train: list[Configuration]
+    validation: list[Configuration]
+    test: list[Configuration]
 
 
 def load_splits(config: DataConfig, data_dir: str) -> Splits:
@@ -38,15 +43,18 @@ def load_splits(config: DataConfig, data_dir: str) -> Splits:
     """
     if config.source == "xtb":
         return _generated(config)
-    cache: dict[Path, list[Frame]] = {}
+    cache: dict[Path, list[Configuration]] = {}
     parts = (config.train, config.validation, config.test)
     return Splits(*(read_part(part, config, data_dir, cache) for part in parts))
 
 
 def read_part(
-    part: str, config: DataConfig, data_dir: str, cache: dict[Path, list[Frame]] | None = None
-) -> list[Frame]:
-    """The frames of ``"file.xyz@start:stop"``; a relative file lies in the data directory."""
+    part: str,
+    config: DataConfig,
+    data_dir: str,
+    cache: dict[Path, list[Configuration]] | None = None,
+) -> list[Configuration]:
+    """The configurations of ``"file.xyz@start:stop"``; relative to the data folder."""
     cache = {} if cache is None else cache
     name, _, selection = part.partition("@")
     path = Path(name)
@@ -54,15 +62,15 @@ def read_part(
         path = data_directory(data_dir) / path
     if path not in cache:
         cache[path] = read_file(path, config)
-    frames = cache[path][_slice(selection, part)] if selection else cache[path]
-    if not frames:
-        raise ValueError(f"{part}: selects no frame; the file has {len(cache[path])}")
-    return frames
+    configurations = cache[path][_slice(selection, part)] if selection else cache[path]
+    if not configurations:
+        raise ValueError(f"{part}: selects no configuration; the file has {len(cache[path])}")
+    return configurations
 
 
-def read_file(path: Path, config: DataConfig) -> list[Frame]:
-    """All frames of a file, with the keys of the config."""
-    return read_frames(
+def read_file(path: Path, config: DataConfig) -> list[Configuration]:
+    """All configurations of a file, with the keys of the config."""
+    return read_configurations(
         path,
         energy_key=config.energy_key,
         forces_key=config.forces_key,
@@ -111,10 +119,10 @@ def turned(batch: Mapping[str, Any], key: Array) -> dict[str, Any]:
 
 
 def _generated(config: DataConfig) -> Splits:
-    train, validation, test = config.frames
-    frames = generate(
+    train, validation, test = config.configurations
+    configurations = sample_molecule(
         config.smiles,
-        frames=train + validation + test,
+        num_configurations=train + validation + test,
         temperature_K=config.temperature_K,
         spacing_fs=config.spacing_fs,
         equilibration_fs=config.equilibration_fs,
@@ -122,13 +130,21 @@ def _generated(config: DataConfig) -> Splits:
         seed=config.seed,
         progress=_show,
     )
-    # Frames stand trajectory after trajectory: the end, held out, has a history of its own.
-    return Splits(frames[:train], frames[train : train + validation], frames[train + validation :])
+    # Configurations stand trajectory after trajectory: the end, held out, has a history of its own.
+    return Splits(
+        configurations[:train],
+        configurations[train : train + validation],
+        configurations[train + validation :],
+    )
 
 
 def _show(done: int, total: int) -> None:
     if done == total or done % 50 == 0:
-        print(f"generating frames with GFN2-xTB: {done} of {total}", file=sys.stderr, flush=True)
+        print(
+            f"generating configurations with GFN2-xTB: {done} of {total}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _slice(text: str, part: str) -> slice:

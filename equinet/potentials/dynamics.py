@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from equinet.data.atoms import Frame, read_frames
+from equinet.data.atoms import Configuration, read_configurations
 from equinet.data.extras import require
 from equinet.potentials.calculator import PotentialCalculator
 from equinet.training import load_model_spec
@@ -35,7 +35,7 @@ def run_md(
 ) -> dict[str, Any]:
     """Molecular dynamics with the best model of a training, through ASE.
 
-    The start is the first held-out frame of the training or the first frame of ``data``, with
+    The start is the first held-out configuration of the training or the first of ``data``, with
     velocities drawn at ``temperature``.
 
     Args:
@@ -47,8 +47,8 @@ def run_md(
         friction_per_fs: Friction of the thermostat.
         seed: Seed of velocities and noise.
         data: File with the start; the training's own if absent.
-        trajectory: File for the frames, any format of ASE; ``workdir/md_<ensemble>.xyz`` if absent.
-        log_every: Steps between two frames of the trajectory.
+        trajectory: File, any format of ASE; ``workdir/md_<ensemble>.xyz`` if absent.
+        log_every: Steps between two configurations of the trajectory.
         dtype: Type of the potential's computation.
 
     Returns:
@@ -107,7 +107,7 @@ def _summary(
 def _propagate(
     dynamics: Any, atoms: Any, steps: int, log_every: int, path: Path
 ) -> tuple[list[float], list[float]]:
-    """Total energy and temperature at every step; frames and a line on stderr now and then."""
+    """Total energy and temperature at every step; trajectory and log lines now and then."""
     energies: list[float] = []
     temperatures: list[float] = []
     write = require("ase.io").write
@@ -164,19 +164,24 @@ def _dynamics(
 
 
 def _start(workdir: str | Path, data: str | None) -> Any:
-    """The first frame of a file, or the structure that the training left."""
+    """The first configuration of a file, or the structure that the training left."""
     if data is not None:
-        frame = read_frames(data, require=())[0]
+        configuration = read_configurations(data, require=())[0]
     else:
         spec = load_model_spec(workdir)["structure"]
-        frame = Frame(
+        configuration = Configuration(
             numbers=np.array(spec["numbers"]),
             positions=np.array(spec["positions"]),
             cell=None if spec["cell"] is None else np.array(spec["cell"]),
             pbc=tuple(spec["pbc"]),
         )
-    cell: Float[np.ndarray, "3 3"] | None = frame.cell
-    return ase.Atoms(numbers=frame.numbers, positions=frame.positions, cell=cell, pbc=frame.pbc)
+    cell: Float[np.ndarray, "3 3"] | None = configuration.cell
+    return ase.Atoms(
+        numbers=configuration.numbers,
+        positions=configuration.positions,
+        cell=cell,
+        pbc=configuration.pbc,
+    )
 
 
 def _check_positive(**numbers: float) -> None:

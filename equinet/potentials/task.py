@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from equinet.data.atoms import (
     Budget,
-    Frame,
+    Configuration,
     Graph,
     batches,
     collate,
@@ -48,7 +48,7 @@ class PotentialTask:
         weights = build_section(LossConfig, config.loss.to_dict(), "config.loss")
         splits = load_splits(data, config.data_dir)
         elements = symbols_of(
-            number for frame in splits.train for number in np.unique(frame.numbers)
+            number for configuration in splits.train for number in np.unique(configuration.numbers)
         )
         graphs = [
             to_graphs(split, cutoff=words.cutoff, elements=elements)
@@ -102,12 +102,12 @@ class PotentialTask:
         model = load_potential(workdir)
         section = build_section(DataConfig, config.data.to_dict(), "config.data")
         if data is not None:
-            frames = read_file(Path(data), section)
+            configurations = read_file(Path(data), section)
         elif section.source == "files":
-            frames = read_part(section.test, section, config.data_dir)
+            configurations = read_part(section.test, section, config.data_dir)
         else:
-            frames = load_splits(section, config.data_dir).test
-        graphs = to_graphs(frames, cutoff=model.cutoff, elements=model.elements)
+            configurations = load_splits(section, config.data_dir).test
+        graphs = to_graphs(configurations, cutoff=model.cutoff, elements=model.elements)
         graphs = subtract_references(graphs, model.reference_energies)
         return {
             **report(model, graphs, config.training.batch_size),
@@ -233,7 +233,7 @@ def report(model: EnergyModel, graphs: Sequence[Graph], batch_size: int) -> dict
             "float32": force_equivariance_error(model, graphs[0], np.float32),
             "float64": force_equivariance_error(model, graphs[0], np.float64),
         },
-        "frames": len(graphs),
+        "configurations": len(graphs),
     }
 
 
@@ -261,11 +261,11 @@ def _rms(x: Float[np.ndarray, "..."]) -> float:
     return math.sqrt(float(np.mean(np.square(x))))
 
 
-def _structure(frame: Frame) -> dict[str, Any]:
-    """A start for molecular dynamics, as JSON: the first held-out frame."""
+def _structure(configuration: Configuration) -> dict[str, Any]:
+    """A start for molecular dynamics, as JSON: the first held-out configuration."""
     return {
-        "numbers": frame.numbers.tolist(),
-        "positions": frame.positions.tolist(),
-        "cell": None if frame.cell is None else frame.cell.tolist(),
-        "pbc": list(frame.pbc),
+        "numbers": configuration.numbers.tolist(),
+        "positions": configuration.positions.tolist(),
+        "cell": None if configuration.cell is None else configuration.cell.tolist(),
+        "pbc": list(configuration.pbc),
     }

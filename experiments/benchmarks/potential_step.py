@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from equinet.data.atoms import Frame, batches, symbols_of, to_graph
+from equinet.data.atoms import Configuration, batches, symbols_of, to_graph
 from equinet.models import Potential
 from equinet.ops.graphs import GraphBatch
 from experiments.benchmarks.harness.race import Worker, WorkerError, peer_python, race
@@ -138,12 +138,15 @@ def inputs_of(size: str, *, seed: int = 0) -> dict[str, Any]:
 
 def equinet_case(case: dict[str, Any]) -> tuple[Potential, GraphBatch, int]:
     """Our side of a case: the potential, the batch as a training pads it, and its edges."""
-    frames = [
-        Frame(numbers=np.asarray(numbers), positions=np.asarray(positions))
+    configurations = [
+        Configuration(numbers=np.asarray(numbers), positions=np.asarray(positions))
         for numbers, positions in zip(case["numbers"], case["positions"], strict=True)
     ]
     elements = symbols_of(np.ravel(case["numbers"]))
-    graphs = [to_graph(frame, cutoff=case["cutoff"], elements=elements) for frame in frames]
+    graphs = [
+        to_graph(configuration, cutoff=case["cutoff"], elements=elements)
+        for configuration in configurations
+    ]
     edges = sum(graph.num_edges for graph in graphs)
     batch = next(batches(graphs, len(graphs)))["graph"]
     model = Potential(

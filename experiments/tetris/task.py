@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from equinet.data.atoms import Budget, Frame, Graph, collate, deal, to_graph
+from equinet.data.atoms import Budget, Configuration, Graph, collate, deal, to_graph
 from equinet.groups import SO, O
 from equinet.linalg import safe_norm
 from equinet.nn import MLP, LayerNorm, Linear, RadialNetwork, TensorProduct
@@ -175,8 +175,10 @@ def pieces(cutoff: float, rotations: Sequence[np.ndarray] = (np.eye(3),)) -> lis
     for rotation in rotations:
         for label, (name, cubes) in enumerate(PIECES.items()):
             positions = np.array(cubes, np.float64) @ rotation.T
-            frame = Frame(numbers=np.ones(4, np.int64), positions=positions, source=name)
-            found.append(Piece(to_graph(frame, cutoff=cutoff, elements=("H",)), label))
+            configuration = Configuration(
+                numbers=np.ones(4, np.int64), positions=positions, source=name
+            )
+            found.append(Piece(to_graph(configuration, cutoff=cutoff, elements=("H",)), label))
     return found
 
 

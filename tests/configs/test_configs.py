@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equinet.data.atoms import Frame, write_frames
+from equinet.data.atoms import Configuration, write_configurations
 from equinet.models import OrientationPotential
 from equinet.potentials import load_potential
 from equinet.training import evaluate, load_config, train
@@ -23,7 +23,7 @@ TINY = {
 }
 WATER = {
     "data.smiles": "O",
-    "data.frames": "(3, 1, 1)",
+    "data.configurations": "(3, 1, 1)",
     "data.num_trajectories": "1",
     "data.spacing_fs": "3",
     "data.equilibration_fs": "3",
@@ -39,7 +39,7 @@ def waters(count):
     rng = np.random.default_rng(0)
     base = np.array([[0.0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
     return [
-        Frame(
+        Configuration(
             numbers=np.array([8, 1, 1]),
             positions=base + 0.05 * rng.normal(size=(3, 3)),
             energy=-2080.0 + 0.1 * rng.normal(),
@@ -50,12 +50,12 @@ def waters(count):
 
 
 def atom(number, energy):
-    return Frame(numbers=np.array([number]), positions=np.zeros((1, 3)), energy=energy)
+    return Configuration(numbers=np.array([number]), positions=np.zeros((1, 3)), energy=energy)
 
 
-def write_with_key(path, frames, key):
+def write_with_key(path, configurations, key):
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_frames(path, frames)
+    write_configurations(path, configurations)
     path.write_text(path.read_text().replace("energy=", f"{key}="))
 
 
@@ -67,7 +67,7 @@ def data_dir(tmp_path):
         if tested != trained:
             write_with_key(tmp_path / tested, waters(6), key)
         if isolated:
-            write_frames(tmp_path / isolated, [atom(1, -13.6), atom(8, -2041.0)])
+            write_configurations(tmp_path / isolated, [atom(1, -13.6), atom(8, -2041.0)])
     return tmp_path
 
 
@@ -99,7 +99,7 @@ def test_the_embedded_default(tmp_path, monkeypatch):
     overrides = TINY | WATER
     config = load_config(str(ROOT / "configs/potential.py"), list(overrides.items()))
     result = train(config, tmp_path / "run")
-    assert result["frames"] == 1
+    assert result["configurations"] == 1
     assert result["compilations"] == 1
     names = {"energy", "force"}
     assert names == {key.split("_")[0] for key in result["metrics"] if "label" not in key}

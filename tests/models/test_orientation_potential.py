@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.data.atoms import Budget, Frame, collate, to_graph
+from equinet.data.atoms import Budget, Configuration, collate, to_graph
 from equinet.groups import O
 from equinet.models import (
     POTENTIALS,
@@ -60,22 +60,27 @@ def shallow() -> OrientationPotential:
     return build(layers=1, orientations=6)
 
 
-def molecule(atoms: int, seed: int = 0) -> Frame:
+def molecule(atoms: int, seed: int = 0) -> Configuration:
     """A random cluster of hydrogen and oxygen."""
     rng = np.random.default_rng(seed)
     numbers = rng.choice([1, 8], atoms)
-    return Frame(numbers=numbers, positions=rng.uniform(-1.2, 1.2, (atoms, 3)))
+    return Configuration(numbers=numbers, positions=rng.uniform(-1.2, 1.2, (atoms, 3)))
 
 
-def crystal() -> Frame:
+def crystal() -> Configuration:
     """Rattled silicon in a skew cell smaller than twice the cutoff."""
     cell = 2.7 * (1 - np.eye(3)) + 0.1 * np.eye(3)[[1, 2, 0]]
     points = np.array([[0.1, 0, 0], [1.4, 1.3, 1.5]])
-    return Frame(np.array([14, 14]), points, cell, (True, True, True))
+    return Configuration(np.array([14, 14]), points, cell, (True, True, True))
 
 
-def padded(*frames: Frame, budget: Budget | None = BUDGET, dtype: Any = np.float64) -> GraphBatch:
-    graphs = [to_graph(frame, cutoff=CUTOFF, elements=ELEMENTS) for frame in frames]
+def padded(
+    *configurations: Configuration, budget: Budget | None = BUDGET, dtype: Any = np.float64
+) -> GraphBatch:
+    graphs = [
+        to_graph(configuration, cutoff=CUTOFF, elements=ELEMENTS)
+        for configuration in configurations
+    ]
     batch = collate(graphs, range(1), shards=1, budget=budget, dtype=dtype)
     return jax.tree.map(lambda array: jnp.asarray(array[0]), batch["graph"])
 
@@ -124,9 +129,11 @@ def test_positions_alone_are_invariant(positions: OrientationPotential, x64: Non
 
 
 def test_permutation(separable: OrientationPotential, x64: None) -> None:
-    frame, order = molecule(6), np.random.default_rng(1).permutation(6)
-    shuffled = Frame(numbers=frame.numbers[order], positions=frame.positions[order])
-    energy, forces, _ = predict(separable, padded(frame, shuffled))
+    configuration, order = molecule(6), np.random.default_rng(1).permutation(6)
+    shuffled = Configuration(
+        numbers=configuration.numbers[order], positions=configuration.positions[order]
+    )
+    energy, forces, _ = predict(separable, padded(configuration, shuffled))
     np.testing.assert_allclose(energy[0], energy[1], rtol=1e-12)
     np.testing.assert_allclose(forces[6:12], forces[:6][order], atol=1e-12)
 
@@ -160,7 +167,7 @@ def test_forces_and_stress_are_the_gradient(separable: OrientationPotential, x64
 
 def test_padding_counts_for_nothing(separable: OrientationPotential, x64: None) -> None:
     """Molecules side by side or alone, in a larger budget, with an atom without neighbours."""
-    first, lone = molecule(5), Frame(numbers=np.array([8]), positions=np.zeros((1, 3)))
+    first, lone = molecule(5), Configuration(numbers=np.array([8]), positions=np.zeros((1, 3)))
     together, alone = predict(separable, padded(first, lone)), predict(separable, padded(first))
     loose = predict(separable, padded(first, lone, budget=Budget(24, 8, 3)))
     for one, two in ((together, alone), (loose, together)):
@@ -175,7 +182,7 @@ def test_padding_counts_for_nothing(separable: OrientationPotential, x64: None) 
 
 def test_gradient_of_a_loss_on_forces(shallow: OrientationPotential, x64: None) -> None:
     """Finite with an atom without neighbours; what padding holds does not matter."""
-    lone = Frame(numbers=np.array([8]), positions=np.zeros((1, 3)))
+    lone = Configuration(numbers=np.array([8]), positions=np.zeros((1, 3)))
     graph = padded(molecule(5), lone)
 
     @jax.jit
@@ -240,7 +247,9 @@ def test_second_derivatives(shallow: OrientationPotential, x64: None) -> None:
 
 def test_continuous_at_the_cutoff(separable: OrientationPotential, x64: None) -> None:
     near, far = (
-        Frame(numbers=np.array([8, 1, 1]), positions=np.array([[0.0, 0, 0], [1, 0, 0], [0, 0, r]]))
+        Configuration(
+            numbers=np.array([8, 1, 1]), positions=np.array([[0.0, 0, 0], [1, 0, 0], [0, 0, r]])
+        )
         for r in (CUTOFF - 1e-5, CUTOFF + 1e-5)
     )
     graphs = padded(near), padded(far)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.data.atoms import Frame, collate, to_graph
+from equinet.data.atoms import Configuration, collate, to_graph
 from equinet.groups import SO
 from equinet.models import PONITA
 from equinet.nn import calibrate
@@ -137,8 +137,12 @@ def test_graph_gives_what_the_cloud_gives(name: str, x64: None) -> None:
     grid = polyhedron("octahedron") if name == "separable" else None
     chosen = model(grid, name, cutoff=1.5)
     rng, counts = np.random.default_rng(0), (4, 1, 3)
-    frames = [Frame(numbers=np.full(n, 6), positions=rng.normal(size=(n, 3))) for n in counts]
-    graphs = [to_graph(frame, cutoff=1.5, elements=("C",)) for frame in frames]
+    configurations = [
+        Configuration(numbers=np.full(n, 6), positions=rng.normal(size=(n, 3))) for n in counts
+    ]
+    graphs = [
+        to_graph(configuration, cutoff=1.5, elements=("C",)) for configuration in configurations
+    ]
     batch = collate(graphs, range(1), shards=1, dtype=np.float64)["graph"]
     graph = jax.tree.map(lambda array: jnp.asarray(array[0]), batch)
     scalars = jnp.asarray(rng.normal(size=(graph.num_nodes, 2)))

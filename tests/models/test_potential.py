@@ -15,7 +15,7 @@ import optax
 import pytest
 from flax import nnx
 
-from equinet.data.atoms import Budget, Frame, collate, from_atoms, to_graph
+from equinet.data.atoms import Budget, Configuration, collate, from_atoms, to_graph
 from equinet.groups import E
 from equinet.models import Potential
 from equinet.nn import convolution
@@ -48,22 +48,27 @@ def build(**words: Any) -> Potential:
     return Potential(ELEMENTS, **(SMALL | words), rngs=nnx.Rngs(0))
 
 
-def molecule(atoms: int, seed: int = 0) -> Frame:
+def molecule(atoms: int, seed: int = 0) -> Configuration:
     """A random cluster of hydrogen and oxygen."""
     rng = np.random.default_rng(seed)
     numbers = rng.choice([1, 8], atoms)
-    return Frame(numbers=numbers, positions=rng.uniform(-1.2, 1.2, (atoms, 3)))
+    return Configuration(numbers=numbers, positions=rng.uniform(-1.2, 1.2, (atoms, 3)))
 
 
-def silicon(repeat: tuple[int, int, int] = (1, 1, 1)) -> Frame:
+def silicon(repeat: tuple[int, int, int] = (1, 1, 1)) -> Configuration:
     """Rattled silicon; a cell smaller than twice the cutoff."""
     atoms = ase.build.bulk("Si")
     atoms.positions += 0.1 * np.random.default_rng(0).normal(size=(2, 3))
     return from_atoms(atoms.repeat(repeat), molecule=None)
 
 
-def padded(*frames: Frame, budget: Budget | None = BUDGET, dtype: Any = np.float64) -> GraphBatch:
-    graphs = [to_graph(frame, cutoff=CUTOFF, elements=ELEMENTS) for frame in frames]
+def padded(
+    *configurations: Configuration, budget: Budget | None = BUDGET, dtype: Any = np.float64
+) -> GraphBatch:
+    graphs = [
+        to_graph(configuration, cutoff=CUTOFF, elements=ELEMENTS)
+        for configuration in configurations
+    ]
     batch = collate(graphs, range(1), shards=1, budget=budget, dtype=dtype)
     return jax.tree.map(lambda array: jnp.asarray(array[0]), batch["graph"])
 
@@ -78,9 +83,9 @@ def predict_stress(model: Potential, graph: GraphBatch) -> tuple[jax.Array, ...]
     return model.energy_forces_stress(graph)
 
 
-def energies(model: Potential, *frames: Frame) -> np.ndarray:
-    """Energy of every frame, in batches of one budget."""
-    pairs = itertools.batched(frames, BUDGET.graphs)
+def energies(model: Potential, *configurations: Configuration) -> np.ndarray:
+    """Energy of every configuration, in batches of one budget."""
+    pairs = itertools.batched(configurations, BUDGET.graphs)
     found = [predict(model, padded(*pair))[0][: len(pair)] for pair in pairs]
     return np.concatenate(found)
 
@@ -146,10 +151,10 @@ def test_invariant_energy_and_equivariant_forces(name: str, state: str, key: jax
     [*((product, "clebsch_gordan") for product in sorted(PRODUCTS)), *MOVED],
 )
 def test_every_product_and_convolution(product: str, convolution: str, key: jax.Array) -> None:
-    """By one word each; atoms on all axes, where a frame of the edge could be singular."""
+    """By one word each; atoms on all axes, where the rotation of an edge could be singular."""
     model = build(lmax=2, layers=2, correlation=2, product=product, convolution=convolution)
     axes = np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)]) * 1.1
-    cross = Frame(numbers=np.array([8, 1, 1, 8, 1, 8, 1]), positions=axes)
+    cross = Configuration(numbers=np.array([8, 1, 1, 8, 1, 8, 1]), positions=axes)
     with jax.enable_x64(True):
         graph = padded(cross)
 
@@ -188,16 +193,18 @@ def test_controls_fail(key: jax.Array, x64: None, monkeypatch: pytest.MonkeyPatc
 
 
 def test_permutation(model: Potential, x64: None) -> None:
-    frame, order = molecule(6), np.random.default_rng(1).permutation(6)
-    shuffled = Frame(numbers=frame.numbers[order], positions=frame.positions[order])
-    energy, forces = predict(model, padded(frame, shuffled))
+    configuration, order = molecule(6), np.random.default_rng(1).permutation(6)
+    shuffled = Configuration(
+        numbers=configuration.numbers[order], positions=configuration.positions[order]
+    )
+    energy, forces = predict(model, padded(configuration, shuffled))
     np.testing.assert_allclose(energy[0], energy[1], rtol=1e-12)
     np.testing.assert_allclose(forces[6:12], forces[:6][order], atol=1e-12)
 
 
 def test_forces_are_the_gradient(model: Potential, x64: None) -> None:
-    for frame in (molecule(6), silicon()):
-        graph, step = padded(frame), 1e-4
+    for configuration in (molecule(6), silicon()):
+        graph, step = padded(configuration), 1e-4
         forces = np.asarray(predict(model, graph)[1])
 
         def energy(shift: np.ndarray, graph: GraphBatch = graph) -> float:
@@ -287,17 +294,17 @@ def test_stress_is_the_derivative_by_strain(model: Potential, x64: None) -> None
 
 
 def test_energy_is_extensive(model: Potential, x64: None) -> None:
-    """A supercell, molecules far apart in one frame, and molecules side by side in a batch."""
+    """A supercell, molecules far apart in one configuration, and molecules in one batch."""
     single, double = energies(model, silicon(), silicon((1, 2, 1)))
     np.testing.assert_allclose(double, 2 * single, rtol=1e-12)
     first, second = molecule(5, seed=1), molecule(6, seed=2)
-    apart = Frame(
+    apart = Configuration(
         numbers=np.concatenate([first.numbers, second.numbers]),
         positions=np.concatenate([first.positions, second.positions + 50.0]),
     )
     one, two, both = energies(model, first, second, apart)
     np.testing.assert_allclose(both, one + two, rtol=1e-12)
-    alone = [predict(model, padded(frame)) for frame in (first, second)]
+    alone = [predict(model, padded(configuration)) for configuration in (first, second)]
     together = predict(model, padded(first, second))
     np.testing.assert_allclose([e[0][0] for e in alone], together[0], rtol=1e-12)
     forces = np.concatenate([alone[0][1][:5], alone[1][1][:6]])
@@ -306,7 +313,7 @@ def test_energy_is_extensive(model: Potential, x64: None) -> None:
 
 
 def test_isolated_atom_and_empty_batch(model: Potential, x64: None) -> None:
-    lone = Frame(numbers=np.array([8]), positions=np.zeros((1, 3)))
+    lone = Configuration(numbers=np.array([8]), positions=np.zeros((1, 3)))
     graph = padded(lone)
     energy, forces = predict(model, graph)
     assert np.isfinite(energy[0])
@@ -320,7 +327,9 @@ def test_isolated_atom_and_empty_batch(model: Potential, x64: None) -> None:
 def test_an_atom_that_leaves_the_cutoff_takes_nothing_with_it(mace: Potential, x64: None) -> None:
     """Energy and forces are continuous where the list of neighbours changes."""
     near, far = (
-        Frame(numbers=np.array([8, 1, 1]), positions=np.array([[0.0, 0, 0], [1, 0, 0], [0, 0, r]]))
+        Configuration(
+            numbers=np.array([8, 1, 1]), positions=np.array([[0.0, 0, 0], [1, 0, 0], [0, 0, r]])
+        )
         for r in (CUTOFF - 1e-5, CUTOFF + 1e-5)
     )
     graphs = padded(near), padded(far)
@@ -338,7 +347,7 @@ def light() -> Potential:
 
 def test_padding_changes_nothing(light: Potential, x64: None) -> None:
     """Energies, forces, and the gradient of a loss on them by the parameters."""
-    frames = molecule(5), molecule(4, seed=1)
+    configurations = molecule(5), molecule(4, seed=1)
 
     @jax.jit
     def gradient(model: Potential, graph: GraphBatch) -> tuple:
@@ -349,8 +358,8 @@ def test_padding_changes_nothing(light: Potential, x64: None) -> None:
         (_, results), gradients = jax.value_and_grad(loss, has_aux=True)(model)
         return *results, gradients
 
-    tight = gradient(light, padded(*frames, budget=Budget(nodes=9, degree=4, graphs=2)))
-    loose = gradient(light, padded(*frames, budget=Budget(nodes=24, degree=10, graphs=5)))
+    tight = gradient(light, padded(*configurations, budget=Budget(nodes=9, degree=4, graphs=2)))
+    loose = gradient(light, padded(*configurations, budget=Budget(nodes=24, degree=10, graphs=5)))
     np.testing.assert_allclose(loose[0][:2], tight[0], rtol=1e-13)
     assert not np.asarray(loose[0][2:]).any()
     np.testing.assert_allclose(loose[1][:9], tight[1], atol=1e-13)

@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import nnx
 
-from equinet.data.atoms import Frame, collate, to_graph
+from equinet.data.atoms import Configuration, collate, to_graph
 from equinet.ops.graphs import GraphBatch
 
 
@@ -45,10 +45,12 @@ def train() -> Callable:
 def graph() -> GraphBatch:
     """Two random molecules of two elements and a lone atom, padded, float32."""
     rng = np.random.default_rng(0)
-    frames = [
-        Frame(numbers=rng.choice([1, 6], n), positions=rng.uniform(-1, 1, (n, 3)))
+    configurations = [
+        Configuration(numbers=rng.choice([1, 6], n), positions=rng.uniform(-1, 1, (n, 3)))
         for n in (4, 1, 3)
     ]
-    graphs = [to_graph(frame, cutoff=2.0, elements=("H", "C")) for frame in frames]
+    graphs = [
+        to_graph(configuration, cutoff=2.0, elements=("H", "C")) for configuration in configurations
+    ]
     batch = collate(graphs, range(1), shards=1)
     return jax.tree.map(lambda array: jnp.asarray(array[0]), batch["graph"])

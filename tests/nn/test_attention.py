@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.data.atoms import Frame, collate, to_graph
+from equinet.data.atoms import Configuration, collate, to_graph
 from equinet.linalg import safe_norm
 from equinet.nn import GraphAttention
 from equinet.nn.attention import smooth_attention, smooth_leaky_relu
@@ -121,9 +121,12 @@ def test_the_order_of_the_neighbours_and_padding_say_nothing(
 def trimer(distance: float, cutoff: float) -> GraphBatch:
     """Three atoms, the third at a distance from the first; the list reaches to ``cutoff``."""
     positions = np.array([[0.0, 0, 0], [0, 1.2, 0], [distance, 0, 0]])
-    frame = Frame(numbers=np.array([1, 1, 1]), positions=positions)
+    configuration = Configuration(numbers=np.array([1, 1, 1]), positions=positions)
     batch = collate(
-        [to_graph(frame, cutoff=cutoff, elements=("H",))], range(1), shards=1, dtype=np.float64
+        [to_graph(configuration, cutoff=cutoff, elements=("H",))],
+        range(1),
+        shards=1,
+        dtype=np.float64,
     )
     return jax.tree.map(lambda array: jnp.asarray(array[0]), batch["graph"])
 

@@ -20,7 +20,7 @@ from equinet.training import load_config, train
 CONFIG = Path(__file__).parents[1] / "configs/potential.py"
 TINY = {
     "data.smiles": "O",
-    "data.frames": "(6, 1, 1)",
+    "data.configurations": "(6, 1, 1)",
     "data.num_trajectories": "1",
     "data.spacing_fs": "3",
     "data.equilibration_fs": "3",
@@ -126,9 +126,9 @@ def test_dynamics_keeps_the_energy_and_writes_the_trajectory(workdir, capsys):
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert abs(result["metrics"]["energy_fluctuation_mev_per_atom"]) < 5
     assert result["compilations"] == 1
-    frames = ase.io.read(result["trajectory"], ":")
-    assert len(frames) == 5
-    assert np.isfinite(frames[-1].get_forces()).all()
+    configurations = ase.io.read(result["trajectory"], ":")
+    assert len(configurations) == 5
+    assert np.isfinite(configurations[-1].get_forces()).all()
 
 
 def test_the_thermostat_is_reproducible(workdir, tmp_path):

@@ -17,7 +17,13 @@ import pytest
 from flax import nnx
 
 from equinet.cli import main
-from equinet.data.atoms import Frame, collate, subtract_references, to_graphs, write_frames
+from equinet.data.atoms import (
+    Configuration,
+    collate,
+    subtract_references,
+    to_graphs,
+    write_configurations,
+)
 from equinet.models import Potential, potential_from_spec
 from equinet.potentials import DataConfig, LossConfig, PotentialTask
 from equinet.potentials.data import read_part, turned
@@ -30,11 +36,11 @@ REFERENCES = (-13.6, -2041.0)
 loss_and_parts = jax.jit(potential_loss, static_argnames="weights")
 
 
-def frames(count, seed=0):
+def configurations(count, seed=0):
     rng = np.random.default_rng(seed)
     base = np.array([[0.0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
     return [
-        Frame(
+        Configuration(
             numbers=np.array([8, 1, 1]),
             positions=base + 0.1 * rng.normal(size=(3, 3)),
             energy=-2080.0 + rng.normal(),
@@ -52,7 +58,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def graphs():
-    found = to_graphs(frames(5), cutoff=4.0, elements=("H", "O"))
+    found = to_graphs(configurations(5), cutoff=4.0, elements=("H", "O"))
     return subtract_references(found, REFERENCES)
 
 
@@ -106,7 +112,7 @@ def test_turned_batches(ponita, graphs, count):
 )
 def test_what_is_built(word, tmp_path):
     """Ponita of its own words, calibrated, trained on turned graphs; irreps need no turning."""
-    write_frames(tmp_path / "all.xyz", frames(6))
+    write_configurations(tmp_path / "all.xyz", configurations(6))
     network = "irreps" if word == "irreps" else "ponita"
     overrides = {f"data.{part}": "all.xyz" for part in ("train", "validation", "test")} | {
         "data_dir": str(tmp_path),
@@ -142,10 +148,18 @@ def test_some_graphs_are_spread_over_all(graphs):
 
 def crystal_batch():
     cell = np.array([[3.5, 0, 0], [0.3, 3.4, 0], [0, 0.2, 3.6]])
-    frame = frames(1)[0]
+    configuration = configurations(1)[0]
     stress = cell + cell.T
-    frame = Frame(frame.numbers, frame.positions, cell, (True,) * 3, -2080.0, frame.forces, stress)
-    graph = to_graphs([frame], cutoff=4.0, elements=("H", "O"))
+    configuration = Configuration(
+        configuration.numbers,
+        configuration.positions,
+        cell,
+        (True,) * 3,
+        -2080.0,
+        configuration.forces,
+        stress,
+    )
+    graph = to_graphs([configuration], cutoff=4.0, elements=("H", "O"))
     batch = collate(subtract_references(graph, REFERENCES), range(1), shards=1)
     return jax.tree.map(jnp.asarray, batch)
 
@@ -182,39 +196,43 @@ def test_errors_are_in_milli_electron_volts_whatever_the_batch(model, graphs):
 
 
 def test_slices_of_a_file(tmp_path):
-    write_frames(tmp_path / "all.xyz", frames(5))
+    write_configurations(tmp_path / "all.xyz", configurations(5))
     config = DataConfig()
-    energies = [frame.energy for frame in read_part("all.xyz", config, str(tmp_path))]
+    energies = [
+        configuration.energy for configuration in read_part("all.xyz", config, str(tmp_path))
+    ]
     part = read_part("all.xyz@1:3", config, str(tmp_path))
-    assert [frame.energy for frame in part] == energies[1:3]
-    with pytest.raises(ValueError, match="selects no frame; the file has 5"):
+    assert [configuration.energy for configuration in part] == energies[1:3]
+    with pytest.raises(ValueError, match="selects no configuration; the file has 5"):
         read_part("all.xyz@7:", config, str(tmp_path))
     with pytest.raises(ValueError, match="expected FILE or FILE@START:STOP, got 'last'"):
         read_part("all.xyz@last", config, str(tmp_path))
 
 
 def broken(tmp_path, name):
-    good = frames(4)
+    good = configurations(4)
     path = tmp_path / "data.xyz"
-    write_frames(path, good)
+    write_configurations(path, good)
     lines = path.read_text().splitlines()
     if name == "missing":
         path.unlink()
     elif name == "truncated":
         path.write_text("\n".join(lines[:-1]))
     elif name == "no forces":
-        write_frames(path, [*good[:2], Frame(good[2].numbers, good[2].positions, energy=-1.0)])
+        write_configurations(
+            path, [*good[:2], Configuration(good[2].numbers, good[2].positions, energy=-1.0)]
+        )
     elif name == "nan":
         lines[-1] = lines[-1].replace(lines[-1].split()[1], "nan", 1)
         path.write_text("\n".join(lines) + "\n")
     elif name == "same place":
         twice = np.concatenate([good[3].positions[:2], good[3].positions[1:2]])
-        frame = Frame(good[3].numbers, twice, energy=-1.0, forces=np.zeros((3, 3)))
-        write_frames(path, [*good[:3], frame])
+        configuration = Configuration(good[3].numbers, twice, energy=-1.0, forces=np.zeros((3, 3)))
+        write_configurations(path, [*good[:3], configuration])
     elif name == "no neighbours":
         apart = 20.0 * np.arange(9.0).reshape(3, 3)
-        frame = Frame(good[3].numbers, apart, energy=-1.0, forces=np.zeros((3, 3)))
-        write_frames(path, [*good[:3], frame])
+        configuration = Configuration(good[3].numbers, apart, energy=-1.0, forces=np.zeros((3, 3)))
+        write_configurations(path, [*good[:3], configuration])
     return path
 
 
@@ -222,14 +240,14 @@ def broken(tmp_path, name):
     ("name", "words"),
     [
         ("missing", ["data.xyz", "no such file"]),
-        ("truncated", ["data.xyz", "frame 3"]),
-        ("no forces", ["data.xyz frame 2", "forces"]),
-        ("nan", ["data.xyz frame 3", "positions of atom 2", "NaN"]),
-        ("same place", ["data.xyz frame 3", "atom 1", "atom 2"]),
-        ("no neighbours", ["data.xyz frame 3", "cutoff", "larger cutoff"]),
+        ("truncated", ["data.xyz", "configuration 3"]),
+        ("no forces", ["data.xyz configuration 2", "forces"]),
+        ("nan", ["data.xyz configuration 3", "positions of atom 2", "NaN"]),
+        ("same place", ["data.xyz configuration 3", "atom 1", "atom 2"]),
+        ("no neighbours", ["data.xyz configuration 3", "cutoff", "larger cutoff"]),
     ],
 )
-def test_bad_files_are_one_line_that_names_file_and_frame(tmp_path, capsys, name, words):
+def test_bad_files_are_one_line_that_names_file_and_configuration(tmp_path, capsys, name, words):
     path = broken(tmp_path, name)
     pairs = {"source": "files", "train": path, "validation": path, "test": path}
     flags = [f"--config.data.{key}={value}" for key, value in pairs.items()]
@@ -243,7 +261,7 @@ def test_bad_files_are_one_line_that_names_file_and_frame(tmp_path, capsys, name
 
 TINY = [
     "--config.data.smiles=O",
-    "--config.data.frames=(8,2,2)",
+    "--config.data.configurations=(8,2,2)",
     "--config.data.num_trajectories=1",
     "--config.data.spacing_fs=3",
     "--config.data.equilibration_fs=3",
@@ -258,7 +276,7 @@ TINY = [
 
 
 def start(workdir, *overrides, **environment):
-    """The command as a process, with a cache of frames beside the workdir."""
+    """The command as a process, with a cache of configurations beside the workdir."""
     words = ["train", f"--config={CONFIG}", f"--workdir={workdir}", *TINY, *overrides]
     return subprocess.Popen(
         [sys.executable, "-m", "equinet.cli", *words],

@@ -4,13 +4,13 @@ from .batching import batches as batches
 from .batching import collate as collate
 from .batching import deal as deal
 from .batching import round_up as round_up
+from .configurations import Configuration as Configuration
+from .configurations import from_atoms as from_atoms
+from .configurations import read_configurations as read_configurations
+from .configurations import read_data_set as read_data_set
+from .configurations import write_configurations as write_configurations
 from .elements import atomic_number as atomic_number
 from .elements import symbols_of as symbols_of
-from .frames import Frame as Frame
-from .frames import from_atoms as from_atoms
-from .frames import read_data_set as read_data_set
-from .frames import read_frames as read_frames
-from .frames import write_frames as write_frames
 from .graphs import Graph as Graph
 from .graphs import to_graph as to_graph
 from .graphs import to_graphs as to_graphs
@@ -21,11 +21,11 @@ from .statistics import fit_references as fit_references
 from .statistics import isolated_atom_energies as isolated_atom_energies
 from .statistics import measure as measure
 from .statistics import subtract_references as subtract_references
-from .xtb import generate as generate
+from .xtb import sample_molecule as sample_molecule
 
 __all__ = [
     "Budget",
-    "Frame",
+    "Configuration",
     "Graph",
     "Neighbours",
     "ShapeCounter",
@@ -36,16 +36,16 @@ __all__ = [
     "deal",
     "fit_references",
     "from_atoms",
-    "generate",
     "isolated_atom_energies",
     "measure",
     "neighbour_list",
+    "read_configurations",
     "read_data_set",
-    "read_frames",
     "round_up",
+    "sample_molecule",
     "subtract_references",
     "symbols_of",
     "to_graph",
     "to_graphs",
-    "write_frames",
+    "write_configurations",
 ]

@@ -132,10 +132,9 @@ def collate(
     Raises:
         ValueError: If a shard does not fit into the budget, or a shard does not exist.
 
-    >>> from equinet.data.atoms.frames import Frame
-    >>> from equinet.data.atoms.graphs import to_graph
-    >>> frame = Frame(numbers=np.array([8, 1]), positions=np.array([[0.0, 0, 0], [0, 0, 1]]))
-    >>> graph = to_graph(frame, cutoff=2.0, elements=("H", "O"))
+    >>> from equinet.data.atoms import Configuration, to_graph
+    >>> oh = Configuration(numbers=np.array([8, 1]), positions=np.array([[0.0, 0, 0], [0, 0, 1]]))
+    >>> graph = to_graph(oh, cutoff=2.0, elements=("H", "O"))
     >>> collate([graph] * 3, range(2), shards=2)["graph"].positions.shape
     (2, 8, 3)
     """

@@ -82,7 +82,7 @@ def species_index(
     Args:
         numbers: Atomic numbers.
         elements: The elements that the model knows, symbols or atomic numbers.
-        source: Name of the frame, for the error.
+        source: Name of the configuration, for the error.
 
     Raises:
         ValueError: If an atom's element is not in ``elements``.
@@ -96,6 +96,6 @@ def species_index(
         known = tuple(SYMBOLS[atomic_number(element)] for element in elements)
         raise ValueError(
             f"{source}: has {', '.join(unknown)}, but the known elements are {', '.join(known)}; "
-            "add it to the elements and train again, or leave the frame out"
+            "add it to the elements and train again, or leave the configuration out"
         )
     return index

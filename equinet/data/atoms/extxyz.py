@@ -1,7 +1,7 @@
-"""Extended XYZ files: a strict reader that never drops a frame, and a writer without rounding.
+"""Extended XYZ files: a strict reader, and a writer without rounding.
 
-The format: for each frame a line with the number of atoms, a line of ``key=value`` pairs, and a
-line of columns per atom. ``Properties=species:S:1:pos:R:3:forces:R:3`` names the columns,
+The format: for each configuration a line with the number of atoms, a line of ``key=value`` pairs,
+and a line of columns per atom. ``Properties=species:S:1:pos:R:3:forces:R:3`` names the columns,
 ``Lattice`` holds the nine numbers of the cell's rows, ``pbc`` three letters T or F.
 """
 
@@ -27,7 +27,7 @@ _TRUE, _FALSE = ("t", "true", "1"), ("f", "false", "0")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Record:
-    """One frame as it stands in a file, before anything is interpreted.
+    """One configuration as it stands in a file, before anything is interpreted.
 
     Attributes:
         numbers: Atomic numbers, ``[nodes]``.
@@ -45,11 +45,11 @@ class Record:
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """Yields the frames of an extended XYZ file, in order.
+    """Yields the configurations of an extended XYZ file, in order.
 
     Raises:
         ValueError: If the file is not text, is cut off or a line is malformed; the message names
-            file, frame and line.
+            file, configuration and line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -59,20 +59,20 @@ def read_records(path: Path) -> Iterator[Record]:
     end = len(lines)
     while end and not lines[end - 1].strip():
         end -= 1
-    start = frame = 0
+    start = configuration = 0
     while start < end:
-        where = f"{path} frame {frame} (line {start + 1})"
+        where = f"{path} configuration {configuration} (line {start + 1})"
         count = _count(lines[start], where)
         rows = lines[start + 2 : min(start + 2 + count, end)]
         if len(rows) < count:
             raise ValueError(
                 f"{where}: announces {count} atoms, but the file ends after {len(rows)}: it is cut "
-                "off; get it again, or remove the incomplete frame"
+                "off; get it again, or remove the incomplete configuration"
             )
         start += 2 + count
         last = start == end and end == len(lines) and not text.endswith(("\n", "\r"))
         yield _parse(lines[start - count - 1], rows, where, unended=last)
-        frame += 1
+        configuration += 1
 
 
 def _count(line: str, where: str) -> int:
@@ -80,8 +80,8 @@ def _count(line: str, where: str) -> int:
         count = int(line)
     except ValueError:
         raise ValueError(
-            f"{where}: got {line[:60]!r}, expected the number of atoms of the next frame; the "
-            "frame before may have more or fewer lines than it announces"
+            f"{where}: got {line[:60]!r}, expected the next number of atoms; the "
+            "configuration before may have more or fewer lines than it announces"
         ) from None
     if count < 1:
         raise ValueError(f"{where}: has {count} atoms, expected at least one")
@@ -210,7 +210,7 @@ def format_record(
     forces: Float[np.ndarray, "nodes 3"] | None,
     stress: Float[np.ndarray, "3 3"] | None,
 ) -> str:
-    """Returns one frame as text; every number is written such that it reads back unchanged.
+    """Returns one configuration as text; every number is written such that it reads back unchanged.
 
     >>> print(format_record(numbers=np.array([1]), positions=np.zeros((1, 3)), cell=None,
     ...     pbc=(False, False, False), energy=-0.1, forces=None, stress=None), end="")

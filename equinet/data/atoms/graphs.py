@@ -1,4 +1,4 @@
-"""Graphs: a frame together with its neighbours within a cutoff, ready to be put into a batch."""
+"""Graphs: a configuration with its neighbours within a cutoff, ready to be put into a batch."""
 
 import dataclasses
 import functools
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from equinet.data.atoms.configurations import Configuration
 from equinet.data.atoms.elements import species_index
-from equinet.data.atoms.frames import Frame
 from equinet.data.atoms.neighbours import Neighbours, neighbour_list
 
 
@@ -33,7 +33,7 @@ class Slots:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Graph:
-    """One frame as a graph, in numpy and float64.
+    """One configuration as a graph, in numpy and float64.
 
     Attributes:
         positions: Positions in angstrom, ``[nodes, 3]``.
@@ -44,7 +44,7 @@ class Graph:
         energy: Label in eV, or None: the total energy, or what ``subtract_references`` left of it.
         forces: Label in eV/angstrom, ``[nodes, 3]``, or None.
         stress: Label in eV/angstrom^3, ``[3, 3]``, or None.
-        source: Where the frame comes from, for messages.
+        source: Where the configuration comes from, for messages.
     """
 
     positions: Float[np.ndarray, "nodes 3"]
@@ -95,78 +95,84 @@ class Graph:
 
 
 def to_graph(
-    frame: Frame,
+    configuration: Configuration,
     *,
     cutoff: float,
     elements: Sequence[str | int],
     allow_isolated: bool = True,
 ) -> Graph:
-    """Builds the graph of a frame.
+    """Builds the graph of a configuration.
 
     Args:
-        frame: The frame.
+        configuration: The configuration.
         cutoff: Cutoff in angstrom.
         elements: The elements that the model knows, in its order; symbols or atomic numbers.
-        allow_isolated: False to refuse a frame in which no atom has a neighbour.
+        allow_isolated: False to refuse a configuration in which no atom has a neighbour.
 
     Raises:
         ValueError: If an element is not known, the cutoff is not positive, or ``allow_isolated``
             is False and there is no edge.
 
-    >>> frame = Frame(numbers=np.array([8, 1]), positions=np.array([[0.0, 0, 0], [0, 0, 1]]))
-    >>> graph = to_graph(frame, cutoff=2.0, elements=("H", "O"))
+    >>> oh = Configuration(numbers=np.array([8, 1]), positions=np.array([[0.0, 0, 0], [0, 0, 1]]))
+    >>> graph = to_graph(oh, cutoff=2.0, elements=("H", "O"))
     >>> graph.species, graph.num_edges, graph.degree
     (array([1, 0], dtype=int32), 2, 1)
     """
     graph = Graph(
-        positions=frame.positions,
-        species=species_index(frame.numbers, elements, source=frame.source),
-        neighbours=neighbour_list(frame.positions, cutoff, frame.cell, frame.pbc),
+        positions=configuration.positions,
+        species=species_index(configuration.numbers, elements, source=configuration.source),
+        neighbours=neighbour_list(
+            configuration.positions, cutoff, configuration.cell, configuration.pbc
+        ),
         cutoff=cutoff,
-        cell=np.zeros((3, 3)) if frame.cell is None else frame.cell,
-        energy=frame.energy,
-        forces=frame.forces,
-        stress=frame.stress,
-        source=frame.source,
+        cell=np.zeros((3, 3)) if configuration.cell is None else configuration.cell,
+        energy=configuration.energy,
+        forces=configuration.forces,
+        stress=configuration.stress,
+        source=configuration.source,
     )
     if not allow_isolated and graph.num_edges == 0:
-        raise ValueError(_no_edge(frame, cutoff))
+        raise ValueError(_no_edge(configuration, cutoff))
     return graph
 
 
 def to_graphs(
-    frames: Iterable[Frame],
+    configurations: Iterable[Configuration],
     *,
     cutoff: float,
     elements: Sequence[str | int],
     allow_isolated: bool = False,
 ) -> list[Graph]:
-    """Builds the graphs of training data: a frame without any edge teaches nothing and is refused.
+    """Builds the graphs of training data; a configuration without any edge is refused.
 
     Raises:
         ValueError: As for ``to_graph``.
 
-    >>> far = Frame(numbers=np.array([2, 2]), positions=np.array([[0.0, 0, 0], [0, 0, 5]]))
+    >>> far = Configuration(numbers=np.array([2, 2]), positions=np.array([[0.0, 0, 0], [0, 0, 5]]))
     >>> to_graphs([far], cutoff=3.0, elements=("He",))
     Traceback (most recent call last):
-    ValueError: frame: no atom has a neighbour within the cutoff of 3.0 angstrom; ...
+    ValueError: configuration: no atom has a neighbour within the cutoff of 3.0 angstrom; ...
     """
     return [
-        to_graph(frame, cutoff=cutoff, elements=elements, allow_isolated=allow_isolated)
-        for frame in frames
+        to_graph(configuration, cutoff=cutoff, elements=elements, allow_isolated=allow_isolated)
+        for configuration in configurations
     ]
 
 
-def _no_edge(frame: Frame, cutoff: float) -> str:
-    message = f"{frame.source}: no atom has a neighbour within the cutoff of {cutoff} angstrom; "
-    if frame.num_atoms == 1 and not any(frame.pbc):
+def _no_edge(configuration: Configuration, cutoff: float) -> str:
+    message = (
+        f"{configuration.source}: no atom has a neighbour within the cutoff of {cutoff} angstrom; "
+    )
+    if configuration.num_atoms == 1 and not any(configuration.pbc):
         return message + (
-            "a single atom is no training frame: give it as an isolated-atom reference energy"
+            "a single atom cannot be trained on: give it as an isolated-atom reference energy"
         )
     for factor in (2, 4, 8, 16):
-        wider = neighbour_list(frame.positions, factor * cutoff, frame.cell, frame.pbc)
+        wider = neighbour_list(
+            configuration.positions, factor * cutoff, configuration.cell, configuration.pbc
+        )
         if wider.num_edges:
-            shortest = wider.distances(frame.positions, frame.cell).min()
+            shortest = wider.distances(configuration.positions, configuration.cell).min()
             return (
                 message
                 + f"its shortest distance is {shortest:.2f} angstrom: choose a larger cutoff"

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from equinet.data.atoms.configurations import read_configurations
 from equinet.data.atoms.elements import SYMBOLS, atomic_number
-from equinet.data.atoms.frames import read_frames
 from equinet.data.atoms.graphs import Graph
 
 
@@ -19,7 +19,7 @@ class Statistics:
     Attributes:
         elements: Symbols of the elements, in the model's order.
         reference_energies: Energy of each element in eV.
-        energy_per_atom: Mean over frames of (energy - references) / atoms, in eV.
+        energy_per_atom: Mean over configurations of (energy - references) / atoms, in eV.
         energy_rms_per_atom: RMS of the same about its mean, in eV.
         force_rms: RMS of the force components in eV/angstrom; None without forces.
         average_neighbours: Mean number of neighbours of an atom.
@@ -48,10 +48,9 @@ def measure(
     Raises:
         ValueError: If there is no graph, one has no energy, or a reference is missing.
 
-    >>> from equinet.data.atoms.frames import Frame
-    >>> from equinet.data.atoms.graphs import to_graph
-    >>> frame = Frame(numbers=np.array([2]), positions=np.zeros((1, 3)), energy=-79.0)
-    >>> measure([to_graph(frame, cutoff=3.0, elements=("He",))], ("He",)).reference_energies
+    >>> from equinet.data.atoms import Configuration, to_graph
+    >>> helium = Configuration(numbers=np.array([2]), positions=np.zeros((1, 3)), energy=-79.0)
+    >>> measure([to_graph(helium, cutoff=3.0, elements=("He",))], ("He",)).reference_energies
     (-79.0,)
     """
     symbols = tuple(SYMBOLS[atomic_number(element)] for element in elements)
@@ -77,7 +76,7 @@ def _energies(graphs: Sequence[Graph]) -> Float[np.ndarray, "graphs"]:
         raise ValueError("got no graphs, expected at least one")
     for graph in graphs:
         if graph.energy is None:
-            raise ValueError(f"{graph.source}: has no energy, expected one in every frame")
+            raise ValueError(f"{graph.source}: has no energy, expected one in every configuration")
     return np.array([graph.energy for graph in graphs], np.float64)
 
 
@@ -126,17 +125,22 @@ def isolated_atom_energies(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read, a frame has several atoms or an element is twice.
+        ValueError: If the file cannot be read, has several atoms in a configuration, or an
+            element twice.
     """
     energies: dict[str, float] = {}
-    for frame in read_frames(path, energy_key=energy_key, require=("energy",)):
-        symbol = SYMBOLS[frame.numbers[0]]
-        if frame.num_atoms != 1:
-            raise ValueError(f"{frame.source}: has {frame.num_atoms} atoms, expected a single one")
+    for configuration in read_configurations(path, energy_key=energy_key, require=("energy",)):
+        symbol = SYMBOLS[configuration.numbers[0]]
+        if configuration.num_atoms != 1:
+            raise ValueError(
+                f"{configuration.source}: has {configuration.num_atoms} atoms, expected one"
+            )
         if symbol in energies:
-            raise ValueError(f"{frame.source}: is {symbol} once more, expected each element once")
-        assert frame.energy is not None
-        energies[symbol] = frame.energy
+            raise ValueError(
+                f"{configuration.source}: is {symbol} once more, expected each element once"
+            )
+        assert configuration.energy is not None
+        energies[symbol] = configuration.energy
     return energies
 
 
@@ -146,10 +150,9 @@ def subtract_references(graphs: Sequence[Graph], references: Sequence[float]) ->
     A total energy of -17660 eV has a spacing of 2 meV in float32: a model is trained on what is
     left of it, and the references are added again in float64.
 
-    >>> from equinet.data.atoms.frames import Frame
-    >>> from equinet.data.atoms.graphs import to_graph
-    >>> frame = Frame(numbers=np.array([2]), positions=np.zeros((1, 3)), energy=-79.0)
-    >>> graph = to_graph(frame, cutoff=3.0, elements=("He",))
+    >>> from equinet.data.atoms import Configuration, to_graph
+    >>> helium = Configuration(numbers=np.array([2]), positions=np.zeros((1, 3)), energy=-79.0)
+    >>> graph = to_graph(helium, cutoff=3.0, elements=("He",))
     >>> subtract_references([graph], [-78.0])[0].energy
     -1.0
     """

@@ -19,7 +19,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from equinet.data.atoms.frames import Frame, format_frames, read_frames
+from equinet.data.atoms.configurations import (
+    Configuration,
+    format_configurations,
+    read_configurations,
+)
 from equinet.data.extras import require
 from equinet.files import cache_directory, write_atomically
 
@@ -28,14 +32,14 @@ _log = logging.getLogger(__name__)
 METHODS = ("GFN2-xTB", "GFN1-xTB", "IPEA1-xTB")
 # Part of the cache's key: raise it whenever the sampling changes.
 _RECIPE = 2
-_WALKER = Path(__file__).with_name("walker.py")
+_WALKER = Path(__file__).with_name("xtb_worker.py")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def generate(
+def sample_molecule(
     molecule: str = "CCO",
     *,
-    frames: int,
+    num_configurations: int,
     temperature_K: float = 500.0,
     timestep_fs: float = 1.0,
     spacing_fs: float = 50.0,
@@ -47,50 +51,59 @@ def generate(
     workers: int | None = None,
     cache: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Frame]:
+) -> list[Configuration]:
     """Samples a molecule by Langevin dynamics and labels the samples with energies and forces.
 
-    Every trajectory starts from a conformer and velocities of its own. Frames stand trajectory
-    after trajectory, so that the end of the list, held out, shares no history with the rest. The
-    result depends on the settings alone, not on ``workers`` or the cache. On another processor or
-    with other versions of the libraries, rounding differs and chaos makes other frames of it.
+    Every trajectory starts from its own conformer and velocities. The list holds one trajectory
+    after the other, so that its end, when held out, shares no history with the rest. The result
+    depends on the settings alone, not on ``workers`` or the cache. On another processor or with
+    other versions of the libraries rounding differs, and chaos turns it into other configurations.
 
     Args:
         molecule: SMILES string; the default is ethanol.
-        frames: Number of frames over all trajectories.
+        num_configurations: Number of configurations over all trajectories.
         temperature_K: Temperature in kelvin.
         timestep_fs: Time step in femtoseconds.
-        spacing_fs: Time between frames of a trajectory. With the default friction the forces of
-            ethanol (seen from the molecule) correlate by -0.1 after 50 fs and 0.02 after 70 fs, at
-            300 K and at 500 K; rotamers last longer, which is why there are many trajectories.
-        equilibration_fs: Time before the first frame of a trajectory.
+        spacing_fs: Time between configurations of a trajectory. With the default friction the
+            forces of ethanol (in axes fixed to the molecule) correlate by -0.1 after 50 fs and by
+            0.02 after 70 fs, at 300 K and at 500 K; rotamers last longer, which is why there are
+            many trajectories.
+        equilibration_fs: Time before the first configuration of a trajectory.
         friction_per_fs: Friction of the Langevin dynamics in 1/fs.
-        num_trajectories: Number of independent trajectories; at most one a frame.
+        num_trajectories: Number of independent trajectories; at most one for each configuration.
         method: One of ``METHODS``.
         seed: Seed of geometries, velocities and noise.
         workers: Number of processes; None for one a processor.
         cache: Folder of the cache; None for ``cache_directory()``.
-        progress: Called with (frames done, frames in all) after every frame that is computed.
+        progress: Called with (number done, number in all) after every configuration.
 
     Raises:
         ValueError: If a setting makes no sense, or the molecule is not understood.
         RuntimeError: If a calculation fails.
 
-    >>> generate("CCO", frames=0)
+    >>> sample_molecule("CCO", num_configurations=0)
     Traceback (most recent call last):
-    ValueError: got frames=0, expected a number above 0
+    ValueError: got num_configurations=0, expected a number above 0
     """
     times = {"timestep_fs": timestep_fs, "spacing_fs": spacing_fs}
     others = {"temperature_K": temperature_K, "friction_per_fs": friction_per_fs}
     settings = _settings(molecule, method, seed, equilibration_fs, **times, **others)
-    _check_positive(frames=frames, num_trajectories=num_trajectories, workers=workers or 1)
-    plan = _plan(frames, num_trajectories)
+    _check_positive(
+        num_configurations=num_configurations,
+        num_trajectories=num_trajectories,
+        workers=workers or 1,
+    )
+    plan = _plan(num_configurations, num_trajectories)
     path = _cache_path(settings, plan, cache)
     found = _load(path, plan)
     if found is None:
         found = _sample(settings, plan, workers or _processors(), progress)
         _store(path, {"settings": settings, "plan": plan}, found)
-    names = [f"xtb {molecule} trajectory {k} frame {i}" for k, count in plan for i in range(count)]
+    names = [
+        f"xtb {molecule} trajectory {k} configuration {i}"
+        for k, count in plan
+        for i in range(count)
+    ]
     return [dataclasses.replace(f, source=name) for f, name in zip(found, names, strict=True)]
 
 
@@ -104,7 +117,7 @@ def _settings(
     spacing_fs: float,
     **numbers: float,
 ) -> dict[str, Any]:
-    """Returns what a frame depends on besides its trajectory; all of it enters the cache's key."""
+    """Returns all settings on which a trajectory depends; they enter the key of the cache."""
     if method not in METHODS:
         raise ValueError(f"got method={method!r}, expected one of {', '.join(METHODS)}")
     if seed < 0:
@@ -131,10 +144,10 @@ def _check_positive(**numbers: float) -> None:
             raise ValueError(f"got {name}={number}, expected a number above 0")
 
 
-def _plan(frames: int, trajectories: int) -> list[tuple[int, int]]:
-    """Returns (trajectory, its number of frames) for each trajectory."""
-    trajectories = min(trajectories, frames)
-    each, more = divmod(frames, trajectories)
+def _plan(number: int, trajectories: int) -> list[tuple[int, int]]:
+    """Returns (trajectory, its number of configurations) for each trajectory."""
+    trajectories = min(trajectories, number)
+    each, more = divmod(number, trajectories)
     return [(walker, each + (walker < more)) for walker in range(trajectories)]
 
 
@@ -157,7 +170,7 @@ def _cache_path(
     return folder / "xtb" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.xyz"
 
 
-def _load(path: Path, plan: Sequence[tuple[int, int]]) -> list[Frame] | None:
+def _load(path: Path, plan: Sequence[tuple[int, int]]) -> list[Configuration] | None:
     """Returns what the cache holds; None if it holds nothing, or nothing whole."""
     note = path.with_suffix(".json")
     if not (path.exists() and note.exists()):
@@ -166,23 +179,25 @@ def _load(path: Path, plan: Sequence[tuple[int, int]]) -> list[Frame] | None:
         digest = json.loads(note.read_text(encoding="utf-8"))["sha256"]
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             raise ValueError("the file was changed after it was written")
-        frames = read_frames(path)
-        if len(frames) != sum(count for _, count in plan):
-            raise ValueError(f"it holds {len(frames)} frames")
+        configurations = read_configurations(path)
+        if len(configurations) != sum(count for _, count in plan):
+            raise ValueError(f"it holds {len(configurations)} configurations")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        _log.warning("generating anew, the cached frames in %s are damaged: %s", path, error)
+        _log.warning(
+            "generating anew, the cached configurations in %s are damaged: %s", path, error
+        )
         return None
-    return frames
+    return configurations
 
 
-def _store(path: Path, note: dict[str, Any], frames: Sequence[Frame]) -> None:
-    text = format_frames(frames)
+def _store(path: Path, note: dict[str, Any], configurations: Sequence[Configuration]) -> None:
+    text = format_configurations(configurations)
     note["sha256"] = hashlib.sha256(text.encode()).hexdigest()
     try:
         write_atomically(path, text)
         write_atomically(path.with_suffix(".json"), json.dumps(note, indent=1))
     except OSError as error:
-        _log.warning("the generated frames could not be kept in %s: %s", path.parent, error)
+        _log.warning("the generated configurations could not be kept in %s: %s", path.parent, error)
 
 
 def _sample(
@@ -190,10 +205,10 @@ def _sample(
     plan: Sequence[tuple[int, int]],
     workers: int,
     progress: Callable[[int, int], None] | None,
-) -> list[Frame]:
+) -> list[Configuration]:
     total = sum(count for _, count in plan)
     jobs = [{"settings": settings, "walkers": plan[w::workers]} for w in range(workers)]
-    found: dict[tuple[int, int], Frame] = {}
+    found: dict[tuple[int, int], Configuration] = {}
     for line in _run([job for job in jobs if job["walkers"]]):
         if "error" in line:
             kind = {"ValueError": ValueError, "ImportError": ImportError}.get(line["kind"])
@@ -201,12 +216,12 @@ def _sample(
                 f"{settings['method']} of {settings['molecule']!r}, trajectory {line['walker']}: "
                 f"{line['error']}"
             )
-        found[line["walker"], line["index"]] = Frame(
+        found[line["walker"], line["index"]] = Configuration(
             numbers=np.array(line["numbers"]),
             positions=np.array(line["positions"]),
             energy=line["energy"],
             forces=np.array(line["forces"]),
-            source=f"xtb trajectory {line['walker']} frame {line['index']}",
+            source=f"xtb trajectory {line['walker']} configuration {line['index']}",
         )
         if progress is not None:
             progress(len(found), total)

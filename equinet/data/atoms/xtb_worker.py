@@ -1,7 +1,8 @@
 """The process that samples and labels molecules: a script that ``equinet.data.atoms.xtb`` runs.
 
-It reads one JSON object of settings from stdin and writes one JSON object a frame to stdout. It
-needs nothing of equinet, so that it starts quickly, and ends when nobody reads it any more.
+It reads one JSON object of settings from stdin and writes one JSON object for each configuration to
+stdout. It imports nothing of equinet, so that it starts quickly, and ends when its output
+is no longer read.
 """
 
 import json
@@ -142,8 +143,8 @@ def trajectory(
         yield atoms.get_positions() - atoms.get_positions().mean(axis=0)
 
 
-def walk(settings: Mapping[str, Any], walker: int, frames: int) -> Iterator[dict[str, Any]]:
-    """Yields the frames of one independent trajectory; they depend on seed and walker alone.
+def walk(settings: Mapping[str, Any], walker: int, configurations: int) -> Iterator[dict[str, Any]]:
+    """Yields the configurations of one trajectory; they depend on the seed and the walker alone.
 
     The dynamics converges its wavefunctions loosely. The labels are computed afresh and tightly, so
     that they depend on the positions alone.
@@ -158,7 +159,7 @@ def walk(settings: Mapping[str, Any], walker: int, frames: int) -> Iterator[dict
     molecule = Molecule(settings["molecule"], seed=int(rng.integers(2**31 - 1)))
     label = tight_binding(settings["method"], molecule, accuracy=settings["label_accuracy"])
     path = trajectory(molecule, settings, rng)
-    for _ in range(frames):
+    for _ in range(configurations):
         atoms = ase.Atoms(numbers=molecule.numbers, positions=next(path), calculator=label)
         yield {
             "numbers": molecule.numbers.tolist(),
@@ -170,14 +171,18 @@ def walk(settings: Mapping[str, Any], walker: int, frames: int) -> Iterator[dict
 
 def main() -> None:
     """Runs the walkers that stdin asks for; a failure is reported as a line of its own."""
-    # Whatever a library prints to stdout must not end up between the frames.
+    # Whatever a library prints to stdout must not end up between the configurations.
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     job = json.load(sys.stdin)
-    for walker, frames in job["walkers"]:
+    for walker, configurations in job["walkers"]:
         try:
-            for index, frame in enumerate(walk(job["settings"], walker, frames)):
-                print(json.dumps({"walker": walker, "index": index, **frame}), file=out, flush=True)
+            for index, configuration in enumerate(walk(job["settings"], walker, configurations)):
+                print(
+                    json.dumps({"walker": walker, "index": index, **configuration}),
+                    file=out,
+                    flush=True,
+                )
         except BrokenPipeError:
             os._exit(1)
         except (ImportError, RuntimeError, ValueError) as error:

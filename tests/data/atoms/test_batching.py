@@ -14,10 +14,14 @@ ELEMENTS = ("H", "C", "O")
 
 
 @pytest.fixture
-def graphs(make_frame):
+def graphs(make_configuration):
     cells = (None, 3.0, None, None, 2.5, None)
-    frames = [make_frame(3 + 2 * i, seed=i, cell=cell) for i, cell in enumerate(cells)]
-    return [to_graph(frame, cutoff=3.0, elements=ELEMENTS) for frame in frames]
+    configurations = [
+        make_configuration(3 + 2 * i, seed=i, cell=cell) for i, cell in enumerate(cells)
+    ]
+    return [
+        to_graph(configuration, cutoff=3.0, elements=ELEMENTS) for configuration in configurations
+    ]
 
 
 def take(tree, shard):
@@ -113,10 +117,12 @@ def test_an_empty_shard_is_legal(graphs):
     assert collate([], range(1), shards=1)["graph"].num_graphs == 1
 
 
-def test_float32_keeps_the_distances_of_molecules_far_away(make_frame):
-    near = make_frame(9)
+def test_float32_keeps_the_distances_of_molecules_far_away(make_configuration):
+    near = make_configuration(9)
     far = dataclasses.replace(near, positions=near.positions + 1e4)
-    graphs = [to_graph(frame, cutoff=4.0, elements=ELEMENTS) for frame in (near, far)]
+    graphs = [
+        to_graph(configuration, cutoff=4.0, elements=ELEMENTS) for configuration in (near, far)
+    ]
     graph = take(collate(graphs, [0], shards=1)["graph"], 0)
     assert graph.positions.dtype == graph.shifts.dtype == graph.cell.dtype == np.float32
     np.testing.assert_allclose(graph.positions[:9], graph.positions[9:18], atol=1e-6)

@@ -23,9 +23,9 @@ def test_species_index_follows_the_order_of_the_model():
     assert species_index(numbers, (8, 1, 6), source="a").tolist() == [1, 0, 2, 1]
 
 
-def test_species_index_names_the_unknown_element_the_frame_and_the_known_ones():
-    with pytest.raises(ValueError, match=r"a\.xyz frame 3: has N, Br, but .* are H, C"):
-        species_index(np.array([1, 7, 35]), ("H", "C"), source="a.xyz frame 3")
+def test_species_index_names_the_unknown_element_the_configuration_and_the_known_ones():
+    with pytest.raises(ValueError, match=r"a\.xyz configuration 3: has N, Br, but .* are H, C"):
+        species_index(np.array([1, 7, 35]), ("H", "C"), source="a.xyz configuration 3")
 
 
 def test_species_table_refuses_an_element_twice_and_is_read_only():

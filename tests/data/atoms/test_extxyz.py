@@ -6,7 +6,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from equinet.data.atoms.extxyz import read_records
 
-FRAME = """2
+WATER = """2
 Lattice="4 0 0 0 5 0 1 0 6" Properties=species:S:1:pos:R:3:forces:R:3 energy=-1.5 pbc="T T F"
 O 0.10000000 0.20000000 0.30000000 1.00000000 2.00000000 3.00000000
 H 0.90000000 0.20000000 0.30000000 -1.00000000 -2.00000000 -3.12345678
@@ -19,7 +19,7 @@ def records(path, text):
 
 
 def test_reads_columns_lattice_and_labels(tmp_path):
-    (record,) = records(tmp_path / "a.xyz", FRAME)
+    (record,) = records(tmp_path / "a.xyz", WATER)
     assert record.numbers.tolist() == [8, 1]
     assert record.positions[1].tolist() == [0.9, 0.2, 0.3]
     assert record.cell.tolist() == [[4, 0, 0], [0, 5, 0], [1, 0, 6]]
@@ -82,11 +82,11 @@ def test_agrees_with_ase_on_what_ase_writes(tmp_path, extra):
         np.testing.assert_array_equal(stress, atoms.get_stress(voigt=False))
 
 
-def test_every_cut_inside_of_the_last_frame_is_found(tmp_path):
-    text = FRAME * 2
+def test_every_cut_inside_of_the_last_configuration_is_found(tmp_path):
+    text = WATER * 2
     whole = len(text) - len("\n")
-    for stop in range(len(FRAME) + 1, whole):
-        with pytest.raises(ValueError, match=r"a\.xyz frame 1"):
+    for stop in range(len(WATER) + 1, whole):
+        with pytest.raises(ValueError, match=r"a\.xyz configuration 1"):
             records(tmp_path / "a.xyz", text[:stop])
     assert len(records(tmp_path / "a.xyz", text[:whole])) == 2
 
@@ -94,21 +94,24 @@ def test_every_cut_inside_of_the_last_frame_is_found(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0\n\n", r"frame 0 \(line 1\): has 0 atoms"),
-        (FRAME + "\n" + FRAME, r"frame 1 \(line 5\): got ''"),
-        (FRAME.replace("2\n", "1\n", 1), r"frame 1 \(line 4\): got 'H 0.9"),
-        (FRAME.replace("2\n", "3\n", 1), "frame 0 .* announces 3 atoms, but .* after 2"),
-        (FRAME.replace("2\n", "3\n", 1) + FRAME, "frame 0 .* atom 2 has 1 columns, expected 7"),
-        (FRAME.replace("O 0.1", "O zero"), "frame 0 .* pos: could not convert"),
-        (FRAME.replace("O ", "Xx "), "frame 0 .* got 'Xx', expected an element"),
-        (FRAME.replace("4 0 0 ", "4 0 "), "frame 0 .* expected nine numbers"),
-        (FRAME.replace("T T F", "T T"), "frame 0 .* three flags"),
-        (FRAME.replace("pos:R:3", "pos:R"), "frame 0 .* name:type:columns"),
-        (FRAME.replace("pos:R", "xyz:R"), "frame 0 .* expected the column pos:R:3"),
-        (FRAME.replace("species:S", "name:S"), "frame 0 .* expected the column species"),
+        ("0\n\n", r"configuration 0 \(line 1\): has 0 atoms"),
+        (WATER + "\n" + WATER, r"configuration 1 \(line 5\): got ''"),
+        (WATER.replace("2\n", "1\n", 1), r"configuration 1 \(line 4\): got 'H 0.9"),
+        (WATER.replace("2\n", "3\n", 1), "configuration 0 .* announces 3 atoms, but .* after 2"),
+        (
+            WATER.replace("2\n", "3\n", 1) + WATER,
+            "configuration 0 .* atom 2 has 1 columns, expected 7",
+        ),
+        (WATER.replace("O 0.1", "O zero"), "configuration 0 .* pos: could not convert"),
+        (WATER.replace("O ", "Xx "), "configuration 0 .* got 'Xx', expected an element"),
+        (WATER.replace("4 0 0 ", "4 0 "), "configuration 0 .* expected nine numbers"),
+        (WATER.replace("T T F", "T T"), "configuration 0 .* three flags"),
+        (WATER.replace("pos:R:3", "pos:R"), "configuration 0 .* name:type:columns"),
+        (WATER.replace("pos:R", "xyz:R"), "configuration 0 .* expected the column pos:R:3"),
+        (WATER.replace("species:S", "name:S"), "configuration 0 .* expected the column species"),
     ],
 )
-def test_malformed_files_name_file_frame_and_line(tmp_path, text, message):
+def test_malformed_files_name_file_configuration_and_line(tmp_path, text, message):
     with pytest.raises(ValueError, match=r"a\.xyz " + message):
         records(tmp_path / "a.xyz", text)
 
@@ -120,4 +123,4 @@ def test_binary_files_are_refused(tmp_path):
 
 
 def test_windows_line_ends_and_blank_lines_at_the_end_are_read(tmp_path):
-    assert len(records(tmp_path / "a.xyz", FRAME.replace("\n", "\r\n") + "\n \n")) == 1
+    assert len(records(tmp_path / "a.xyz", WATER.replace("\n", "\r\n") + "\n \n")) == 1

@@ -18,9 +18,9 @@ ENERGIES = np.array([-13.5, -1029.5, -2041.0])
 
 
 @pytest.fixture
-def graphs(make_frame):
-    frames = [make_frame(6 + seed, seed) for seed in range(5)]
-    return to_graphs(frames, cutoff=5.0, elements=ELEMENTS)
+def graphs(make_configuration):
+    configurations = [make_configuration(6 + seed, seed) for seed in range(5)]
+    return to_graphs(configurations, cutoff=5.0, elements=ELEMENTS)
 
 
 def with_energies(graphs, offset=0.0):
@@ -40,9 +40,9 @@ def test_least_squares_recovers_the_energies_of_the_elements(graphs):
     assert found.energy_rms_per_atom < 1e-9
 
 
-def test_one_molecule_gets_the_least_norm(make_frame):
-    frame = make_frame(9)
-    graphs = to_graphs([frame] * 4, cutoff=5.0, elements=ELEMENTS)
+def test_one_molecule_gets_the_least_norm(make_configuration):
+    configuration = make_configuration(9)
+    graphs = to_graphs([configuration] * 4, cutoff=5.0, elements=ELEMENTS)
     energies = [-100.0, -102.0, -101.0, -101.0]
     graphs = [dataclasses.replace(g, energy=e) for g, e in zip(graphs, energies, strict=True)]
     references = fit_references(graphs, 3)
@@ -84,8 +84,8 @@ def test_references_are_subtracted_in_float64(graphs):
 def test_missing_numbers_are_named(graphs):
     with pytest.raises(ValueError, match="no graphs"):
         measure([], ELEMENTS)
-    bare = [*graphs, dataclasses.replace(graphs[0], energy=None, source="a frame 9")]
-    with pytest.raises(ValueError, match="a frame 9: has no energy"):
+    bare = [*graphs, dataclasses.replace(graphs[0], energy=None, source="a configuration 9")]
+    with pytest.raises(ValueError, match="a configuration 9: has no energy"):
         measure(bare, ELEMENTS)
     with pytest.raises(ValueError, match="for H, but not for C, O; add them"):
         measure(graphs, ELEMENTS, {"H": -13.0})
@@ -96,16 +96,18 @@ def test_isolated_atoms_are_read(tmp_path):
     path.write_text("1\nenergy=-13.6\nH 0 0 0\n1\nenergy=-2041.5\nO 0 0 0\n")
     assert isolated_atom_energies(path) == {"H": -13.6, "O": -2041.5}
     path.write_text("1\nenergy=-13.6\nH 0 0 0\n" * 2)
-    with pytest.raises(ValueError, match="frame 1: is H once more"):
+    with pytest.raises(ValueError, match="configuration 1: is H once more"):
         isolated_atom_energies(path)
     path.write_text("2\nenergy=-13.6\nH 0 0 0\nH 0 0 1\n")
-    with pytest.raises(ValueError, match="frame 0: has 2 atoms"):
+    with pytest.raises(ValueError, match="configuration 0: has 2 atoms"):
         isolated_atom_energies(path)
 
 
 def test_isolated_atoms_of_3bpa(data_dir):
-    frames = read_data_set("3bpa", "train_300K", data_dir)[:5]
-    elements = symbols_of(np.concatenate([frame.numbers for frame in frames]))
-    graphs = to_graphs(frames, cutoff=5.0, elements=elements)
+    configurations = read_data_set("3bpa", "train_300K", data_dir)[:5]
+    elements = symbols_of(
+        np.concatenate([configuration.numbers for configuration in configurations])
+    )
+    graphs = to_graphs(configurations, cutoff=5.0, elements=elements)
     found = measure(graphs, elements, isolated_atom_energies(data_dir / "3bpa" / "iso_atoms.xyz"))
     assert -6 < found.energy_per_atom < -4

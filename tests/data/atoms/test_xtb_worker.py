@@ -25,11 +25,11 @@ SETTINGS = {
 
 
 def test_labels_are_those_of_tblite():
-    frame = list(walker.walk(SETTINGS, 0, 2))[-1]
-    atoms = Atoms(frame["numbers"], frame["positions"])
+    configuration = list(walker.walk(SETTINGS, 0, 2))[-1]
+    atoms = Atoms(configuration["numbers"], configuration["positions"])
     atoms.calc = TBLite(method="GFN2-xTB", verbosity=0, accuracy=0.01)
-    np.testing.assert_allclose(frame["energy"], atoms.get_potential_energy(), rtol=1e-7)
-    np.testing.assert_allclose(frame["forces"], atoms.get_forces(), atol=1e-5)
+    np.testing.assert_allclose(configuration["energy"], atoms.get_potential_energy(), rtol=1e-7)
+    np.testing.assert_allclose(configuration["forces"], atoms.get_forces(), atol=1e-5)
 
 
 def test_forces_are_the_slope_of_the_energy():

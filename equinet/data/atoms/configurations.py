@@ -1,4 +1,4 @@
-"""Frames of atoms with their labels: the one form in which every reader hands over data."""
+"""Configurations of atoms with their labels: the one form in which every reader hands over data."""
 
 import dataclasses
 import os
@@ -15,12 +15,12 @@ from equinet.data.atoms.neighbours import complete_cell, neighbour_list
 from equinet.data.directory import DATA_SETS, data_file, missing_file
 from equinet.data.extras import require as require_package
 
-# Closer than this, two atoms are taken for the same atom written twice (angstrom).
-SAME_PLACE = 1e-3
+# Two atoms closer than this (in angstrom) are taken for one atom that was written twice.
+_SAME_POSITION = 1e-3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Frame:
+class Configuration:
     """One configuration of atoms and the labels it comes with, in float64.
 
     Attributes:
@@ -31,13 +31,14 @@ class Frame:
         energy: Total energy in eV, or None.
         forces: Forces in eV/angstrom, ``[nodes, 3]``, or None.
         stress: Stress in eV/angstrom^3, ``[3, 3]``, positive under tension (ASE's sign), or None.
-        source: Where the frame comes from, for messages: ``"train.xyz frame 17"`` (from 0).
+        source: Where the configuration comes from, for messages, such as
+            ``"train.xyz configuration 17"`` (counted from 0).
 
     Raises:
         ValueError: If there are no atoms, a shape is wrong, or a number is NaN or infinite.
 
-    >>> frame = Frame(numbers=np.array([2]), positions=np.zeros((1, 3)), energy=-79.0)
-    >>> frame.num_atoms, frame.forces is None
+    >>> helium = Configuration(numbers=np.array([2]), positions=np.zeros((1, 3)), energy=-79.0)
+    >>> helium.num_atoms, helium.forces is None
     (1, True)
     """
 
@@ -48,7 +49,7 @@ class Frame:
     energy: float | None = None
     forces: Float[np.ndarray, "nodes 3"] | None = None
     stress: Float[np.ndarray, "3 3"] | None = None
-    source: str = "frame"
+    source: str = "configuration"
 
     def __post_init__(self) -> None:
         atoms = len(self.numbers)
@@ -78,11 +79,11 @@ class Frame:
         return len(self.numbers)
 
 
-def _name(frame: Frame, atom: int) -> str:
-    return f"atom {atom} ({SYMBOLS[frame.numbers[atom]]})"
+def _name(configuration: Configuration, atom: int) -> str:
+    return f"atom {atom} ({SYMBOLS[configuration.numbers[atom]]})"
 
 
-def read_frames(
+def read_configurations(
     path: str | os.PathLike[str],
     *,
     energy_key: str = "energy",
@@ -90,28 +91,29 @@ def read_frames(
     stress_key: str = "stress",
     require: Collection[str] = ("energy", "forces"),
     molecule: Literal[True] | None = None,
-) -> list[Frame]:
-    r"""Reads every frame of a file: extended XYZ, and whatever else ASE reads.
+) -> list[Configuration]:
+    r"""Reads every configuration of a file: extended XYZ, and whatever else ASE reads.
 
     Args:
         path: The file; ``.xyz`` and ``.extxyz`` are read as extended XYZ, others by ASE.
         energy_key: Key of the total energy in eV.
         forces_key: Key of the forces in eV/angstrom.
         stress_key: Key of the stress in eV/angstrom^3 (9 numbers, or 6 in Voigt's order).
-        require: The labels that every frame must have.
+        require: The labels that every configuration must have.
         molecule: True to drop cell and periodicity (files of molecules that carry a box); None to
             keep the cell where a direction is periodic. A zero cell is a molecule in any case.
 
     Raises:
         FileNotFoundError: If there is no such file; for a known data set it says where to get it.
-        ValueError: If the file cannot be read, is cut off, or a frame has no atoms, lacks a
-            required label, holds a NaN or has two atoms at one place. It names file and frame.
+        ValueError: If the file cannot be read, is cut off, or a configuration has no atoms, lacks a
+            required label, holds a NaN or has two atoms at one position. The message names
+            file and configuration.
 
     >>> import tempfile
     >>> with tempfile.NamedTemporaryFile("w", suffix=".xyz") as file:
     ...     _ = file.write("1\nProperties=species:S:1:pos:R:3 energy=-13.6\nH 0 0 0\n")
     ...     file.flush()
-    ...     read_frames(file.name, require=("energy",))[0].energy
+    ...     read_configurations(file.name, require=("energy",))[0].energy
     -13.6
     """
     path = Path(path)
@@ -120,33 +122,35 @@ def read_frames(
         raise ValueError(f"got require={sorted(unknown)}, expected among {', '.join(keys)}")
     if not path.exists():
         raise missing_file(path)
-    frames = []
+    configurations = []
     for index, record in enumerate(_records(path)):
-        frame = _frame(record, keys, require, molecule, f"{path} frame {index}")
-        _check_distances(frame)
-        frames.append(frame)
-    if not frames:
-        raise ValueError(f"{path}: holds no frame, expected at least one")
-    return frames
+        configuration = _configuration(
+            record, keys, require, molecule, f"{path} configuration {index}"
+        )
+        _check_distances(configuration)
+        configurations.append(configuration)
+    if not configurations:
+        raise ValueError(f"{path}: holds no configuration, expected at least one")
+    return configurations
 
 
 def read_data_set(
     name: str, file: str, directory: str | os.PathLike[str] | None = None, **options: Any
-) -> list[Frame]:
+) -> list[Configuration]:
     """Reads a file of a known data set of molecules with the keys that it uses.
 
     Args:
         name: ``"3bpa"``, ``"acac"`` or ``"rmd17"``.
         file: File without ``.xyz``, e.g. ``"train_300K"`` or ``"ethanol/train_01"``.
         directory: See ``data_directory``.
-        **options: Handed to ``read_frames``.
+        **options: Handed to ``read_configurations``.
 
     Raises:
         FileNotFoundError: If the file is missing; the message says where to get it.
-        ValueError: See ``data_directory`` and ``read_frames``.
+        ValueError: See ``data_directory`` and ``read_configurations``.
     """
     path = data_file(name, file, directory)
-    return read_frames(
+    return read_configurations(
         path, **{"energy_key": DATA_SETS[name].energy_key, "molecule": True, **options}
     )
 
@@ -186,8 +190,8 @@ def atoms_record(atoms: Any) -> Record:
 
 def from_atoms(
     atoms: Any, *, require: Collection[str] = (), molecule: Literal[True] | None = None
-) -> Frame:
-    """Turns an ``ase.Atoms`` into a frame; stored results of its calculator become labels.
+) -> Configuration:
+    """Turns an ``ase.Atoms`` into a configuration; stored results of its calculator become labels.
 
     Args:
         atoms: The atoms; nothing is computed.
@@ -195,7 +199,7 @@ def from_atoms(
         molecule: True to drop cell and periodicity.
 
     Raises:
-        ValueError: As for ``read_frames``, but for atoms at one place.
+        ValueError: As for ``read_configurations``, except for atoms at one position.
 
     >>> import ase
     >>> from_atoms(ase.Atoms("He")).source
@@ -203,16 +207,16 @@ def from_atoms(
     """
     keys = {"energy": "energy", "forces": "forces", "stress": "stress"}
     source = atoms.get_chemical_formula() or "atoms"
-    return _frame(atoms_record(atoms), keys, require, molecule, source)
+    return _configuration(atoms_record(atoms), keys, require, molecule, source)
 
 
-def _frame(
+def _configuration(
     record: Record,
     keys: Mapping[str, str],
     require: Collection[str],
     molecule: Literal[True] | None,
     source: str,
-) -> Frame:
+) -> Configuration:
     labels = {}
     for name, key in keys.items():
         if key in record.labels:
@@ -220,8 +224,8 @@ def _frame(
         elif name in require:
             present = ", ".join(map(repr, sorted(record.labels))) or "none"
             raise ValueError(
-                f"{source}: has no {name} under the key {key!r}; keys of the frame: {present}. "
-                f"Name the right one by {name}_key, or leave the frame out"
+                f"{source}: has no {name} under the key {key!r}; its keys: {present}. "
+                f"Name the right one by {name}_key, or leave the configuration out"
             )
     pbc = _directions(record.pbc)
     if molecule or not record.cell.any():
@@ -230,7 +234,7 @@ def _frame(
         cell = complete_cell(record.cell, pbc) if any(pbc) else None
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
-    return Frame(
+    return Configuration(
         numbers=record.numbers,
         positions=record.positions,
         cell=cell,
@@ -262,61 +266,67 @@ def _label(name: str, value: Any, what: str) -> Any:
     return array
 
 
-def _check_distances(frame: Frame) -> None:
-    pair = _same_place(frame)
+def _check_distances(configuration: Configuration) -> None:
+    pair = _coinciding_atoms(configuration)
     if pair is not None:
+        first, second = (_name(configuration, atom) for atom in pair)
         raise ValueError(
-            f"{frame.source}: {_name(frame, pair[0])} and {_name(frame, pair[1])} are at one place "
-            f"(closer than {SAME_PLACE} angstrom), expected distinct positions"
+            f"{configuration.source}: {first} and {second} are at one position (closer than "
+            f"{_SAME_POSITION} angstrom), expected distinct positions"
         )
 
 
-def _same_place(frame: Frame) -> tuple[int, int] | None:
-    if not any(frame.pbc) and frame.num_atoms <= 64:
+def _coinciding_atoms(configuration: Configuration) -> tuple[int, int] | None:
+    if not any(configuration.pbc) and configuration.num_atoms <= 64:
         # For a small molecule all pairs at once are far quicker than a neighbour list.
-        differences = frame.positions[:, None] - frame.positions
-        distances = np.linalg.norm(differences, axis=-1) + np.eye(frame.num_atoms)
-        first, second = np.divmod(int(np.argmin(distances)), frame.num_atoms)
-        return (first, second) if distances[first, second] < SAME_PLACE else None
+        differences = configuration.positions[:, None] - configuration.positions
+        distances = np.linalg.norm(differences, axis=-1) + np.eye(configuration.num_atoms)
+        first, second = np.divmod(int(np.argmin(distances)), configuration.num_atoms)
+        return (first, second) if distances[first, second] < _SAME_POSITION else None
     # Half an angstrom: a far shorter cutoff makes the list build millions of empty boxes.
-    close = neighbour_list(frame.positions, 0.5, frame.cell, frame.pbc)
-    for edge in np.nonzero(close.distances(frame.positions, frame.cell) < SAME_PLACE)[0]:
+    close = neighbour_list(configuration.positions, 0.5, configuration.cell, configuration.pbc)
+    for edge in np.nonzero(
+        close.distances(configuration.positions, configuration.cell) < _SAME_POSITION
+    )[0]:
         return int(close.receivers[edge]), int(close.senders[edge])
     return None
 
 
-def write_frames(path: str | os.PathLike[str], frames: Iterable[Frame]) -> None:
-    """Writes frames as extended XYZ such that reading gives the same float64 numbers back.
+def write_configurations(
+    path: str | os.PathLike[str], configurations: Iterable[Configuration]
+) -> None:
+    """Writes configurations as extended XYZ such that reading gives the same float64 numbers back.
 
     Raises:
         OSError: If the file cannot be written.
 
     >>> import tempfile
-    >>> frame = Frame(numbers=np.array([1]), positions=np.full((1, 3), 1 / 3), energy=-13.6)
+    >>> atom = Configuration(numbers=np.array([1]), positions=np.full((1, 3), 1 / 3), energy=-13.6)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_frames(f"{folder}/a.xyz", [frame])
-    ...     again = read_frames(f"{folder}/a.xyz", require=("energy",))[0]
-    >>> bool((again.positions == frame.positions).all())
+    ...     write_configurations(f"{folder}/a.xyz", [atom])
+    ...     again = read_configurations(f"{folder}/a.xyz", require=("energy",))[0]
+    >>> bool((again.positions == atom.positions).all())
     True
     """
-    Path(path).write_text(format_frames(frames), encoding="utf-8", newline="\n")
+    Path(path).write_text(format_configurations(configurations), encoding="utf-8", newline="\n")
 
 
-def format_frames(frames: Iterable[Frame]) -> str:
-    """Returns frames as the text of an extended XYZ file, every float64 exactly.
+def format_configurations(configurations: Iterable[Configuration]) -> str:
+    """Returns configurations as the text of an extended XYZ file, every float64 exactly.
 
-    >>> format_frames([Frame(numbers=np.array([1]), positions=np.zeros((1, 3)))]).splitlines()[0]
+    >>> atom = Configuration(numbers=np.array([1]), positions=np.zeros((1, 3)))
+    >>> format_configurations([atom]).splitlines()[0]
     '1'
     """
     return "".join(
         format_record(
-            numbers=frame.numbers,
-            positions=frame.positions,
-            cell=frame.cell,
-            pbc=frame.pbc,
-            energy=frame.energy,
-            forces=frame.forces,
-            stress=frame.stress,
+            numbers=configuration.numbers,
+            positions=configuration.positions,
+            cell=configuration.cell,
+            pbc=configuration.pbc,
+            energy=configuration.energy,
+            forces=configuration.forces,
+            stress=configuration.stress,
         )
-        for frame in frames
+        for configuration in configurations
     )
