@@ -9,7 +9,7 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
 RUN := runs/$(basename $(notdir $(CONFIG)))-$(shell date +%Y%m%d-%H%M%S)-$(shell echo $$$$)
 
-.PHONY: help setup train test test-slow lint format notebooks peers clean
+.PHONY: help setup train test test-slow lint format notebooks docs peers clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -41,9 +41,12 @@ notebooks: setup ## Run every notebook
 		$(PYTEST) --nbval-lax --nbval-current-env notebooks $(ARGS); \
 	else echo "no notebooks to run"; fi
 
+docs: setup ## Make the site in docs/_build/html; a warning is an error
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html $(ARGS)
+
 peers: setup ## Make the environments of the libraries that benchmarks compare with
 	bash experiments/benchmarks/make_peers.sh
 
 clean: ## Remove caches and builds; .venv and runs/ stay
-	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/_build docs/api docs/notebooks .pytest_cache .ruff_cache .hypothesis
 	find equinet experiments configs tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -38,7 +38,7 @@ def equivariance_error(
     channels: int = 2,
     dtype: DTypeLike | None = None,
 ) -> float:
-    """The largest error of equivariance: max |f(g x) - g f(x)| / RMS(f(x)).
+    """The largest error of equivariance: ``max |f(g x) - g f(x)| / RMS(f(x))``.
 
     The maximum is over ``num_samples`` random elements and the discrete generators of the group
     (the inversion, for O(3)). With several outputs each has its own RMS. For groups that are not

@@ -56,7 +56,7 @@ def matrix_to_quaternion(r: Rotation) -> Float[Array, "... 4"]:
 
 
 def axis_angle_to_matrix(v: Float[Array, "... 3"]) -> Rotation:
-    """The rotation about the axis v by the angle |v|."""
+    """The rotation about the axis v by the angle ``|v|``."""
     return so3_exp(v)
 
 

@@ -18,7 +18,7 @@ class Experiment:
     """One scientific question, ready to train.
 
     Attributes:
-        model: The initialised model; its `nnx.Param`s are trained.
+        model: The initialised model; its ``nnx.Param`` leaves are trained.
         model_spec: JSON from which the task rebuilds the model without the data.
         train: Random access to the training examples.
         collate: (examples of the GLOBAL batch, shard numbers to build) -> numpy arrays with a

@@ -26,7 +26,7 @@ class Rotations:
     """Wigner matrices of all degrees of every edge, one after the other.
 
     Attributes:
-        maps: Rows |m| <= mmax of the matrices of degrees 0 to lmax, ``[edges, entries]``.
+        maps: Rows ``|m| <= mmax`` of the matrices of degrees 0 to lmax, ``[edges, entries]``.
         lmax: Highest degree.
         mmax: Highest order.
     """

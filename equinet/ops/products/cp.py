@@ -95,7 +95,7 @@ class CPProduct:
 
     @property
     def equivariance_error(self) -> float:
-        """Largest |f(Dx, Dy) - D f(x, y)| / RMS f over random rotations, inversions and inputs.
+        """Largest ``|f(Dx, Dy) - D f(x, y)| / RMS f`` over random rotations, inversions and inputs.
 
         Measured in float64 with Gaussian inputs when it is first asked for. A sample, not a proof.
         """
