@@ -1,13 +1,16 @@
-"""The folder in which expensive results are kept between runs."""
+"""Files that are there whole or not at all, and the folder of cached results."""
 
+import contextlib
 import os
 import secrets
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def cache_directory() -> Path:
-    """Returns the folder for cached results: ``EQUINET_CACHE``, else the platform's own place.
+    """Returns the folder for cached results: ``EQUINET_CACHE``, or else the platform's.
 
     >>> cache_directory().is_absolute()
     True
@@ -22,20 +25,48 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "equinet"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file such that it is there whole or not at all, whenever the process is killed.
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a new file that takes the name ``path`` when the block ends without an exception.
+
+    Other processes see the old file or the new one, never a part of it, whenever this process is
+    killed. The data are on the disk before the file takes its name. Missing folders are made.
+
+    Args:
+        path: The file to write; an existing file is replaced.
 
     Raises:
         OSError: If the folder cannot be made or written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_file(Path(folder) / "a.bin") as file:
+    ...         _ = file.write(b"content")
+    ...     (Path(folder) / "a.bin").read_bytes()
+    b'content'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with temporary.open("xb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, text: str) -> None:
+    r"""Writes text in UTF-8 with ``\n`` line ends by ``atomic_file``.
+
+    Args:
+        path: The file to write; an existing file is replaced.
+        text: The whole content.
+
+    Raises:
+        OSError: If the folder cannot be made or written.
+    """
+    with atomic_file(path) as file:
+        file.write(text.encode("utf-8"))

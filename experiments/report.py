@@ -21,6 +21,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from equinet.files import write_atomically
 from equinet.training import load_config, read_config
 from equinet.training.config import flatten
 from experiments.benchmarks.harness.rows import case_text, markdown, short, table
@@ -122,7 +123,7 @@ def add(workdir: pathlib.Path, file: pathlib.Path, note: str) -> None:
     row = training_row(workdir, note)
     rows = read(file) if file.exists() else []
     kept = [r for r in rows if (r.get("command"), r.get("note")) != (row["command"], row["note"])]
-    file.write_text("".join(json.dumps(r) + "\n" for r in [*kept, row]))
+    write_atomically(file, "".join(json.dumps(r) + "\n" for r in [*kept, row]))
 
 
 def trainings_table(rows: Sequence[dict[str, Any]]) -> str:

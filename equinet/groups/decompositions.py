@@ -14,6 +14,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from equinet.groups.orthogonal import SO
+from equinet.linalg import safe_eigh
 from equinet.linalg import small_matrices as small
 from equinet.precision import HIGHEST
 from equinet.typing import Matrix
@@ -66,7 +67,7 @@ def cartan(g: Matrix) -> tuple[Matrix, Diagonal, Matrix]:
         ValueError: If a determinant is not positive (not under jit).
     """
     stretch, turn = polar(g)
-    a, k = _eigh(stretch)
+    a, k = (x[..., ::-1] for x in safe_eigh(stretch))
     sign = jnp.sign(small.determinant(jax.lax.stop_gradient(k)))
     k = jnp.concatenate([k[..., :1] * sign[..., None, None], k[..., 1:]], -1)
     return k, a, small.matmul(k.mT, turn)
@@ -193,25 +194,3 @@ def turn_derivative(turn: Matrix, g: Matrix, dg: Matrix) -> Matrix:
     rate = small.matmul(turn.mT, dg)
     right = jnp.einsum("...ij,aij->...a", rate - rate.mT, basis, precision=HIGHEST)
     return small.matmul(turn, group.hat(small.apply(jnp.where(regular, solution, 0.0), right)))
-
-
-@jax.custom_jvp
-def _eigh(a: Matrix) -> tuple[Diagonal, Matrix]:
-    values, vectors = jnp.linalg.eigh(a)
-    return values, vectors
-
-
-@_eigh.defjvp
-def _eigh_jvp(
-    primals: tuple[Matrix], tangents: tuple[Matrix]
-) -> tuple[tuple[Diagonal, Matrix], tuple[Diagonal, Matrix]]:
-    """As in any textbook, but zero instead of infinite between equal eigenvalues."""
-    (a,), (da,) = primals, tangents
-    values, vectors = _eigh(a)
-    rate = small.matmul(vectors.mT, small.matmul((da + da.mT) / 2, vectors))
-    gap = values[..., None, :] - values[..., :, None]
-    size = jnp.abs(values).max(-1, initial=0)[..., None, None]
-    distinct = jnp.abs(gap) > 100 * float(jnp.finfo(a.dtype).eps) * size
-    weights = jnp.where(distinct, 1 / jnp.where(distinct, gap, 1.0), 0.0)
-    slopes = jnp.diagonal(rate, axis1=-2, axis2=-1)
-    return (values, vectors), (slopes, small.matmul(vectors, weights * rate))

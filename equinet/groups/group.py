@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, PyTree
 
+from equinet.linalg import block_diagonal
 from equinet.precision import HIGHEST, read_only
 from equinet.typing import DTypeLike, Element, Key, Matrix, PointCloud, Shape
 
@@ -233,12 +234,4 @@ def _side_by_side(
 def _block_diagonal(blocks: Sequence[Matrix]) -> Matrix:
     dtype = max((block.dtype for block in blocks), key=lambda dtype: dtype.itemsize)
     batch = jnp.broadcast_shapes(*(block.shape[:-2] for block in blocks))
-    size = sum(block.shape[-1] for block in blocks)
-    rows, begin = [], 0
-    for block in blocks:
-        n = block.shape[-1]
-        block = jnp.broadcast_to(block.astype(dtype), (*batch, n, n))
-        sides = [(0, 0)] * (block.ndim - 1) + [(begin, size - begin - n)]
-        rows.append(jnp.pad(block, sides))
-        begin += n
-    return jnp.concatenate(rows, -2)
+    return block_diagonal(jnp.zeros((*batch, 0, 0), dtype), [(1, block) for block in blocks])

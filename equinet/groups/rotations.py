@@ -28,6 +28,7 @@ from equinet.groups.closed_forms import (
     so3_log,
 )
 from equinet.groups.decompositions import turn_derivative
+from equinet.linalg import gram_schmidt, safe_norm, safe_normalize
 from equinet.linalg import small_matrices as small
 from equinet.typing import Matrix
 
@@ -43,7 +44,7 @@ def quaternion_to_matrix(q: Float[Array, "... 4"]) -> Rotation:
          [ 0. -1.  0.]
          [ 0.  0.  1.]]
     """
-    w, x, y, z = components(_normalise(q))
+    w, x, y, z = components(safe_normalize(q))
     return from_rows(rotation_rows(x, y, z, w))
 
 
@@ -107,7 +108,7 @@ def matrix_to_euler(r: Rotation, axes: str = "ZYX") -> Float[Array, "... 3"]:
     m = entries(r)
     if i != k:
         sign = 1 if (j - i) % 3 == 1 else -1
-        sine, cosine = sign * m[i][k], _safe_norm(m[i][i], m[i][j])
+        sine, cosine = sign * m[i][k], safe_norm(jnp.stack([m[i][i], m[i][j]], -1))
         locked = cosine < _locked(r)
         b = jnp.arctan2(sine, cosine)
         first, last = (-sign * m[j][k], m[k][k]), (-sign * m[i][j], m[i][i])
@@ -115,7 +116,7 @@ def matrix_to_euler(r: Rotation, axes: str = "ZYX") -> Float[Array, "... 3"]:
     else:
         l = 3 - i - j
         sign = 1 if (j - i) % 3 == 1 else -1
-        sine = _safe_norm(m[i][j], m[i][l])
+        sine = safe_norm(jnp.stack([m[i][j], m[i][l]], -1))
         locked = sine < _locked(r)
         b = jnp.arctan2(sine, m[i][i])
         first, last = (m[j][i], -sign * m[l][i]), (m[i][j], sign * m[i][l])
@@ -150,8 +151,7 @@ def gram_schmidt_to_matrix(x: Float[Array, "... n*(n-1)"]) -> Matrix:
     length = x.shape[-1]
     n = (1 + math.isqrt(1 + 4 * length)) // 2
     _check_length(length, n * (n - 1), n, "n (n - 1): 2, 6, 12, ...")
-    columns = x.reshape(*x.shape[:-1], n - 1, n)
-    return _orthonormal([columns[..., i, :] for i in range(n - 1)])
+    return _orthonormal(x.reshape(*x.shape[:-1], n - 1, n))
 
 
 def matrix_to_gram_schmidt(r: Matrix) -> Float[Array, "... n*(n-1)"]:
@@ -179,7 +179,7 @@ def stereographic_to_matrix(x: Float[Array, "... n*n-2*n+2"]) -> Matrix:
     squares = (columns * columns).sum(-1)
     size = jnp.sqrt(jnp.where(squares > 0, squares, 1.0))
     first = jnp.concatenate([x[..., :2], (size - 1 / size) / 2], -1)
-    return _orthonormal([first, *(columns[..., i, :] for i in range(n - 2))])
+    return _orthonormal(jnp.concatenate([first[..., None, :], columns], -2))
 
 
 def matrix_to_stereographic(r: Matrix) -> Float[Array, "... n*n-2*n+2"]:
@@ -265,38 +265,13 @@ def convert(x: Float[Array, "..."], source: str, target: str) -> Float[Array, ".
     return REPRESENTATIONS[target][1](REPRESENTATIONS[source][0](x))
 
 
-def _normalise(x: Float[Array, "... n"]) -> Float[Array, "... n"]:
-    """X / |x|; zero, with finite derivatives, at zero."""
-    square = (x * x).sum(-1, keepdims=True)
-    return jnp.where(square > 0, x * jax.lax.rsqrt(jnp.where(square > 0, square, 1.0)), 0.0)
-
-
-def _safe_norm(x: Scalars, y: Scalars) -> Scalars:
-    square = x * x + y * y
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
-
-
 def _locked(r: Rotation) -> float:
     return 10 * float(jnp.finfo(r.dtype).eps)
 
 
-def _orthonormal(columns: list[Float[Array, "... n"]]) -> Matrix:
-    done: list[Array] = []
-    for column in columns:
-        for other in done:
-            column = column - (other * column).sum(-1, keepdims=True) * other
-        done.append(_normalise(column))
-    if len(done) == 2:
-        last = jnp.cross(done[0], done[1])
-    else:
-        rows = jnp.stack(done, -2)
-        last = jnp.stack([_cofactor(rows, i) for i in range(rows.shape[-1])], -1)
-    return jnp.stack([*done, last], -1)
-
-
-def _cofactor(rows: Float[Array, "... n-1 n"], i: int) -> Scalars:
-    minor = jnp.concatenate([rows[..., :i], rows[..., i + 1 :]], -1)
-    return (-1) ** (i + rows.shape[-1] - 1) * small.determinant(minor)
+def _orthonormal(columns: Float[Array, "... n-1 n"]) -> Matrix:
+    rows, _ = gram_schmidt(columns, repeats=1)
+    return jnp.concatenate([rows, small.cofactors(rows)[..., None, :]], -2).mT
 
 
 def _turn(axis: int, angle: Scalars) -> Rotation:

@@ -4,40 +4,56 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from equinet.precision import HIGHEST, at_least_float32
 
-@jax.custom_jvp
+
 def safe_eigh(
     matrix: Float[Array, "... d d"],
 ) -> tuple[Float[Array, "... d"], Float[Array, "... d d"]]:
-    r"""Eigenvalues, the largest first, and eigenvectors in columns.
+    r"""Eigenvalues of symmetric matrices in descending order, and eigenvectors in columns.
 
-    .. math:: dV = V\, (F \circ V^\top dC\, V), \qquad
-              F_{ij} = \frac{\lambda_j - \lambda_i}{(\lambda_j - \lambda_i)^2 + \epsilon^2}
+    .. math:: dV = V\, (F \circ V^\top dC\, V), \qquad F_{ij} = \frac{1}{\lambda_j - \lambda_i}
 
-    with :math:`\epsilon` a unit of rounding of the largest eigenvalue: the exact derivative where
-    eigenvalues differ by more, and finite where they meet, where there is none.
+    for eigenvalues that differ by more than :math:`10\, d\, \epsilon\, \max_k |\lambda_k|`, where
+    :math:`\epsilon` is the unit of rounding; :math:`F_{ij} = 0` for closer ones, whose eigenvectors
+    are arbitrary within their plane and have no derivative. Derivatives of every order and mode are
+    exact for eigenvalues that differ, and finite where some are equal.
 
     Args:
-        matrix: Symmetric; only the symmetric part counts.
+        matrix: Matrices ``[..., d, d]``; only their symmetric part counts.
+
+    Returns:
+        Eigenvalues ``[..., d]`` and orthogonal matrices ``[..., d, d]``, column i belonging to the
+        eigenvalue i.
 
     >>> values, vectors = safe_eigh(jnp.diag(jnp.array([1.0, 3.0])))
     >>> values.tolist(), bool(jnp.isfinite(jax.jacobian(safe_eigh)(jnp.eye(2))[1]).all())
     ([3.0, 1.0], True)
     """
-    values, vectors = jnp.linalg.eigh((matrix + jnp.swapaxes(matrix, -1, -2)) / 2)
+    wide = matrix.astype(at_least_float32(matrix.dtype))
+    values, vectors = _eigh((wide + wide.mT) / 2)
+    return values.astype(matrix.dtype), vectors.astype(matrix.dtype)
+
+
+@jax.custom_jvp
+def _eigh(symmetric: Array) -> tuple[Array, Array]:
+    values, vectors = jnp.linalg.eigh(symmetric)
     return values[..., ::-1], vectors[..., ::-1]
 
 
-@safe_eigh.defjvp
-def _safe_eigh_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple, tuple]:
-    values, vectors = safe_eigh(primals[0])
-    change = (tangents[0] + jnp.swapaxes(tangents[0], -1, -2)) / 2
-    inner = jnp.matmul(jnp.swapaxes(vectors, -1, -2), change, precision=jax.lax.Precision.HIGHEST)
-    inner = jnp.matmul(inner, vectors, precision=jax.lax.Precision.HIGHEST)
+@_eigh.defjvp
+def _eigh_jvp(
+    primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    values, vectors = _eigh(primals[0])
+    inner = jnp.matmul(vectors.mT, tangents[0], precision=HIGHEST)
+    inner = jnp.matmul(inner, vectors, precision=HIGHEST)
     gap = values[..., None, :] - values[..., :, None]
-    largest = jnp.max(jnp.abs(jax.lax.stop_gradient(values)), axis=-1)[..., None, None]
-    tiny = jnp.finfo(values.dtype).tiny ** 0.25
-    width = jnp.broadcast_to(jnp.finfo(values.dtype).eps * largest + tiny, gap.shape)
-    factor = gap / (gap * gap + width * width)
-    turned = jnp.matmul(vectors, factor * inner, precision=jax.lax.Precision.HIGHEST)
-    return (values, vectors), (jnp.diagonal(inner, axis1=-2, axis2=-1), turned)
+    unit = 10 * values.shape[-1] * float(jnp.finfo(values.dtype).eps)
+    largest = jnp.abs(values).max(-1, initial=0)[..., None, None]
+    # Not gap / (gap^2 + epsilon^2): its slope 1 / epsilon^2 at zero, which is there on the diagonal
+    # always, cancels in forward mode and swamps the result in reverse mode.
+    distinct = jnp.abs(gap) > unit * largest
+    factor = jnp.where(distinct, 1 / jnp.where(distinct, gap, 1), 0)
+    change = jnp.matmul(vectors, factor * inner, precision=HIGHEST)
+    return (values, vectors), (jnp.diagonal(inner, axis1=-2, axis2=-1), change)

@@ -7,12 +7,21 @@ from equinet.linalg import small_matrices as small
 
 
 def gram_schmidt(
-    vectors: Float[Array, "... k d"],
+    vectors: Float[Array, "... k d"], *, repeats: int = 2
 ) -> tuple[Float[Array, "... k d"], Float[Array, "..."]]:
     """Orthonormal rows in the order of the vectors, and the volume that the vectors span.
 
     A vector that depends on those before it gives a row of zeros and the volume zero, both with
-    derivatives that are finite.
+    finite derivatives.
+
+    Args:
+        vectors: Vectors ``[..., k, d]``, k at most d.
+        repeats: How often the earlier rows are subtracted. Once leaves errors of the size of what
+            was subtracted, which matter for nearly parallel vectors; after two the rows are
+            orthonormal to rounding.
+
+    Returns:
+        Rows ``[..., k, d]`` and volumes ``[...]``.
 
     >>> rows, volume = gram_schmidt(jnp.array([[2.0, 0.0, 0.0], [5.0, 3.0, 0.0]]))
     >>> rows.tolist(), float(volume)
@@ -24,7 +33,7 @@ def gram_schmidt(
     for k in range(vectors.shape[-2]):
         vector = vectors[..., k, :]
         rest = vector
-        for _ in range(2):  # twice: once leaves errors of the size of what was taken away
+        for _ in range(repeats):
             for row in rows:
                 rest = rest - jnp.sum(rest * row, axis=-1, keepdims=True) * row
         square = jnp.sum(rest * rest, axis=-1, keepdims=True)
@@ -44,43 +53,10 @@ def complete_axes(rows: Float[Array, "... {d-1} d"]) -> Float[Array, "... d d"]:
     >>> complete_axes(jnp.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])).astype(int).tolist()
     [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
     """
-    last = cofactors(rows)
+    last = small.cofactors(rows)
     matrix = jnp.swapaxes(jnp.concatenate([rows, last[..., None, :]], axis=-2), -1, -2)
     full = jnp.sum(last * last, axis=-1)[..., None, None] > 0.5
     return jnp.where(full, matrix, small.eye_like(matrix))
-
-
-def cofactors(rows: Float[Array, "... {d-1} d"]) -> Float[Array, "... d"]:
-    """The vector perpendicular to d - 1 others that with them, as the last row, spans their volume.
-
-    >>> cofactors(jnp.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])).astype(int).tolist()
-    [0, 0, 1]
-    """
-    d = rows.shape[-1]
-    if d == 1:
-        return jnp.ones((*rows.shape[:-2], 1), rows.dtype)
-    parts = []
-    for i in range(d):
-        minor = jnp.concatenate([rows[..., :i], rows[..., i + 1 :]], axis=-1)
-        parts.append((-1) ** (d - 1 + i) * determinant(minor))
-    return jnp.stack(parts, axis=-1)
-
-
-def determinant(matrix: Float[Array, "... k k"]) -> Float[Array, "..."]:
-    """The determinant by expansion along the first row: few rows, every derivative finite.
-
-    >>> float(determinant(jnp.array([[1.0, 2.0], [3.0, 4.0]])))
-    -2.0
-    """
-    size = matrix.shape[-1]
-    if size == 1:
-        return matrix[..., 0, 0]
-    terms = []
-    for j in range(size):
-        rest = matrix[..., 1:, :]
-        minor = jnp.concatenate([rest[..., :j], rest[..., j + 1 :]], axis=-1)
-        terms.append((-1) ** j * matrix[..., 0, j] * determinant(minor))
-    return sum(terms[1:], terms[0])
 
 
 def minkowski_gram_schmidt(
@@ -118,6 +94,6 @@ def minkowski_gram_schmidt(
         margins.append(jnp.where(full, square / jnp.where(scale > 0, scale, 1), 0)[..., 0])
     rows[0] = rows[0] * jnp.where(rows[0][..., :1] < 0, -1, 1)
     frame = jnp.stack(rows, axis=-2)
-    matrix = jnp.stack([*rows, -metric * cofactors(frame)], axis=-1)
+    matrix = jnp.stack([*rows, -metric * small.cofactors(frame)], axis=-1)
     margin = jnp.sqrt(jnp.min(jnp.stack(margins), axis=0))
     return jnp.where(margin[..., None, None] > 0, matrix, small.eye_like(matrix)), margin

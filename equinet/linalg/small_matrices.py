@@ -78,50 +78,98 @@ def inverse(a: Matrix) -> Matrix:
 
 
 def determinant(a: Matrix) -> Float[Array, "..."]:
-    """The determinant: by cofactors up to four rows."""
+    """The determinant; up to three rows, and of many matrices up to four, as a polynomial.
+
+    Args:
+        a: Matrices ``[..., n, n]``.
+
+    Example:
+        >>> float(determinant(jnp.asarray([[1.0, 2.0], [3.0, 4.0]])))
+        -2.0
+    """
     n = a.shape[-1]
-    if n not in (1, 2, 3, 4) or math.prod(a.shape[:-2]) < FEW:
+    if n > 4 or (n == 4 and math.prod(a.shape[:-2]) < FEW):
         return jnp.linalg.det(a)
-    m = [[a[..., i, j] for j in range(n)] for i in range(n)]
+    return _polynomial_determinant([[a[..., i, j] for j in range(n)] for i in range(n)])
+
+
+def cofactors(rows: Float[Array, "... {n-1} n"]) -> Float[Array, "... n"]:
+    """The generalised cross product of n - 1 vectors of n entries.
+
+    It is perpendicular to all of them, and as the last row below them it gives the determinant
+    that is its squared length. A polynomial in the entries: all derivatives are finite.
+
+    Args:
+        rows: Vectors ``[..., n - 1, n]``.
+
+    Returns:
+        Vectors ``[..., n]``.
+
+    Example:
+        >>> cofactors(jnp.asarray([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])).astype(int).tolist()
+        [0, 0, 1]
+    """
+    n = rows.shape[-1]
+    if n == 1:
+        return jnp.ones((*rows.shape[:-2], 1), rows.dtype)
+    if n == 3:
+        return jnp.cross(rows[..., 0, :], rows[..., 1, :])
+    m = [[rows[..., i, j] for j in range(n)] for i in range(n - 1)]
+    minors = [_polynomial_determinant([row[:j] + row[j + 1 :] for row in m]) for j in range(n)]
+    return jnp.stack([(-1) ** (n - 1 + j) * minor for j, minor in enumerate(minors)], -1)
+
+
+def _polynomial_determinant(m: list[list[Array]]) -> Array:
+    """The determinant of the entries ``m[i][j]`` by minors of two rows, or along the first row."""
+    n = len(m)
     if n == 1:
         return m[0][0]
     if n == 2:
         return m[0][0] * m[1][1] - m[0][1] * m[1][0]
     if n == 4:
-        return _adjugate4(m)[0]
-    x, y, z = m
-    return (
-        x[0] * (y[1] * z[2] - y[2] * z[1])
-        + x[1] * (y[2] * z[0] - y[0] * z[2])
-        + x[2] * (y[0] * z[1] - y[1] * z[0])
-    )
+        return _laplace4(*_minors4(m))
+    terms = [
+        (-1) ** j * m[0][j] * _polynomial_determinant([row[:j] + row[j + 1 :] for row in m[1:]])
+        for j in range(n)
+    ]
+    return functools.reduce(lambda x, y: x + y, terms)
+
+
+_PAIRS = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+_Minors = dict[tuple[int, int], Array]
+
+
+def _minors4(m: list[list[Array]]) -> tuple[_Minors, _Minors]:
+    """The minors of the upper two rows and of the lower two, by their columns."""
+
+    def minor(upper: int, i: int, j: int) -> Array:
+        return m[upper][i] * m[upper + 1][j] - m[upper][j] * m[upper + 1][i]
+
+    return {pair: minor(0, *pair) for pair in _PAIRS}, {pair: minor(2, *pair) for pair in _PAIRS}
+
+
+def _laplace4(s: _Minors, c: _Minors) -> Array:
+    signs = (1, -1, 1, 1, -1, 1)
+    terms = [sign * s[p] * c[q] for sign, p, q in zip(signs, _PAIRS, _PAIRS[::-1], strict=True)]
+    return functools.reduce(lambda x, y: x + y, terms)
 
 
 def _adjugate4(m: list[list[Array]]) -> tuple[Array, list[Array]]:
-    """Laplace expansion by the minors of the upper two rows and of the lower two."""
-
-    def minor(rows: tuple[int, int], i: int, j: int) -> Array:
-        return m[rows[0]][i] * m[rows[1]][j] - m[rows[0]][j] * m[rows[1]][i]
-
-    pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
-    s = {pair: minor((0, 1), *pair) for pair in pairs}
-    c = {pair: minor((2, 3), *pair) for pair in pairs}
-    signs = (1, -1, 1, 1, -1, 1)
-    terms = [sign * s[p] * c[q] for sign, p, q in zip(signs, pairs, pairs[::-1], strict=True)]
-    determinant = functools.reduce(lambda x, y: x + y, terms)
+    """The determinant of four rows, and the entries of the adjugate matrix row by row."""
+    s, c = _minors4(m)
     entries: list[Array] = []
     for i in range(4):
         for j in range(4):
-            # The cofactor of entry (j, i): what is left of row j's half, times minors of the other.
+            # The cofactor of entry (j, i): the other row of j's half, times minors of the other.
             row = {0: 1, 1: 0, 2: 3, 3: 2}[j]
             minors = c if j < 2 else s
             rest = [k for k in range(4) if k != i]
             value = sum(
-                (-1) ** place * m[row][k] * minors[tuple(q for q in rest if q != k)]  # type: ignore[index]
-                for place, k in enumerate(rest)
+                (-1) ** index * m[row][k] * minors[tuple(q for q in rest if q != k)]  # type: ignore[index]
+                for index, k in enumerate(rest)
             )
             entries.append((-1) ** (i + j) * jnp.asarray(value))
-    return determinant, entries
+    return _laplace4(s, c), entries
 
 
 @jax.jit

@@ -1,50 +1,11 @@
-"""Matrices and features made of blocks: what sums and products of reps are computed with."""
+"""Maps of features that are applied to each of several copies."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from equinet.typing import Feature, Matrix
-
-
-def kron(a: Matrix, b: Matrix) -> Matrix:
-    """The Kronecker product of matrices whose batch axes broadcast; the index of ``a`` is slow.
-
-    Example:
-        >>> kron(jnp.eye(2), jnp.ones((5, 3, 3))).shape
-        (5, 6, 6)
-    """
-    product = jnp.einsum("...ij,...kl->...ikjl", a, b, precision=jax.lax.Precision.HIGHEST)
-    *batch, rows_a, rows_b, columns_a, columns_b = product.shape
-    return product.reshape(*batch, rows_a * rows_b, columns_a * columns_b)
-
-
-def block_diagonal(corner: Matrix, blocks: Sequence[tuple[int, Matrix]]) -> Matrix:
-    """Copies of square blocks along the diagonal.
-
-    Args:
-        corner: An empty matrix ``[..., 0, 0]`` with the batch axes and dtype of the result.
-        blocks: Pairs (copies, block ``[..., n, n]``) in order.
-
-    Example:
-        >>> block_diagonal(jnp.zeros((0, 0)), [(2, jnp.ones((1, 1))), (1, 5 * jnp.ones((1, 1)))])
-        Array([[1., 0., 0.],
-               [0., 1., 0.],
-               [0., 0., 5.]], dtype=float32)
-    """
-    size = sum(copies * block.shape[-1] for copies, block in blocks)
-    rows, start = [jnp.zeros((*corner.shape[:-2], 0, size), corner.dtype)], 0
-    for copies, block in blocks:
-        block = kron(jnp.eye(copies, dtype=block.dtype), block).astype(corner.dtype)
-        block = jnp.broadcast_to(block, (*corner.shape[:-2], *block.shape[-2:]))
-        stop = start + block.shape[-1]
-        # Not by a scatter: jaxlib 0.12 miscompiles one that feeds a matrix product.
-        sides = [(0, 0)] * (block.ndim - 1) + [(start, size - stop)]
-        rows.append(jnp.pad(block, sides))
-        start = stop
-    return jnp.concatenate(rows, axis=-2)
+from equinet.typing import Feature
 
 
 def apply_to_copies(

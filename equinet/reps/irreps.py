@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from equinet.groups import SO, Group, O
+from equinet.linalg import block_diagonal, determinant
 from equinet.precision import HIGHEST
-from equinet.reps._blocks import apply_to_copies, block_diagonal
+from equinet.reps._blocks import apply_to_copies
 from equinet.reps.clebsch_gordan_tables import so3_generators
 from equinet.reps.rep import Rep
 from equinet.reps.wigner import wigner_matrices
@@ -261,7 +262,7 @@ class Irreps(Rep):
         irreps = {ir for _, ir in self.entries}
         matrices = wigner_matrices(max((ir.l for ir in irreps), default=0), rotation)
         improper = self.group.linear_group == O(3)
-        sign = _determinant(rotation)[..., None, None] if improper else None
+        sign = determinant(rotation)[..., None, None] if improper else None
         return {
             ir: matrices[ir.l] if sign is None or ir.p == (-1) ** ir.l else sign * matrices[ir.l]
             for ir in irreps
@@ -298,11 +299,6 @@ class Irreps(Rep):
 
 def _multiply(matrix: Float[Array, "... dim dim"], x: Feature) -> Feature:
     return jnp.einsum("...ij,...jc->...ic", matrix, x, precision=HIGHEST)
-
-
-def _determinant(matrix: Float[Array, "... 3 3"]) -> Float[Array, "..."]:
-    first, second, third = (matrix[..., i, :] for i in range(3))
-    return (first * jnp.cross(second, third)).sum(-1)
 
 
 def order(ir: Irrep) -> tuple[int, int]:

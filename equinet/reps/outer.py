@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from equinet.groups import DirectProduct, Group
-from equinet.reps._blocks import kron
+from equinet.linalg import kron
 from equinet.reps.rep import Rep, direct_sum
 from equinet.reps.vector import Scalar, Vector
 from equinet.typing import Element, Feature

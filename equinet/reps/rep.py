@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from equinet.groups import Group
+from equinet.linalg import block_diagonal, kron
 from equinet.precision import HIGHEST
-from equinet.reps._blocks import apply_to_copies, block_diagonal, kron
+from equinet.reps._blocks import apply_to_copies
 from equinet.typing import Element, Feature, Matrix
 
 

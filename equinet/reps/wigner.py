@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from equinet.groups.closed_forms import rotation_rows
 from equinet.precision import HIGHEST, read_only
 from equinet.reps.clebsch_gordan_tables import clebsch_gordan
 
@@ -241,12 +242,7 @@ def quaternion_matrices(quaternions: Float[np.ndarray, "n 4"]) -> Float[np.ndarr
     [[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]]
     """
     w, x, y, z = np.asarray(quaternions, np.float64).T
-    rows = [
-        [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2) + 0.0
+    return np.moveaxis(np.array(rotation_rows(x, y, z, w)), -1, 0) + 0.0
 
 
 def wigner_table(

@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+
+from equinet.files import write_atomically
 
 
 def plain(value: Any) -> Any:
@@ -137,16 +138,6 @@ class Progress:
         if self._open:
             self._stream.write("\n")
             self._open = False
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file that other readers, and a killed run, see whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _clock(seconds: float) -> str:

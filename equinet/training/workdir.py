@@ -10,8 +10,9 @@ from typing import Any, TextIO
 
 from ml_collections import ConfigDict
 
+from equinet.files import write_atomically
 from equinet.training.config import flatten, from_json, make_importable, split_source, to_json
-from equinet.training.metrics import plain, write_atomically
+from equinet.training.metrics import plain
 from equinet.training.task import Task, load_task
 
 # What may change between two commands on one workdir: it says how long, how often and where,

@@ -3,8 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
-import secrets
 from pathlib import Path
 
 import jax
@@ -12,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from equinet.files import atomic_file
 from experiments.flows.config import DEFAULTS, DataConfig
 from experiments.flows.navier_stokes import NavierStokes, random_vorticity, simulate
 from experiments.flows.periodic import resample
@@ -154,10 +153,5 @@ def _units(train: Frames, equation: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _write(path: Path, parts: dict[str, Frames]) -> None:
     """The file is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}.npz")
-    try:
-        np.savez(temporary, allow_pickle=False, **parts)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        np.savez(file, allow_pickle=False, **parts)

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from equinet.files import write_atomically
 from equinet.training import load_config, train
 from experiments.graphs.data import read_graph_set
 from experiments.report import FOLDERS, read, training_row
@@ -128,10 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add(row: dict[str, Any], file: pathlib.Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     rows = read(file) if file.exists() else []
     kept = [r for r in rows if (r.get("command"), r.get("note")) != (row["command"], row["note"])]
-    file.write_text("".join(json.dumps(r) + "\n" for r in [*kept, row]))
+    write_atomically(file, "".join(json.dumps(r) + "\n" for r in [*kept, row]))
 
 
 def _override(text: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from equinet.training import read_metrics
-from equinet.training.metrics import MetricsWriter, Progress, plain, write_atomically
+from equinet.training.metrics import MetricsWriter, Progress, plain
 
 
 def test_plain_is_json():
@@ -50,14 +50,6 @@ def test_tensorboard_where_it_is_installed(tmp_path, monkeypatch):
     writer.close()
     calls = sys.modules.pop("tensorboardX").SummaryWriter.calls
     assert calls == [(str(tmp_path / "tensorboard"), 5), ("train/loss", 0.5, 5), "closed"]
-
-
-def test_a_file_is_replaced_whole(tmp_path):
-    path = tmp_path / "result.json"
-    write_atomically(path, "old")
-    write_atomically(path, "new")
-    assert path.read_text() == "new"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_plain_lines_come_now_and_then():

@@ -8,8 +8,6 @@ import dataclasses
 import functools
 import io
 import json
-import os
-import secrets
 import sys
 from collections.abc import Sequence
 from importlib import resources
@@ -19,7 +17,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
-from equinet.files import cache_directory
+from equinet.files import atomic_file, cache_directory
 from equinet.precision import read_only
 from equinet.reps import clebsch_gordan
 
@@ -214,14 +212,8 @@ def load_factors(kind: str, lmax: int, rank: int) -> Factors:
 def save_factors(kind: str, lmax: int, factors: Factors) -> Path:
     """Write factors to the cache, whole or not at all, and return the path of the file."""
     path = _cache() / f"{kind}_{lmax}_{factors[0].shape[1]}.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:
-            np.save(file, np.stack(factors))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        np.save(file, np.stack(factors))
     return path
 
 

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from equinet.files import write_atomically
+
 OURS = "equinet"
 Row = dict[str, Any]
 
@@ -86,8 +88,7 @@ def report(rows: Sequence[Row], file: pathlib.Path | None) -> None:
 
 def write(rows: Sequence[Row], file: pathlib.Path) -> None:
     """Writes the rows to `file`, one JSON object a line."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_atomically(file, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def parser(description: str, peers: Sequence[str]) -> argparse.ArgumentParser:

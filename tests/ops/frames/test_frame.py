@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from equinet.groups import SE, SO, Affine, E, GLPlus, Group, Lorentz, O
-from equinet.linalg import safe_eigh
 from equinet.ops.frames import Frame, GramSchmidtFrame, LorentzFrame, PCAFrame, TupleFrame
 from equinet.ops.frames.frame import Blend
 
@@ -96,19 +95,6 @@ def test_gradients_are_finite_where_clouds_are_degenerate(x64: None) -> None:
                 return jnp.sum(found.elements**2 * found.weights[:, None, None] * 0.7)
 
             assert jnp.isfinite(jax.jacrev(jax.grad(total))(x)).all()
-
-
-def test_eigenvectors_have_the_derivative_of_eigh(x64: None) -> None:
-    a = np.random.default_rng(0).normal(size=(3, 3))
-    a = jnp.asarray(a + a.T)
-    found = jax.jacobian(lambda a: safe_eigh(a)[1] ** 2)(a)
-    expected = jax.jacobian(lambda a: jnp.linalg.eigh((a + a.T) / 2)[1][:, ::-1] ** 2)(a)
-    np.testing.assert_allclose(found, expected, atol=1e-10)
-    values = jax.jacobian(lambda a: safe_eigh(a)[0])(a)
-    expected = jax.jacobian(lambda a: jnp.linalg.eigh((a + a.T) / 2)[0][::-1])(a)
-    np.testing.assert_allclose(values, expected, atol=1e-12)
-    again = jax.hessian(lambda a: jnp.sum(safe_eigh(a)[1] ** 4))(jnp.eye(3))
-    assert jnp.isfinite(again).all()
 
 
 def test_bad_input() -> None:
