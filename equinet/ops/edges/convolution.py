@@ -10,7 +10,8 @@ from equinet.chunks import map_chunks, rows_per_chunk
 from equinet.ops.edges.aligned_products import GauntInFrame, PathsInFrame
 from equinet.ops.edges.rotations import Rotations, check_rotations, edge_rotations
 from equinet.ops.edges.so2 import SO2Convolution
-from equinet.ops.graphs import GraphBatch, by_receiver, gather_senders, sum_messages, sum_receivers
+from equinet.ops.graphs import GraphBatch, by_receiver, gather_senders, sum_receivers
+from equinet.ops.graphs._messages import sum_messages
 from equinet.ops.products import ClebschGordanProduct, GauntProduct
 from equinet.ops.products.gaunt import gaunt_scale
 from equinet.ops.products.paths import blocks

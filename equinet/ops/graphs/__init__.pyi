@@ -1,12 +1,12 @@
 from .graph import GraphBatch as GraphBatch
 from .graph import by_receiver as by_receiver
 from .graph import edge_vectors as edge_vectors
+from .graph import edges_to_slots as edges_to_slots
 from .graph import gather_senders as gather_senders
 from .graph import max_receivers as max_receivers
 from .graph import mean_receivers as mean_receivers
 from .graph import softmax_receivers as softmax_receivers
 from .graph import sum_graphs as sum_graphs
-from .graph import sum_messages as sum_messages
 from .graph import sum_receivers as sum_receivers
 from .graph import sum_senders as sum_senders
 from .permutation import PermutationMaps as PermutationMaps
@@ -29,6 +29,7 @@ __all__ = [
     "chebyshev_basis",
     "chebyshev_interpolation",
     "edge_vectors",
+    "edges_to_slots",
     "extract",
     "gather_senders",
     "gaussian_basis",
@@ -39,7 +40,6 @@ __all__ = [
     "share",
     "softmax_receivers",
     "sum_graphs",
-    "sum_messages",
     "sum_receivers",
     "sum_senders",
 ]

@@ -5,34 +5,43 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Num
 
-from equinet.chunks import map_chunks, rows_per_chunk
+from equinet.ops.graphs._edge_list import arrange_edges, slots_of_edges
+from equinet.precision import HIGHEST
 
 
-@jax.tree_util.register_dataclass
+@jax.tree_util.register_pytree_with_keys_class
 @dataclasses.dataclass(frozen=True)
 class GraphBatch:
-    """A padded batch of graphs whose edges lie in slots, ``degree`` of them per receiver.
+    """A padded batch of graphs whose edges lie in slots, ``degree`` of them for each receiver.
 
     Edge ``e`` points from ``senders[e]`` to ``receivers[e] = e // degree``; its vector is
     ``positions[sender] + shifts @ cell - positions[receiver]``. A slot without an edge is a self
     loop with ``edge_mask`` False. ``reverse[e]`` is the slot of the opposite edge (sender and
-    receiver exchanged, shift negated), so that a sum over *senders* is a gather followed by the
-    same reshape and sum: no scatter, and a result that no order of execution changes.
+    receiver exchanged, shift negated), so that a sum over *senders* is a gather followed by a
+    reshape and a sum: it needs no scatter, and its result depends on no order of execution.
+
+    ``GraphBatch.from_edges`` makes a batch from an ordinary edge list. All arrays may have leading
+    axes, such as one for the shards of a batch.
 
     Attributes:
         positions: Node positions in angstrom, ``[nodes, 3]``.
         species: Index into the model's table of elements, ``[nodes]``.
         senders: Neighbour of each slot, ``[edges]`` with ``edges = nodes * degree``.
-        receivers: Owner of each slot, sorted, ``[edges]``.
-        reverse: Slot of the opposite edge; an empty slot names itself, ``[edges]``.
+        receivers: Node to which each slot belongs, ``[edges]``: ``e // degree`` for slot e.
+        reverse: Slot of the opposite edge, ``[edges]``. An empty slot names itself, or a real edge
+            that leaves its node and has no opposite edge.
         shifts: Lattice translation in units of the cell vectors, ``[edges, 3]``.
         cell: Rows are the cell vectors, zeros for a molecule, ``[graphs, 3, 3]``.
         graph_index: Graph of each node, sorted, ``[nodes]``.
         node_mask: False for padding nodes, ``[nodes]``.
         edge_mask: False for empty slots, ``[edges]``.
         graph_mask: False for padding graphs, ``[graphs]``.
+
+    Raises:
+        ValueError: If ``receivers`` are not those of the slots. Tracers are not checked.
     """
 
     positions: Float[Array, "*shards nodes 3"]
@@ -46,6 +55,93 @@ class GraphBatch:
     node_mask: Bool[Array, "*shards nodes"]
     edge_mask: Bool[Array, "*shards edges"]
     graph_mask: Bool[Array, "*shards graphs"]
+
+    def __post_init__(self) -> None:
+        nodes, receivers = self.species.shape[-1], self.receivers
+        if isinstance(receivers, jax.core.Tracer) or not isinstance(
+            receivers, jax.Array | np.ndarray
+        ):
+            return
+        if isinstance(receivers, jax.Array) and not receivers.is_fully_addressable:
+            return
+        edges = receivers.shape[-1]
+        owners = np.repeat(np.arange(nodes), edges // nodes if nodes else 0)
+        if len(owners) != edges or not (np.asarray(receivers) == owners).all():
+            raise ValueError(
+                f"got receivers that are not those of the slots: with {edges} slots for {nodes} "
+                "nodes, slot e must have the receiver e // degree, degree = edges / nodes. For an "
+                "ordinary edge list use GraphBatch.from_edges(senders, receivers, num_nodes=...)"
+            )
+
+    @classmethod
+    def from_edges(
+        cls,
+        senders: Int[np.ndarray, "list"],
+        receivers: Int[np.ndarray, "list"],
+        *,
+        num_nodes: int | None = None,
+        positions: Float[np.ndarray, "n 3"] | None = None,
+        shifts: Num[np.ndarray, "list 3"] | None = None,
+        cell: Float[np.ndarray, "*g 3 3"] | None = None,
+        species: Int[np.ndarray, "n"] | None = None,
+        graph_index: Int[np.ndarray, "n"] | None = None,
+        pad_nodes: int | None = None,
+        pad_degree: int | None = None,
+        pad_graphs: int | None = None,
+    ) -> "GraphBatch":
+        """Makes a batch from an edge list in any order, with any number of edges at each node.
+
+        Works on the host, outside of ``jax.jit``. The values of the edges, such as bond types, are
+        brought into the slots by ``edges_to_slots``. Edges without an opposite edge are allowed:
+        each takes an empty slot of its sender, so that sums over senders stay exact.
+
+        Args:
+            senders: Node at which each edge starts, ``[list]``.
+            receivers: Node at which each edge ends, where messages are summed, ``[list]``.
+            num_nodes: Number of nodes n; not needed with positions, species or a graph index.
+            positions: Positions of the nodes in angstrom, ``[n, 3]``; zeros if not given.
+            shifts: Lattice translation of each sender in units of the cell vectors, whole numbers,
+                ``[list, 3]``; zeros if not given.
+            cell: Cell vectors in rows, ``[3, 3]`` or for every graph ``[graphs, 3, 3]``.
+            species: Index of each node's kind, ``[n]``; zeros if not given.
+            graph_index: Graph of each node, sorted, ``[n]``; one graph if not given.
+            pad_nodes: Number of nodes after padding; None for no padding.
+            pad_degree: Number of slots of each node; None for the fewest that hold all edges.
+            pad_graphs: Number of graphs after padding; None for no padding.
+
+        Raises:
+            ValueError: If shapes do not fit, a node or graph does not exist, or the padding is
+                too small.
+
+        Example:
+            >>> graph = GraphBatch.from_edges([1, 2, 0], [0, 0, 1], num_nodes=3)
+            >>> graph.degree, sum_receivers(jnp.ones(graph.senders.shape), graph).tolist()
+            (2, [2.0, 1.0, 0.0])
+        """
+        arrays = arrange_edges(
+            senders,
+            receivers,
+            num_nodes=num_nodes,
+            positions=positions,
+            shifts=shifts,
+            cell=cell,
+            species=species,
+            graph_index=graph_index,
+            padding=(pad_nodes, pad_degree, pad_graphs),
+        )
+        return cls(**{name: jnp.asarray(array) for name, array in arrays.items()})
+
+    def tree_flatten_with_keys(self) -> tuple[list, None]:
+        """The arrays with their names, for ``jax.tree_util``."""
+        return [(jax.tree_util.GetAttrKey(n), getattr(self, n)) for n in _FIELDS], None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, leaves: Any) -> "GraphBatch":
+        """The batch of these leaves, without the checks of the constructor."""
+        batch = object.__new__(cls)
+        for name, leaf in zip(_FIELDS, leaves, strict=True):
+            object.__setattr__(batch, name, leaf)
+        return batch
 
     @property
     def num_nodes(self) -> int:
@@ -63,10 +159,45 @@ class GraphBatch:
         return self.senders.shape[-1] // self.num_nodes
 
 
+_FIELDS = tuple(field.name for field in dataclasses.fields(GraphBatch))
+
+
+def edges_to_slots(
+    values: Num[Array, "list *rest"],
+    receivers: Int[np.ndarray, "list"],
+    graph: GraphBatch,
+) -> Num[Array, "edges *rest"]:
+    """Brings values of an edge list into the slots of the batch that was made from that list.
+
+    Args:
+        values: A row for each edge of the list.
+        receivers: The receivers of the list, as given to ``GraphBatch.from_edges``.
+        graph: The batch made from the list.
+
+    Returns:
+        A row for each slot, zeros on empty slots.
+
+    Raises:
+        ValueError: If the list does not fit into the slots.
+
+    Example:
+        >>> receivers = [1, 0, 0]
+        >>> graph = GraphBatch.from_edges([0, 1, 2], receivers, num_nodes=3)
+        >>> edges_to_slots(jnp.array([10.0, 20.0, 30.0]), receivers, graph).tolist()
+        [20.0, 30.0, 10.0, 0.0, 0.0, 0.0]
+    """
+    values = jnp.asarray(values)
+    slots = slots_of_edges(np.asarray(receivers), graph.num_nodes, graph.degree)
+    if len(slots) != len(values):
+        raise ValueError(f"got {len(values)} values for {len(slots)} edges, expected one for each")
+    empty = jnp.zeros((graph.num_nodes * graph.degree, *values.shape[1:]), values.dtype)
+    return empty.at[slots].set(values)
+
+
 def gather_senders(
     x: Float[Array, "nodes *rest"], graph: GraphBatch
 ) -> Float[Array, "edges *rest"]:
-    """What each receiver's neighbours hold: ``x[senders]``. Empty slots repeat their own node."""
+    """The features of the sender of every slot, ``x[senders]``; an empty slot repeats its node."""
     return x[graph.senders]
 
 
@@ -75,8 +206,8 @@ def edge_vectors(graph: GraphBatch, far: float) -> Float[Array, "edges 3"]:
 
     Args:
         graph: The batch; ``shifts`` are in units of the cell vectors.
-        far: Length given to empty slots: beyond the cutoff they count for nothing, and no
-            function of them is at a singular point.
+        far: Length of the vector of empty slots, longer than the cutoff, so that radial functions
+            vanish there and no function is taken at a singular point.
 
     Returns:
         ``x_sender + shift @ cell - x_receiver`` in the unit of the positions.
@@ -84,7 +215,7 @@ def edge_vectors(graph: GraphBatch, far: float) -> Float[Array, "edges 3"]:
     offsets = graph.positions[graph.senders] - jnp.repeat(graph.positions, graph.degree, axis=0)
     lattice = graph.cell[graph.graph_index]
     lattice = jnp.repeat(lattice, graph.degree, axis=0)
-    shifts = jnp.einsum("ea,eab->eb", graph.shifts, lattice, precision=jax.lax.Precision.HIGHEST)
+    shifts = jnp.einsum("ea,eab->eb", graph.shifts, lattice, precision=HIGHEST)
     empty = jnp.zeros_like(offsets).at[:, 0].set(far)
     return jnp.where(graph.edge_mask[:, None], offsets + shifts, empty)
 
@@ -92,30 +223,39 @@ def edge_vectors(graph: GraphBatch, far: float) -> Float[Array, "edges 3"]:
 def by_receiver(
     x: Float[Array, "edges *rest"], graph: GraphBatch
 ) -> Float[Array, "nodes degree *rest"]:
-    """The slots of every node as an axis of their own."""
+    """Reshapes ``[edges, ...]`` to ``[nodes, degree, ...]``: the slots of every node."""
     return x.reshape(graph.num_nodes, graph.degree, *x.shape[1:])
 
 
 def _mask_slots(x: Array, graph: GraphBatch) -> Array:
-    mask = by_receiver(graph.edge_mask, graph)
-    return mask.reshape(mask.shape + (1,) * (x.ndim - 1))
+    return by_receiver(_mask_edges(x, graph), graph)
+
+
+def _mask_edges(x: Array, graph: GraphBatch) -> Array:
+    return graph.edge_mask.reshape((-1,) + (1,) * (x.ndim - 1))
+
+
+def _sum_slots(x: Array, graph: GraphBatch) -> Array:
+    """Sum over the slots of every node, accumulated in at least float32."""
+    short = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
+    wide = x.astype(jnp.float32) if short else x
+    return by_receiver(wide, graph).sum(1).astype(x.dtype)
 
 
 def sum_receivers(x: Float[Array, "edges *rest"], graph: GraphBatch) -> Float[Array, "nodes *rest"]:
-    """Sum over the neighbours of every node; empty slots count zero.
+    r"""Sum over the neighbours of every node, :math:`y_i = \sum_{e\,:\, r(e) = i} x_e`.
 
-    Accumulates in float32 if ``x`` has a shorter type.
+    Empty slots count as zero. Sums of bfloat16 and float16 accumulate in float32.
     """
-    short = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
-    wide = x.astype(jnp.float32) if short else x
-    total = jnp.where(_mask_slots(x, graph), by_receiver(wide, graph), 0).sum(1)
-    return total.astype(x.dtype)
+    return _sum_slots(jnp.where(_mask_edges(x, graph), x, 0), graph)
 
 
 def sum_senders(x: Float[Array, "edges *rest"], graph: GraphBatch) -> Float[Array, "nodes *rest"]:
-    """Sum over the edges that leave every node, by way of the opposite edges; no scatter."""
-    mask = graph.edge_mask.reshape((-1,) + (1,) * (x.ndim - 1))
-    return sum_receivers(jnp.where(mask, x, 0)[graph.reverse], graph)
+    r"""Sum over the edges that leave every node, :math:`y_j = \sum_{e\,:\, s(e) = j} x_e`.
+
+    It gathers the opposite edges, so that it needs no scatter.
+    """
+    return _sum_slots(jnp.where(_mask_edges(x, graph), x, 0)[graph.reverse], graph)
 
 
 def mean_receivers(
@@ -155,41 +295,4 @@ def sum_graphs(x: Float[Array, "nodes *rest"], graph: GraphBatch) -> Float[Array
     """
     member = graph.graph_index[None, :] == jnp.arange(graph.num_graphs, dtype=jnp.int32)[:, None]
     member = (member & graph.node_mask[None, :]).astype(x.dtype)
-    return jnp.tensordot(member, x, axes=1, precision=jax.lax.Precision.HIGHEST)
-
-
-def sum_messages(
-    messages: Any,
-    row_numbers: int,
-    x: Float[Array, "nodes dim_in channels_in"],
-    edges: Any,
-    radial: Float[Array, "edges num_radial channels_in"],
-    graph: GraphBatch,
-    chunk_bytes: int | None,
-) -> Float[Array, "nodes dim_out channels_out"]:
-    """Messages of the senders summed over the slots of every node, a block of nodes at a time.
-
-    Args:
-        messages: Takes features, edge features and radial weights of some edges.
-        row_numbers: Numbers in flight for one edge.
-        x: Node features.
-        edges: Edge features, any tree of arrays.
-        radial: Radial weights, zero on empty slots.
-        graph: Senders and slots.
-        chunk_bytes: Bound on the bytes in flight; None: all at once.
-    """
-    slots = jax.tree.map(lambda leaf: by_receiver(leaf, graph), (graph.senders, edges, radial))
-    chunk = graph.num_nodes
-    if chunk_bytes is not None:
-        row_bytes = graph.degree * row_numbers * x.dtype.itemsize
-        chunk = rows_per_chunk(graph.num_nodes, row_bytes, chunk_bytes)
-
-    def block(senders: Array, edges: Any, radial: Array) -> Array:
-        nodes = senders.shape[0]
-        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (edges, radial))
-        found = messages(x[senders.reshape(-1)], *flat)
-        wide = found.dtype if found.dtype.itemsize > 2 else jnp.dtype(jnp.float32)
-        summed = found.reshape(nodes, graph.degree, -1).astype(wide).sum(1)
-        return summed.reshape(nodes, *found.shape[1:]).astype(found.dtype)
-
-    return map_chunks(block, chunk, *slots)
+    return jnp.tensordot(member, x, axes=1, precision=HIGHEST)
