@@ -22,45 +22,38 @@ time on two cores:
     done
 """
 
-import dataclasses
-
 from ml_collections import ConfigDict
 
+LIE_GROUPS = ("gl", "sl", "so", "similitudes", "scalings")
+FINITE_GROUPS = ("p4", "p4m", "c8", "cnn")
 
-def get_config(words: str = "gl") -> ConfigDict:
+
+def get_config(name: str = "gl") -> ConfigDict:
     """Networks of about the same number of parameters."""
-    from equinet.groups import FiniteGroup
-    from equinet.training import default_training
-    from experiments.digits.config import CHANNELS, GROUPS, DataConfig, ModelConfig
-
-    name, dash, source = words.partition("-")
-    if name not in GROUPS or (dash and source != "mnist"):
+    group, dash, source = name.partition("-")
+    if group not in LIE_GROUPS + FINITE_GROUPS or (dash and source != "mnist"):
         raise ValueError(
-            f"affnist.py:<group> or affnist.py:<group>-mnist has the groups {', '.join(GROUPS)}, "
-            f"got {words!r}"
+            "affnist.py:<group> or affnist.py:<group>-mnist has the groups "
+            f"{', '.join(LIE_GROUPS + FINITE_GROUPS)}, got {name!r}"
         )
-    mnist = source == "mnist"
-    data = DataConfig()
-    if mnist:
-        sizes = {"enlarge": 1, "size": 40, "samples": 5000, "validation": 1000, "test": 10_000}
-        data = DataConfig(set="mnist", **sizes)
+    mnist, finite = source == "mnist", group in FINITE_GROUPS
     config = ConfigDict()
     config.task = "experiments.digits.task:ImageTask"
-    config.data_dir = ""
-    config.data = ConfigDict(dataclasses.asdict(data))
-    finite = isinstance(GROUPS[name], FiniteGroup)
-    count, draws = (5, 2) if mnist else (8, 4)
-    model = ModelConfig(group=name, channels=CHANNELS[name], count=count, draws=draws)
-    config.model = ConfigDict(dataclasses.asdict(model))
-    config.training = default_training(
-        steps=(6000 if finite else 15_000) if mnist else 1000,
-        batch_size=10 if mnist else 50,
-        learning_rate=1e-2 if mnist or not finite else 3e-3,
-        warmup_steps=100,
-        gradient_clip_norm=1.0,
-        ema_decay=0.99,
-        log_every=500 if mnist else 100,
-        validate_every=1000 if mnist else 250,
-        checkpoint_every=500,
-    )
+    config.model = {"group": group, "draws": 2 if mnist else 4}
+    if mnist:
+        sizes = {"samples": 5000, "validation": 1000, "test": 10_000}
+        config.data = {"set": "mnist", "enlarge": 1, "size": 40, **sizes}
+        if not finite:
+            config.model.count = 5
+    config.training = {
+        "steps": (6000 if finite else 15_000) if mnist else 1000,
+        "batch_size": 10 if mnist else 50,
+        "learning_rate": 1e-2 if mnist or not finite else 3e-3,
+        "warmup_steps": 100,
+        "gradient_clip_norm": 1.0,
+        "ema_decay": 0.99,
+        "log_every": 500 if mnist else 100,
+        "validate_every": 1000 if mnist else 250,
+        "checkpoint_every": 500,
+    }
     return config

@@ -8,15 +8,59 @@ averaged over frames (fa_gin, fa_gin_id, fa_mlp), spen. ``--config.data_dir`` or
 the directory of the data. For exp, graph8c, sr25 and csl the report also counts the pairs that
 random networks confuse. All folds of one row of the table, what is finished being kept:
 
-    python -m experiments.sweep exp-spen
+    python -m experiments.graphs.folds exp-spen
     python -m experiments.report graphs
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
+from equinet.training import did_you_mean
 
-def get_config(words: str = "exp-spen") -> ConfigDict:
+MODELS = ("gin", "gin_id", "mlp", "fa_gin", "fa_gin_id", "fa_mlp", "spen")
+STEPS = {
+    "exp": 600,
+    "graph8c": 1000,
+    "sr25": 200,
+    "csl": 200,
+    "mutag": 500,
+    "ptc": 500,
+    "enzymes": 1500,
+    "proteins": 1000,
+}
+HOPS = {"exp": 2, "csl": 4, "graph8c": 2}
+"""Radius of ego-networks in which distances are marked; elsewhere it is 1, and none are marked."""
+FROZEN: dict[str, Any] = {"layers": 2, "pair_channels": 4, "whitening": 1e-8, "frozen": True}
+"""Options of ``spen`` on exp and csl, whose ego-networks are large: only the readout is trained."""
+
+
+def get_config(name: str = "exp-spen") -> ConfigDict:
     """A set and a model; the report is on the fold ``data.fold``."""
-    from experiments.graphs.config import graphs_config
-
-    return graphs_config(words)
+    kind, dash, model = name.partition("-")
+    if kind not in STEPS:
+        raise ValueError(f"no set {kind!r}: {did_you_mean(kind, STEPS)}")
+    if model not in MODELS:
+        hint = did_you_mean(model, MODELS) if dash else f"expected {kind}-<model>, e.g. {kind}-spen"
+        raise ValueError(f"no model {model!r}: {hint}")
+    frozen = model == "spen" and kind in ("exp", "csl")
+    config = ConfigDict()
+    config.task = "experiments.graphs.task:GraphTask"
+    config.data = {"set": kind}
+    config.model = {"name": model}
+    if model == "spen" and kind in HOPS:
+        config.model.update(hops=HOPS[kind], shells=HOPS[kind] + 1)
+    if frozen:
+        config.model.update(FROZEN)
+    config.training = {
+        "steps": STEPS[kind],
+        "batch_size": 32,
+        "learning_rate": 1e-2 if frozen else 3e-3,
+        "warmup_steps": 50,
+        "gradient_clip_norm": 1.0,
+        "ema_decay": 0.99,
+        "log_every": 50,
+        "validate_every": 100,
+        "checkpoint_every": 1000,
+    }
+    return config

@@ -2,7 +2,7 @@
 
     equinet train --config=configs/potential.py --workdir=runs/ethanol
 
-``potential.py:<network>``: irreps (the default) or ponita, which is trained on turned molecules.
+``potential.py:<network>``: irreps (the default) or ponita, which is trained on rotated molecules.
 Any molecule: ``--config.data.smiles=CC(=O)C``.
 """
 
@@ -13,18 +13,12 @@ from configs import common
 
 def get_config(network: str = "irreps") -> ConfigDict:
     """Ethanol at 500 K: 500 configurations to train on, 50 to select on, 100 to test on."""
-    config = common.potential(
+    return common.potential(
+        network,
         steps=7000,
         batch_size=8,
-        learning_rate=2e-2,
         warmup_steps=200,
-        gradient_clip_norm=10.0,
-        ema_decay=0.995,
         log_every=100,
         validate_every=1000,
         checkpoint_every=1000,
     )
-    common.choose_network(config, network)
-    config.loss.energy = 1.0
-    config.loss.forces = 10.0
-    return config

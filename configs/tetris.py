@@ -9,9 +9,21 @@ all paths reach 8 of 8. Seconds each.
 
 from ml_collections import ConfigDict
 
-from configs import common
-
 
 def get_config(product: str = "clebsch_gordan") -> ConfigDict:
     """Trained on each piece in one orientation, reported on random ones."""
-    return common.tetris(product)
+    config = ConfigDict()
+    config.task = "experiments.tetris.task:TetrisTask"
+    config.model = {"product": product}
+    config.training = {
+        "steps": 200,
+        "batch_size": 8,
+        "learning_rate": 1e-2,
+        "warmup_steps": 10,
+        "gradient_clip_norm": 10.0,
+        "ema_decay": 0.9,
+        "log_every": 20,
+        "validate_every": 50,
+        "checkpoint_every": 200,
+    }
+    return config

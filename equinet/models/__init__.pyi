@@ -17,6 +17,7 @@ from .point_net import PointNet as PointNet
 from .ponita import PONITA as PONITA
 from .potential import POTENTIALS as POTENTIALS
 from .potential import Potential as Potential
+from .potential import potential_class as potential_class
 from .potential import potential_from_spec as potential_from_spec
 from .subgraph_permutation import SPEN as SPEN
 from .subgraph_permutation import standardize as standardize
@@ -41,6 +42,7 @@ __all__ = [
     "charge_products",
     "frame_averaged",
     "frame_averaged_gnn",
+    "potential_class",
     "potential_from_spec",
     "rollout",
     "standardize",

@@ -1,5 +1,6 @@
 """Interatomic potentials: the NequIP and MACE family, and the table of all that there are."""
 
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -224,6 +225,40 @@ POTENTIALS: dict[str, type[EnergyModel]] = {"irreps": Potential, "ponita": Orien
 """The networks that a config chooses from by one word."""
 
 
+def potential_class(network: str) -> type[EnergyModel]:
+    """The class of a network: a key of ``POTENTIALS``, or ``"module:Class"`` of your own.
+
+    Args:
+        network: The key or the import path of a subclass of ``EnergyModel``.
+
+    Raises:
+        ValueError: If there is no such network.
+
+    >>> potential_class("equinet.models.potential:Potential") is potential_class("irreps")
+    True
+    """
+    if network in POTENTIALS:
+        return POTENTIALS[network]
+    module, colon, name = network.partition(":")
+    if not colon:
+        raise ValueError(
+            f"unknown network {network!r}, expected one of {sorted(POTENTIALS)} or the import path "
+            '"module:Class" of a subclass of EnergyModel'
+        )
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(
+            f"no module {module!r} for the network {network!r}: expected an installed one, or one "
+            "beside the config file"
+        ) from error
+    if not isinstance(found, type) or not issubclass(found, EnergyModel):
+        raise ValueError(f"{network}: expected a subclass of EnergyModel, got {found!r}")
+    return found
+
+
 def potential_from_spec(spec: Mapping[str, Any], *, rngs: nnx.Rngs | None = None) -> EnergyModel:
     """A potential of any network, with fresh parameters.
 
@@ -240,6 +275,4 @@ def potential_from_spec(spec: Mapping[str, Any], *, rngs: nnx.Rngs | None = None
     """
     words = dict(spec)
     network = words.pop("network", "irreps")
-    if network not in POTENTIALS:
-        raise ValueError(f"unknown network {network!r}, expected one of {sorted(POTENTIALS)}")
-    return POTENTIALS[network].from_spec(words, rngs=rngs)
+    return potential_class(network).from_spec(words, rngs=rngs)

@@ -1,35 +1,34 @@
-"""The sections of a config of the potential task: every key, its type and its default."""
+"""The config of the potential task: every key, its type and its default."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from equinet.models import POTENTIALS, potential_class
+from equinet.training import Choice, TaskConfig, section_of
+
+_MEASURED = ("elements", "average_neighbours", "energy_scale", "reference_energies")
 
 
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """``config.data``: where the configurations come from.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FileDataConfig:
+    """``config.data`` where the configurations are read from files.
 
     Attributes:
-        source: ``"xtb"`` makes configurations with GFN2-xTB, ``"files"`` reads them.
-        train: Files: what to train on, ``"file.xyz"`` or a slice of it, ``"file.xyz@:400"``.
-        validation: Files: what the best model is chosen on.
-        test: Files: what the report is made on.
-        energy_key: Key of the energies in the files (eV).
-        forces_key: Key of the forces in the files (eV/angstrom).
-        stress_key: Key of the stresses in the files (eV/angstrom^3).
-        molecule: Files: whether the configurations are molecules whose cell is dropped.
-        isolated_atoms: File of single atoms, whose energies are the references; else fitted.
-        smiles: Xtb: the molecule.
-        configurations: Xtb: number of configurations to train on, to select on and to test on.
-        temperature_K: Xtb: temperature of the sampling in kelvin.
-        spacing_fs: Xtb: time between two configurations of a trajectory in femtoseconds.
-        equilibration_fs: Xtb: time before the first configuration in femtoseconds.
-        num_trajectories: Xtb: number of independent trajectories.
-        seed: Xtb: of geometries, velocities and noise.
-        augment: Whether every graph that is trained on is turned by an element of O(3), another
-            each time, if the energy of the network is not invariant under all of them anyway.
+        source: Where the configurations come from: ``"files"``.
+        train: The file to train on, ``"file.xyz"``, or a slice of it, ``"file.xyz@:400"``.
+        validation: The file or slice on which the best model is selected.
+        test: The file or slice on which the report is made.
+        energy_key: Key of the energies in the files, whose values are in eV.
+        forces_key: Key of the forces in the files, whose values are in eV/angstrom.
+        stress_key: Key of the stresses in the files, whose values are in eV/angstrom^3.
+        molecule: Whether the configurations are molecules, whose cell is dropped.
+        isolated_atoms: A file with one atom a configuration, whose energies are the reference
+            energies; they are fitted where this is empty.
+        augment: Whether each training graph is transformed by a random element of O(3), drawn
+            again in each step, if the energy of the network is not invariant under O(3).
     """
 
-    source: Literal["xtb", "files"] = "xtb"
+    source: Literal["files"] = "files"
     train: str = ""
     validation: str = ""
     test: str = ""
@@ -38,6 +37,31 @@ class DataConfig:
     stress_key: str = "stress"
     molecule: bool = True
     isolated_atoms: str = ""
+    augment: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.train and self.validation and self.test):
+            raise ValueError("data.source='files' needs data.train, data.validation and data.test")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class XTBDataConfig:
+    """``config.data`` where the configurations are made with GFN2-xTB.
+
+    Attributes:
+        source: Where the configurations come from: ``"xtb"``.
+        smiles: The molecule, as a SMILES string.
+        configurations: Number of configurations to train on, to select on and to test on.
+        temperature_K: Temperature of the sampling in kelvin.
+        spacing_fs: Time between two configurations of a trajectory in femtoseconds.
+        equilibration_fs: Time before the first configuration in femtoseconds.
+        num_trajectories: Number of independent trajectories.
+        seed: Seed of geometries, velocities and noise.
+        augment: Whether each training graph is transformed by a random element of O(3), drawn
+            again in each step, if the energy of the network is not invariant under O(3).
+    """
+
+    source: Literal["xtb"] = "xtb"
     smiles: str = "CCO"
     configurations: tuple[int, int, int] = (500, 50, 100)
     temperature_K: float = 500.0
@@ -48,52 +72,13 @@ class DataConfig:
     augment: bool = True
 
     def __post_init__(self) -> None:
-        if self.source == "files" and not (self.train and self.validation and self.test):
-            raise ValueError("data.source='files' needs data.train, data.validation and data.test")
         if min(self.configurations) < 1:
             raise ValueError(
                 f"data.configurations: expected three numbers above 0, got {self.configurations}"
             )
 
 
-@dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """``config.model``: which network, and what it takes that is not measured.
-
-    A network gets the words that it has; the others count for nothing.
-
-    Attributes:
-        network: ``"irreps"`` is ``equinet.models.potential.Potential``, ``"ponita"`` is
-            ``equinet.models.orientation_potential.OrientationPotential``.
-        cutoff: Of both: radius of the neighbourhood in angstrom.
-        channels: Of both.
-        layers: Of both.
-        lmax: Irreps, as all down to ``chunk_bytes``: see ``Potential``.
-        basis: Ponita, as all below: see ``OrientationPotential``.
-    """
-
-    network: Literal["irreps", "ponita"] = "irreps"
-    cutoff: float = 5.0
-    channels: int = 32
-    layers: int = 2
-    lmax: int = 2
-    hidden: str | None = None
-    correlation: int = 2
-    gate: bool = False
-    product: str = "clebsch_gordan"
-    convolution: str = "clebsch_gordan"
-    radial_basis: str = "bessel"
-    num_radial: int = 8
-    radial_hidden: tuple[int, ...] = (64, 64)
-    radial_degree: int = 16
-    readout_hidden: int = 16
-    chunk_bytes: int | None = None
-    basis: int = 32
-    degree: int = 3
-    orientations: int = 12
-    resolution: int | None = None
-    widening: int = 4
-    variant: Literal["separable", "positions"] = "separable"
+DataConfig = XTBDataConfig | FileDataConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,11 +89,39 @@ class LossConfig:
     atoms, of the force components, and of the stress components.
 
     Attributes:
-        energy: Weight of the energies, 1/eV^2.
-        forces: Weight of the forces, (angstrom/eV)^2.
-        stress: Weight of the stress, (angstrom^3/eV)^2; 0 where the data have none.
+        energy: Weight of the energies (1/eV^2).
+        forces: Weight of the forces ((angstrom/eV)^2).
+        stress: Weight of the stress ((angstrom^3/eV)^2); 0 where the data have none.
     """
 
     energy: float = 1.0
     forces: float = 1.0
     stress: float = 0.0
+
+
+def _network_section(network: str) -> type[Any]:
+    """The config section of a network: what its constructor takes and the data do not decide."""
+    return section_of(potential_class(network), {"network": network}, omit=_MEASURED)
+
+
+SOURCES = Choice("source", {"xtb": XTBDataConfig, "files": FileDataConfig})
+NETWORKS = Choice(
+    "network", {name: _network_section(name) for name in POTENTIALS}, _network_section
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PotentialConfig(TaskConfig):
+    """The config of the potential task.
+
+    Attributes:
+        data_dir: Folder of the data sets; the environment variable EQUINET_DATA where it is empty.
+        data: Where the configurations come from.
+        model: The network, chosen by ``network``, and its own options.
+        loss: The weights of the labels.
+    """
+
+    data_dir: str = ""
+    data: Annotated[Any, SOURCES] = dataclasses.field(default_factory=SOURCES.default)
+    model: Annotated[Any, NETWORKS] = dataclasses.field(default_factory=NETWORKS.default)
+    loss: LossConfig = LossConfig()

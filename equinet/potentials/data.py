@@ -18,7 +18,8 @@ from equinet.data.atoms import (
     sample_molecule,
 )
 from equinet.groups import O
-from equinet.potentials.config import DataConfig
+from equinet.potentials.config import DataConfig, FileDataConfig, XTBDataConfig
+from equinet.precision import HIGHEST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ def load_splits(config: DataConfig, data_dir: str) -> Splits:
         ValueError: If a file is malformed or a slice is empty.
         FileNotFoundError: If a file is missing.
     """
-    if config.source == "xtb":
+    if isinstance(config, XTBDataConfig):
         return _generated(config)
     cache: dict[Path, list[Configuration]] = {}
     parts = (config.train, config.validation, config.test)
@@ -50,7 +51,7 @@ def load_splits(config: DataConfig, data_dir: str) -> Splits:
 
 def read_part(
     part: str,
-    config: DataConfig,
+    config: FileDataConfig,
     data_dir: str,
     cache: dict[Path, list[Configuration]] | None = None,
 ) -> list[Configuration]:
@@ -69,7 +70,10 @@ def read_part(
 
 
 def read_file(path: Path, config: DataConfig) -> list[Configuration]:
-    """All configurations of a file, with the keys of the config."""
+    """All configurations of a file, with the keys of the config, or the default ones."""
+    if isinstance(config, XTBDataConfig):
+        name = str(path)
+        config = FileDataConfig(train=name, validation=name, test=name)
     return read_configurations(
         path,
         energy_key=config.energy_key,
@@ -81,36 +85,37 @@ def read_file(path: Path, config: DataConfig) -> list[Configuration]:
 
 def reference_energies(config: DataConfig, data_dir: str) -> Mapping[str, float] | None:
     """Energies of the isolated atoms, or None where they are to be fitted."""
-    if config.source == "xtb" or not config.isolated_atoms:
+    if isinstance(config, XTBDataConfig) or not config.isolated_atoms:
         return None
     path = Path(config.isolated_atoms)
     path = path if path.is_absolute() else data_directory(data_dir) / path
     return isolated_atom_energies(path, energy_key=config.energy_key)
 
 
-def turned(batch: Mapping[str, Any], key: Array) -> dict[str, Any]:
-    """Every graph turned by a random element of O(3) of its own, and its labels with it.
+def rotated(batch: Mapping[str, Any], key: Array) -> dict[str, Any]:
+    r"""Every graph and its labels transformed by a random element of O(3), one for each graph.
 
-    Positions, cell and forces are vectors, the stress is a matrix; what a lattice translation is in
-    units of the cell stays.
+    .. math:: x \mapsto g x, \quad F \mapsto g F, \quad \sigma \mapsto g \sigma g^T
+
+    Positions, cell and forces are vectors, the stress is a matrix; lattice translations in units
+    of the cell do not change.
 
     Args:
-        batch: As ``equinet.data.collate`` makes it, every array ``[shards, ...]``.
-        key: Of the elements.
+        batch: As ``equinet.data.atoms.collate`` makes it, every array ``[shards, ...]``.
+        key: Random key of the elements.
     """
     graph, labels = batch["graph"], dict(batch["labels"])
-    turns = O(3).sample(key, graph.graph_mask.shape, graph.positions.dtype)
-    of_nodes = jax.vmap(lambda turns, index: turns[index])(turns, graph.graph_index)
+    elements = O(3).sample(key, graph.graph_mask.shape, graph.positions.dtype)
+    of_nodes = jax.vmap(lambda elements, index: elements[index])(elements, graph.graph_index)
 
-    def turn(vectors: Array, turns: Array) -> Array:
-        highest = jax.lax.Precision.HIGHEST
-        return jnp.einsum("...ab,...b->...a", turns, vectors, precision=highest)
+    def act(elements: Array, vectors: Array) -> Array:
+        return jnp.einsum("...ab,...b->...a", elements, vectors, precision=HIGHEST)
 
-    rows = turns[:, :, None]  # one for each row of a matrix
-    positions, cell = turn(graph.positions, of_nodes), turn(graph.cell, rows)
-    half = turn(labels["stress"], rows)
-    labels["forces"] = turn(labels["forces"], of_nodes)
-    labels["stress"] = turn(jnp.swapaxes(half, -1, -2), rows)
+    of_rows = elements[:, :, None]  # one for each row of a matrix
+    positions, cell = act(of_nodes, graph.positions), act(of_rows, graph.cell)
+    half = act(of_rows, labels["stress"])
+    labels["forces"] = act(of_nodes, labels["forces"])
+    labels["stress"] = act(of_rows, jnp.swapaxes(half, -1, -2))
     return {
         **batch,
         "graph": dataclasses.replace(graph, positions=positions, cell=cell),
@@ -118,7 +123,7 @@ def turned(batch: Mapping[str, Any], key: Array) -> dict[str, Any]:
     }
 
 
-def _generated(config: DataConfig) -> Splits:
+def _generated(config: XTBDataConfig) -> Splits:
     train, validation, test = config.configurations
     configurations = sample_molecule(
         config.smiles,

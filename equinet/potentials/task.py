@@ -1,6 +1,7 @@
 """Learn the potential energy surface of atoms: energies and forces, reported as the field does."""
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
-from ml_collections import ConfigDict
 
 from equinet.data.atoms import (
     Budget,
@@ -25,67 +25,81 @@ from equinet.data.atoms import (
     to_graphs,
 )
 from equinet.groups import O
-from equinet.models import POTENTIALS, EnergyModel, OrientationPotential, potential_from_spec
+from equinet.models import (
+    EnergyModel,
+    OrientationPotential,
+    potential_class,
+    potential_from_spec,
+)
 from equinet.nn import calibrate
 from equinet.ops.graphs import GraphBatch
 from equinet.potentials.calculator import load_potential
-from equinet.potentials.config import DataConfig, LossConfig, ModelConfig
-from equinet.potentials.data import load_splits, read_file, read_part, reference_energies, turned
+from equinet.potentials.config import FileDataConfig, LossConfig, PotentialConfig
+from equinet.potentials.data import load_splits, read_file, read_part, reference_energies, rotated
 from equinet.reps import Vector, WithoutChannels
 from equinet.testing import equivariance_error
-from equinet.training import Experiment, build_section
+from equinet.training import (
+    Experiment,
+    Task,
+    constructor_arguments,
+    count_parameters,
+    in_both_precisions,
+)
+from equinet.training.schema import blame
 
 SELECTION = "force_mae_mev_per_angstrom"
 
 
-class PotentialTask:
+class PotentialTask(Task):
     """Energies and forces of molecules and crystals."""
 
-    def build(self, config: ConfigDict, *, shards: int) -> Experiment:
-        """Read or make the data, scale the model to them, and hand both to the engine."""
-        data = build_section(DataConfig, config.data.to_dict(), "config.data")
-        words = build_section(ModelConfig, config.model.to_dict(), "config.model")
-        weights = build_section(LossConfig, config.loss.to_dict(), "config.loss")
-        splits = load_splits(data, config.data_dir)
+    Config = PotentialConfig
+
+    def build(self, config: PotentialConfig, *, shards: int) -> Experiment:
+        """Reads or makes the data and scales the model to them."""
+        check_network(config.model)
+        splits = load_splits(config.data, config.data_dir)
         elements = symbols_of(
             number for configuration in splits.train for number in np.unique(configuration.numbers)
         )
+        options = constructor_arguments(config.model)
+        cutoff = _cutoff(config.model)
         graphs = [
-            to_graphs(split, cutoff=words.cutoff, elements=elements)
+            to_graphs(split, cutoff=cutoff, elements=elements)
             for split in (splits.train, splits.validation, splits.test)
         ]
-        statistics = measure(graphs[0], elements, reference_energies(data, config.data_dir))
+        statistics = measure(graphs[0], elements, reference_energies(config.data, config.data_dir))
         # The mean residue joins the references: what is left for the network is near zero.
         references = [
             energy + statistics.energy_per_atom for energy in statistics.reference_energies
         ]
-        spec = {
-            **network_words(words),
+        measured = {
             "elements": elements,
             "average_neighbours": statistics.average_neighbours,
             "energy_scale": statistics.force_rms or 1.0,
             "reference_energies": references,
         }
-        model = potential_from_spec(spec, rngs=nnx.Rngs(config.training.seed))
+        model = make_network(
+            config.model.network, options, measured, rngs=nnx.Rngs(config.training.seed)
+        )
         train, validation, test = (subtract_references(part, references) for part in graphs)
         batch_size = config.training.batch_size
         if isinstance(model, OrientationPotential):
             calibrate(model, some_of(train, batch_size))
-        augment = data.augment and not model.is_invariant
+        augment = config.data.augment and not model.is_invariant
         budget = Budget.covering(train, batch_size, shards)
-        first = splits.test[0]
 
         def collate_batch(examples: Sequence[Graph], which: range) -> dict[str, Any]:
             return collate(examples, which, shards=shards, budget=budget)
 
         def loss(model: EnergyModel, batch: Mapping[str, Any], key: Array) -> tuple:
-            return potential_loss(model, batch, weights, key if augment else None)
+            return potential_loss(model, batch, config.loss, key if augment else None)
 
         return Experiment(
             model=model,
             model_spec={
-                "model": {"network": words.network, **model.spec()},
-                "structure": _structure(first),
+                "model": {"network": config.model.network, **model.spec()},
+                "structure": _structure(splits.test[0]),
             },
             train=train,
             collate=collate_batch,
@@ -97,13 +111,13 @@ class PotentialTask:
             item_name="atoms",
         )
 
-    def evaluate(self, config: ConfigDict, workdir: Path, data: str | None) -> dict[str, Any]:
+    def evaluate(self, config: PotentialConfig, workdir: Path, data: str | None) -> dict[str, Any]:
         """The report on the test split of a config, or on a file with the keys of the config."""
         model = load_potential(workdir)
-        section = build_section(DataConfig, config.data.to_dict(), "config.data")
+        section = config.data
         if data is not None:
             configurations = read_file(Path(data), section)
-        elif section.source == "files":
+        elif isinstance(section, FileDataConfig):
             configurations = read_part(section.test, section, config.data_dir)
         else:
             configurations = load_splits(section, config.data_dir).test
@@ -111,18 +125,55 @@ class PotentialTask:
         graphs = subtract_references(graphs, model.reference_energies)
         return {
             **report(model, graphs, config.training.batch_size),
-            "parameters": sum(x.size for x in jax.tree.leaves(nnx.state(model, nnx.Param))),
+            "parameters": count_parameters(model),
         }
 
 
-def network_words(words: ModelConfig) -> dict[str, Any]:
-    """The network of a config, and of its words those that are the network's."""
-    known = ("network", *POTENTIALS[words.network].words)
-    return {name: value for name, value in dataclasses.asdict(words).items() if name in known}
+def make_network(
+    network: str, options: Mapping[str, Any], measured: Mapping[str, Any], *, rngs: nnx.Rngs
+) -> EnergyModel:
+    """The network of a config, scaled by what was measured in the data.
+
+    Args:
+        network: A key of ``POTENTIALS`` or ``"module:Class"``.
+        options: The arguments of its constructor that the config decides.
+        measured: Those that the data decide; a network need not take the number of neighbours.
+        rngs: Key ``params``.
+    """
+    taken = inspect.signature(potential_class(network).__init__).parameters
+    known = {name: value for name, value in measured.items() if name in taken}
+    return potential_from_spec({"network": network, **options, **known}, rngs=rngs)
+
+
+def check_network(section: Any) -> None:
+    """Makes the network of a config abstractly, so that a mistake is found before any data.
+
+    Raises:
+        ValueError: What the constructor of the network raises.
+    """
+    measured = {
+        "elements": ("H",),
+        "average_neighbours": 16.0,
+        "energy_scale": 1.0,
+        "reference_energies": [0.0],
+    }
+    options = constructor_arguments(section)
+    with blame("config.model"):
+        nnx.eval_shape(lambda: make_network(section.network, options, measured, rngs=nnx.Rngs(0)))
+        _cutoff(section)
+
+
+def _cutoff(section: Any) -> float:
+    """The radius of the neighbourhood in angstrom that the network of a config asks for."""
+    if not hasattr(section, "cutoff"):
+        raise ValueError(
+            f"the network {section.network} must have an argument cutoff with a default (angstrom)"
+        )
+    return float(section.cutoff)
 
 
 def some_of(graphs: Sequence[Graph], count: int) -> GraphBatch:
-    """One shard with that many graphs, taken at equal distances: neighbours in a file are alike."""
+    """One shard with this many graphs, evenly spaced, because neighbours in a file are similar."""
     chosen = [graphs[index] for index in range(0, len(graphs), -(-len(graphs) // count))]
     batch = collate(chosen, range(1), shards=1)["graph"]
     return jax.tree.map(lambda array: jnp.asarray(array[0]), batch)
@@ -131,18 +182,19 @@ def some_of(graphs: Sequence[Graph], count: int) -> GraphBatch:
 def potential_loss(
     model: EnergyModel, batch: Mapping[str, Any], weights: LossConfig, key: Array | None = None
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Weighted mean squares over all shards; padding and absent labels count nothing.
+    """Weighted mean squares over all shards; padding and missing labels do not contribute.
 
     Args:
         model: The potential.
         batch: Graphs, labels and label weights, every array ``[shards, ...]``.
         weights: Weights of the labels.
-        key: Of random elements of O(3) by which the graphs are turned; None: they stay as they are.
+        key: Random key of the elements of O(3) by which the graphs are transformed; None: they are
+            not transformed.
 
     Returns:
         The loss, and the mean squares by name.
     """
-    batch = batch if key is None else turned(batch, key)
+    batch = batch if key is None else rotated(batch, key)
     shards = batch["weights"]["energy"].shape[0]
     sums = (
         jax.tree.map(
@@ -229,10 +281,9 @@ def report(model: EnergyModel, graphs: Sequence[Graph], batch_size: int) -> dict
     """Errors on held-out graphs and the equivariance error of the forces in both precisions."""
     return {
         "metrics": energy_and_force_errors(model, graphs, batch_size),
-        "equivariance_error": {
-            "float32": force_equivariance_error(model, graphs[0], np.float32),
-            "float64": force_equivariance_error(model, graphs[0], np.float64),
-        },
+        "equivariance_error": in_both_precisions(
+            lambda dtype: force_equivariance_error(model, graphs[0], dtype)
+        ),
         "configurations": len(graphs),
     }
 

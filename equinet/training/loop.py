@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 from flax import nnx
-from ml_collections import ConfigDict
 
 from equinet.training.checkpoint import Checkpoints
 from equinet.training.interruption import Interruption
@@ -14,13 +13,13 @@ from equinet.training.machine import keep_freed_memory, machine
 from equinet.training.mesh import initialize_distributed, to_host
 from equinet.training.metrics import plain
 from equinet.training.run import Run, load_arrays
-from equinet.training.settings import training_config
+from equinet.training.settings import TaskConfig
 from equinet.training.state import FlatModel, named_arrays
 from equinet.training.workdir import Workdir, load_run, read_origin
 
 
 def train(
-    config: ConfigDict, workdir: str | Path, *, source: str = "", progress: bool | None = None
+    config: TaskConfig, workdir: str | Path, *, source: str = "", progress: bool | None = None
 ) -> dict[str, Any]:
     """Trains, or resumes what the workdir holds, or returns the result of a finished run.
 
@@ -41,7 +40,7 @@ def train(
     """
     began = time.monotonic()
     keep_freed_memory()
-    settings = training_config(config)
+    settings = config.training
     initialize_distributed(settings)
     folder = Workdir(workdir, config, source, writes=jax.process_index() == 0)
     try:

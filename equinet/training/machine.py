@@ -1,7 +1,7 @@
 """What a result says about the machine that it was computed on."""
 
 import ctypes
-import resource
+import importlib
 import sys
 from typing import Any
 
@@ -11,18 +11,28 @@ import jax
 def machine() -> dict[str, Any]:
     """The peak of the memory so far, of the device or else of this process, and the device's name.
 
+    The peak is None where the system does not say it.
+
     >>> sorted(machine())
     ['device', 'peak_memory_mb']
     """
     stats = jax.local_devices()[0].memory_stats() or {}
-    peak = stats.get("peak_bytes_in_use")
-    if peak is None:  # the CPU: all of the process, which Linux counts in kilobytes
-        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = stats.get("peak_bytes_in_use", _peak_of_process())
     kind = jax.devices()[0].device_kind
     return {
-        "peak_memory_mb": round(peak / 1e6, 1),
+        "peak_memory_mb": None if peak is None else round(peak / 1e6, 1),
         "device": kind if jax.device_count() == 1 else f"{jax.device_count()} x {kind}",
     }
+
+
+def _peak_of_process() -> int | None:
+    """The largest memory of this process so far in bytes; None on Windows, which has no count."""
+    try:
+        resource = importlib.import_module("resource")
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # Linux counts in kilobytes
 
 
 # Numbers of glibc's malloc.h.

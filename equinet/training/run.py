@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
-from ml_collections import ConfigDict
 
 from equinet.training.checkpoint import Checkpoints, DamagedCheckpointError
 from equinet.training.data import read_batches
@@ -31,6 +30,7 @@ from equinet.training.state import (
 )
 from equinet.training.step import Metrics, TrainStep
 from equinet.training.task import load_task
+from equinet.training.tasks import count_parameters
 from equinet.training.workdir import Workdir
 
 _AHEAD = 2  # steps given to the devices and not yet done: enough to keep them busy
@@ -69,12 +69,13 @@ class Run:
     """
 
     def __init__(
-        self, config: ConfigDict, settings: TrainingConfig, folder: Workdir, progress: bool | None
+        self, config: Any, settings: TrainingConfig, folder: Workdir, progress: bool | None
     ) -> None:
         self._began, self.settings, self.folder, self.done = time.monotonic(), settings, folder, 0
         mesh = make_mesh(settings)
         self.experiment = load_task(str(config.task)).build(config, shards=mesh.shape["data"])
-        folder.write_model_spec(self.experiment.model_spec)
+        parameters = count_parameters(self.experiment.model)
+        folder.write_model_spec({"parameters": parameters, **self.experiment.model_spec})
         self.flat = FlatModel(self.experiment.model)
         state = initial_state(
             self.flat,
@@ -103,6 +104,7 @@ class Run:
             stack.callback(self.writer.close)
             self.progress = Progress(settings.steps, progress, folder.writes)
             stack.callback(self.progress.close)
+            self.progress.note(f"parameters: {parameters:,}")
             self.close = stack.pop_all().close
         self._mark = time.perf_counter()
 

@@ -4,41 +4,45 @@ import dataclasses
 import math
 from typing import Any, Literal
 
-from ml_collections import ConfigDict
-
-from equinet.training.schema import build_section, did_you_mean
-
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """The engine's own section, `config.training`; README of every number a run is made of.
+    """The keys of the engine, ``config.training``.
 
     Attributes:
-        steps: Optimiser steps of the whole run.
-        batch_size: Examples in a global batch, over all devices and processes.
-        seed: Of the order of the examples and of the random numbers of the loss.
-        optimizer: "adam", "adamw" (decoupled decay), "amsgrad", "lion" or "sgd".
-        learning_rate: At the peak of the schedule.
-        schedule: After a linear warm-up, from the peak to `final_fraction` of it at the last step.
-        warmup_steps: Steps from zero to the peak.
-        final_fraction: Learning rate at the last step over the peak ("constant" ignores it).
-        weight_decay: Decoupled, times the learning rate, on arrays of two axes or more.
-        beta1: Decay of the first moment (the momentum of "sgd").
+        steps: Number of optimiser steps of the whole run.
+        batch_size: Number of examples in a global batch, over all devices and processes.
+        seed: Seed of the initial parameters, the order of the examples and the random keys of the
+            loss.
+        optimizer: "adam", "adamw" (decoupled weight decay), "amsgrad", "lion" or "sgd".
+        learning_rate: Learning rate at the peak of the schedule.
+        schedule: Decay of the learning rate after a linear warm-up, from the peak to
+            ``final_fraction`` of it at the last step.
+        warmup_steps: Duration of the linear warm-up in steps.
+        final_fraction: Learning rate at the last step divided by the peak; "constant" ignores it.
+        weight_decay: Decoupled weight decay, times the learning rate, of arrays with two axes or
+            more.
+        beta1: Decay of the first moment, or the momentum of "sgd".
         beta2: Decay of the second moment.
-        epsilon: Added to the root of the second moment.
-        gradient_clip_norm: Global norm to which gradients are clipped; None clips nothing.
-        ema_decay: Of the averaged parameters that are validated and kept; None averages nothing.
-        log_every: Steps between two records of the training loss.
-        validate_every: Steps between two validations.
-        checkpoint_every: Steps between two checkpoints.
-        keep_checkpoints: How many of the latest checkpoints stay.
-        mesh: Pairs (axis, devices); -1 once for all that are left. One axis is "data".
-        parameter_axis: Mesh axis over which parameters, their average and the optimiser's state
-            are split, in memory evenly, in use along their last axis where it divides; None copies.
-        distributed: Several processes: call `jax.distributed.initialize` first.
-        max_minutes: Wall-clock budget of one invocation: it stops with a checkpoint to resume.
-        read_threads: Threads that read and collate batches ahead of the step; 0 for none.
-        prefetch: Batches held ready.
+        epsilon: Number that is added to the root of the second moment.
+        gradient_clip_norm: Global norm to which gradients are clipped; None for no clipping.
+        ema_decay: Decay of the moving average of the parameters, which is validated and kept; None
+            for no average.
+        log_every: Interval between two records of the training loss in steps.
+        validate_every: Interval between two validations in steps.
+        checkpoint_every: Interval between two checkpoints in steps.
+        keep_checkpoints: Number of latest checkpoints that are kept.
+        mesh: Pairs of an axis and its number of devices; -1, at most once, stands for all that are
+            left. One axis is "data".
+        parameter_axis: Axis of the mesh over which parameters, their average and the state of the
+            optimiser are split, in memory evenly, in use along their last axis where it divides;
+            None for a copy on every device.
+        distributed: Whether the run has several processes, so that `jax.distributed.initialize`
+            must be called first.
+        max_minutes: Time limit of one invocation in minutes; then it saves a checkpoint from which
+            the same command resumes. None for no limit.
+        read_threads: Number of threads that read and collate batches ahead of the step; 0 for none.
+        prefetch: Number of batches that are kept ready.
     """
 
     steps: int = 1000
@@ -110,25 +114,21 @@ def _require(condition: bool, name: str, rule: str, value: Any) -> None:
         raise ValueError(f"config.training.{name}: expected {rule}, got {value!r}")
 
 
-def default_training(**changes: Any) -> ConfigDict:
-    """The section `config.training` with its defaults and the `changes` of one experiment.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """The keys that every config has; a task adds its own in a subclass.
 
-    >>> default_training(steps=20_000, ema_decay=None).steps
-    20000
+    Attributes:
+        task: The class of the task, ``"module:Class"``.
+        training: The keys of the engine: optimiser, schedule, checkpoints and devices.
+
+    >>> import dataclasses
+    >>> @dataclasses.dataclass(frozen=True, kw_only=True)
+    ... class LineConfig(TaskConfig):
+    ...     width: int = 16
+    >>> LineConfig().training.steps
+    1000
     """
-    config = ConfigDict(dataclasses.asdict(TrainingConfig()))
-    for name, value in changes.items():
-        if name not in config:
-            raise ValueError(f"unknown key config.training.{name}: {did_you_mean(name, config)}")
-        with config.ignore_type():
-            config[name] = value
-    return config
 
-
-def training_config(config: Any) -> TrainingConfig:
-    """The engine's section of a config, checked.
-
-    Raises:
-        ValueError: An unknown key, a wrong type or a value out of range.
-    """
-    return build_section(TrainingConfig, config.training, "config.training")
+    task: str = ""
+    training: TrainingConfig = TrainingConfig()

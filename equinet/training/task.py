@@ -1,59 +1,98 @@
-"""What a task gives to the engine, and how the engine finds the task a config names."""
+"""What a task gives to the engine, and how the engine finds the task that a config names."""
 
 import dataclasses
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PyTree
-from ml_collections import ConfigDict
 
 from equinet.training.schema import did_you_mean
+from equinet.training.settings import TaskConfig
+
+
+def real_examples(batch: Mapping[str, Any]) -> int:
+    """The number of examples of a batch that are no padding, by its ``"mask"``."""
+    return int(np.sum(batch["mask"]))
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """One scientific question, ready to train.
+    """A model, its data and its metrics, ready to train.
 
     Attributes:
         model: The initialised model; its ``nnx.Param`` leaves are trained.
-        model_spec: JSON from which the task rebuilds the model without the data.
         train: Random access to the training examples.
         collate: (examples of the GLOBAL batch, shard numbers to build) -> numpy arrays with a
             leading axis of one entry a shard number. Called from several threads; returns new
             arrays every time.
         loss: (model, batch with leading shard axis, random key) -> scalar, named scalars.
-        validate: The model's metrics on the selection split.
+        validate: The model's metrics on the split on which the best model is selected.
         test: The final report, `{"metrics": {...}, "equivariance_error": {...}, ...}`.
-        selection: The metric of `validate` of which the lowest is kept.
-        items: Atoms (or what `item_name` says) in a numpy batch, for the throughput.
+        selection: The metric of `validate` of which the lowest value is kept.
+        items: Number of atoms (or what `item_name` says) in a numpy batch, for the throughput;
+            by default the sum of its ``"mask"``.
         item_name: What `items` counts, in the plural.
+        model_spec: JSON from which the task rebuilds the model without the data.
     """
 
     model: nnx.Module
-    model_spec: Mapping[str, Any]
     train: Sequence[Any]
     collate: Callable[[Sequence[Any], range], PyTree]
-    loss: Callable[[nnx.Module, PyTree, Array], tuple[Float[Array, ""], dict[str, Array]]]
-    validate: Callable[[nnx.Module], dict[str, float]]
-    test: Callable[[nnx.Module], dict[str, Any]]
+    loss: Callable[[Any, Any, Array], tuple[Float[Array, ""], dict[str, Array]]]
+    validate: Callable[[Any], dict[str, float]]
+    test: Callable[[Any], dict[str, Any]]
     selection: str
-    items: Callable[[PyTree], int]
+    items: Callable[[Any], int] = real_examples
     item_name: str = "examples"
+    model_spec: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-class Task(Protocol):
-    """A class named by `config.task = "module:Class"`, made without arguments."""
+class Task:
+    """What a config trains, named by `config.task = "module:Class"` and made without arguments.
 
-    def build(self, config: ConfigDict, *, shards: int) -> Experiment:
-        """The experiment of a config, for batches of `shards` shards."""
-        ...
+    A subclass sets `Config` and defines `build`. The page *Add a task* of the documentation shows
+    a complete one.
 
-    def evaluate(self, config: ConfigDict, workdir: Path, data: str | None) -> dict[str, Any]:
-        """The report of a trained model on its test split, or on the file `data`."""
-        ...
+    Attributes:
+        Config: The dataclass of the config, a subclass of `TaskConfig`.
+    """
+
+    Config: ClassVar[type[TaskConfig]] = TaskConfig
+
+    def build(self, config: Any, *, shards: int) -> Experiment:
+        """The experiment of a config.
+
+        Args:
+            config: A `Config`.
+            shards: The number of shards of each batch.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no build(config, *, shards)")
+
+    def evaluate(self, config: Any, workdir: Path, data: str | None) -> dict[str, Any]:
+        """The report of a trained model, by default that of `Experiment.test`.
+
+        Args:
+            config: A `Config`.
+            workdir: Folder of the training.
+            data: A file to evaluate on; None: the test split of the task.
+
+        Raises:
+            ValueError: A file is given, and the task reads none.
+        """
+        from equinet.training.loop import load_best
+
+        if data is not None:
+            raise ValueError(
+                f"{type(self).__name__} evaluates on its own test split and reads no file, got "
+                f"{data!r}: leave out --data"
+            )
+        experiment = self.build(config, shards=1)
+        load_best(workdir, experiment.model)
+        return experiment.test(experiment.model)
 
 
 def load_task(name: str) -> Task:
@@ -78,4 +117,10 @@ def load_task(name: str) -> Task:
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
         hint = did_you_mean(class_name, classes)
         raise ValueError(f"config.task: no class {class_name!r} in {module_name}: {hint}")
-    return getattr(module, class_name)()
+    task = getattr(module, class_name)
+    if not isinstance(task, type) or not issubclass(task, Task):
+        raise ValueError(
+            f"config.task: expected a subclass of equinet.training.Task, got {name!r}, which is "
+            f"{task!r}"
+        )
+    return task()

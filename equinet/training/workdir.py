@@ -1,18 +1,18 @@
 """The folder of a run: which config it belongs to, what it has reached, what it found."""
 
-import fcntl
+import importlib
 import importlib.metadata
 import json
+import logging
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from ml_collections import ConfigDict
-
 from equinet.files import write_atomically
 from equinet.training.config import flatten, from_json, make_importable, split_source, to_json
 from equinet.training.metrics import plain
+from equinet.training.settings import TaskConfig
 from equinet.training.task import Task, load_task
 
 # What may change between two commands on one workdir: it says how long, how often and where,
@@ -51,7 +51,7 @@ class Workdir:
         ValueError: The folder belongs to another experiment or to a run under way.
     """
 
-    def __init__(self, path: str | Path, config: ConfigDict, source: str, writes: bool) -> None:
+    def __init__(self, path: str | Path, config: TaskConfig, source: str, writes: bool) -> None:
         self.path, self.config, self.source, self.writes = Path(path), config, source, writes
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"--workdir={path} is a file, expected a folder")
@@ -110,12 +110,15 @@ class Workdir:
     def _take_lock(self) -> None:
         self._lock = (self.path / ".lock").open("w")
         try:
+            fcntl = importlib.import_module("fcntl")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self.close()
             raise ValueError(f"another run is under way in {self.path}") from error
-        except OSError:  # a file system without locks
-            pass
+        except (ImportError, OSError):  # Windows, or a file system without locks
+            logging.getLogger("equinet").warning(
+                "%s cannot be locked here: start no second run in it", self.path
+            )
 
     def _compare(self) -> None:
         path = self.path / "config.json"
@@ -145,8 +148,8 @@ class Workdir:
         }
 
 
-def read_config(workdir: str | Path) -> ConfigDict:
-    """The config of the run in a workdir.
+def read_config(workdir: str | Path) -> Any:
+    """The config of the run in a workdir; a key that is newer than the run takes its default.
 
     Raises:
         FileNotFoundError: The folder is not of a run.
@@ -156,6 +159,7 @@ def read_config(workdir: str | Path) -> ConfigDict:
         raise FileNotFoundError(
             f"no config.json in {workdir}: expected the --workdir of a training"
         )
+    _find_task(workdir)
     return _read_config(path)
 
 
@@ -165,7 +169,7 @@ def read_origin(workdir: str | Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {"config": "", "file": ""}
 
 
-def load_run(workdir: str | Path) -> tuple[ConfigDict, Task]:
+def load_run(workdir: str | Path) -> tuple[Any, Task]:
     """The config of the run in a workdir, and its task, imported as the training did.
 
     Raises:
@@ -173,10 +177,7 @@ def load_run(workdir: str | Path) -> tuple[ConfigDict, Task]:
         ValueError: The task is not where it was.
     """
     config = read_config(workdir)
-    file = read_origin(workdir)["file"]
-    # A workdir that was copied here from elsewhere belongs to the project in this folder.
-    make_importable(Path(file) if Path(file).is_file() else Path.cwd() / "config.py")
-    return config, load_task(str(config.task))
+    return config, load_task(config.task)
 
 
 def load_model_spec(workdir: str | Path) -> dict[str, Any]:
@@ -191,11 +192,23 @@ def load_model_spec(workdir: str | Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def _read_config(path: Path) -> ConfigDict:
+def _find_task(workdir: str | Path) -> None:
+    """Makes the task of a run importable, as it was for the training."""
+    file = read_origin(workdir)["file"]
+    # A workdir that was copied here from elsewhere belongs to the project in this folder.
+    make_importable(Path(file) if Path(file).is_file() else Path.cwd() / "config.py")
+
+
+def _read_config(path: Path) -> Any:
     try:
         return from_json(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON ({error}): it was altered by hand") from error
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: {error} (this is no config of the task as it is now: use a fresh --workdir, "
+            "or the version of the code that trained here)"
+        ) from error
 
 
 def _version(name: str) -> str:

@@ -1,9 +1,21 @@
-"""The sections of a config of the image task: every key, its type and its default."""
+"""The config of the image task: every key, its type and its default."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from equinet.groups import SL, SO, Cyclic, Dihedral, GLPlus, Group, Scalings, Similitudes
+from equinet.groups import (
+    SL,
+    SO,
+    Cyclic,
+    Dihedral,
+    FiniteGroup,
+    GLPlus,
+    Group,
+    Scalings,
+    Similitudes,
+)
+from equinet.models import GroupCNN, Sampling
+from equinet.training import Choice, TaskConfig, section_of
 
 GROUPS: dict[str, Group] = {
     "gl": GLPlus(2),
@@ -16,18 +28,18 @@ GROUPS: dict[str, Group] = {
     "c8": Cyclic(8),
     "cnn": Cyclic(1),
 }
-"""The groups by the words of configs; "cnn" has translations alone."""
+"""The groups by their names in configs; "cnn" has translations alone."""
 
-CHANNELS: dict[str, int] = {word: 24 for word in GROUPS} | {
+CHANNELS: dict[str, int] = {name: 24 for name in GROUPS} | {
     "p4": 36,
     "p4m": 30,
     "c8": 30,
     "cnn": 42,
 }
-"""Widths at which the networks have about 42,000 parameters, the other words being the defaults."""
+"""Widths at which the networks have about 42,000 parameters, with the other defaults."""
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0)
-"""Of the affine maps on which accuracy is reported; 1 is the recipe of affNIST."""
+"""Strengths of the affine maps on which accuracy is reported; 1 is the recipe of affNIST."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +48,13 @@ class DataConfig:
 
     Attributes:
         set: "digits", those that come with scikit-learn, or "mnist".
-        enlarge: How many times more pixels the digits get along both axes.
-        size: Height and width of the square in whose middle the digits are put.
+        enlarge: Factor by which the number of pixels along both axes is enlarged.
+        size: Height and width of the square in whose centre the digits are put in pixels.
         samples: Images to train on.
-        validation: Images to select on; centred, as those to train on.
+        validation: Images to select on, centred as the training images are.
         test: Images to report on, centred and deformed.
-        draws: Affine maps of every test image.
-        seed: Of the maps.
+        draws: Number of affine maps of every test image.
+        seed: Seed of the maps.
     """
 
     set: Literal["digits", "mnist"] = "digits"
@@ -60,56 +72,75 @@ class DataConfig:
                 raise ValueError(f"data.{name}: expected 1 or more, got {getattr(self, name)}")
 
 
-@dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """``config.model``: the network.
+_DEFAULTS = {
+    "blocks": 3,
+    "downsampling": (2, 2),
+    "basis": "splines",
+    "kernel_width": 16,
+}
+
+
+def _section(name: str) -> type[Any]:
+    """The section of the network of a group; finite groups are not sampled."""
+    defaults = {"channels": CHANNELS[name], **_DEFAULTS}
+    base = section_of(GroupCNN, {"group": name}, defaults=defaults)
+
+    @dataclasses.dataclass(frozen=True)
+    class FiniteSection(base):
+        """The network of a finite group.
+
+        Attributes:
+            draws: Number of positions of the averaged blocks of pixels over which an evaluation
+                averages.
+        """
+
+        draws: int = 4
+
+        def __post_init__(self) -> None:
+            if self.draws < 1:
+                raise ValueError(f"model.draws: expected 1 or more, got {self.draws}")
+
+    if isinstance(GROUPS[name], FiniteGroup):
+        return FiniteSection
+
+    @dataclasses.dataclass(frozen=True)
+    class SampledSection(FiniteSection):
+        """The network of a group that is not finite.
+
+        Attributes:
+            count: Number of samples of the group.
+            scale: Radius of the samples: the norm of log P, or its standard deviation; the radius
+                of translated samples is that much larger.
+            density: "ball" or "normal".
+            points: "random", "low_discrepancy", "equispaced" or "translated".
+            draws: Number of samples of the group over which an evaluation averages.
+        """
+
+        count: int = 8
+        scale: float = 0.2
+        density: Literal["ball", "normal"] = "ball"
+        points: Literal["random", "low_discrepancy", "equispaced", "translated"] = "translated"
+
+        def sampling(self) -> Sampling:
+            """How the group is sampled."""
+            return Sampling(self.count, self.scale, self.density, self.points)
+
+    return SampledSection
+
+
+NETWORKS = Choice("group", {name: _section(name) for name in GROUPS})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageConfig(TaskConfig):
+    """The config of the image task.
 
     Attributes:
-        group: A key of ``GROUPS``.
-        channels: Width of the network.
-        blocks: Number of convolutions after the lifting.
-        radius: Of the kernels, in pixels; a whole number for finite groups.
-        downsampling: Pixels averaged after the lifting and after the first blocks.
-        form: Of the convolutions: "full", "separable" or "depthwise".
-        count: Samples of a group that is not finite.
-        scale: How far they reach: the norm of log P, or its standard deviation; translated samples
-            reach that much farther.
-        density: "ball" or "normal".
-        points: "random", "low_discrepancy", "equispaced" or "translated".
-        support: Radius of the kernels in the group; 0 for no bound.
-        draws: Samplings that an evaluation averages over; those of finite groups differ in where
-            averaged blocks of pixels begin.
-        boundary: Of the images: "zeros" beyond their edges, or "periodic".
-        basis: Of the kernels of places, if the group is not finite: "sines" or "splines".
-        kernel_width: Hidden width of the kernel networks.
-        frequency: Of the kernel networks.
+        data_dir: Folder of the data sets; the environment variable EQUINET_DATA where it is empty.
+        data: The images.
+        model: The network, chosen by ``group``, and its own options.
     """
 
-    group: str = "gl"
-    channels: int = 24
-    blocks: int = 3
-    radius: float = 2.0
-    downsampling: tuple[int, ...] = (2, 2)
-    form: Literal["full", "separable", "depthwise"] = "separable"
-    count: int = 8
-    scale: float = 0.2
-    density: Literal["ball", "normal"] = "ball"
-    points: Literal["random", "low_discrepancy", "equispaced", "translated"] = "translated"
-    support: float = 0.0
-    draws: int = 4
-    boundary: Literal["zeros", "periodic"] = "periodic"
-    basis: Literal["sines", "splines"] = "splines"
-    kernel_width: int = 16
-    frequency: float = 3.0
-
-    def __post_init__(self) -> None:
-        if self.group not in GROUPS:
-            raise ValueError(
-                f"model.group: expected one of {', '.join(GROUPS)}, got {self.group!r}"
-            )
-        for name in ("channels", "count", "draws", "kernel_width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name}: expected 1 or more, got {getattr(self, name)}")
-        for name in ("blocks", "radius", "support"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"model.{name}: expected 0 or more, got {getattr(self, name)}")
+    data_dir: str = ""
+    data: DataConfig = DataConfig()
+    model: Annotated[Any, NETWORKS] = dataclasses.field(default_factory=NETWORKS.default)

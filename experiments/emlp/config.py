@@ -1,7 +1,9 @@
-"""The sections of a config of the EMLP task: every key, its type and its default."""
+"""The config of the EMLP task: every key, its type and its default."""
 
 import dataclasses
 from typing import Literal
+
+from equinet.training import TaskConfig
 
 PROBLEMS = ("inertia", "scattering", "o5", "inertia_soft")
 
@@ -15,8 +17,8 @@ class DataConfig:
         samples: Number of samples to train on.
         validation: Number of samples to select on.
         test: Number of samples to report on.
-        seed: Of all three.
-        epsilon: Weight of the term along z of "inertia_soft".
+        seed: Seed of all samples.
+        epsilon: Weight of the term along z in "inertia_soft".
     """
 
     problem: Literal["inertia", "scattering", "o5", "inertia_soft"] = "inertia"
@@ -58,16 +60,38 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PenaltyConfig:
-    """``config.penalty``: soft equivariance of "inertia_soft"; other problems do not look at it.
+    """``config.penalty``: soft equivariance, which the problem "inertia_soft" uses.
 
     Attributes:
-        weights: First weights of the penalties of O(3) and of the planes xy, yz and xz.
-        warmup_steps: Steps before the least penalties are looked for.
+        weights: Initial weights of the penalties of O(3) and of the planes xy, yz and xz.
+        warmup_steps: Number of steps before the smallest penalties are recorded.
         adjust_step: The step at which the weights are adjusted, once.
-        power: How strongly.
+        power: Exponent of the adjustment.
     """
 
     weights: tuple[float, float, float, float] = (0.0, 1.0, 1.0, 1.0)
     warmup_steps: int = 1000
     adjust_step: int = 1500
     power: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EMLPConfig(TaskConfig):
+    """The config of the EMLP task.
+
+    Attributes:
+        data: The function to learn and its samples.
+        model: The network.
+        penalty: Soft equivariance, where the problem is "inertia_soft".
+    """
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    penalty: PenaltyConfig = PenaltyConfig()
+
+    def __post_init__(self) -> None:
+        if self.data.problem != "inertia_soft" and self.penalty != PenaltyConfig():
+            raise ValueError(
+                "config.penalty has no effect with data.problem="
+                f"{self.data.problem}: it belongs to data.problem=inertia_soft"
+            )

@@ -1,10 +1,8 @@
-"""Learn functions of known symmetry: an equivariant network against a perceptron of equal size."""
+"""Learn functions of known symmetry by an equivariant network or a perceptron of equal size."""
 
 import itertools
 import math
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -12,14 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
-from ml_collections import ConfigDict
 
 from equinet.groups import O, OnAxes
 from equinet.models import EMLP
 from equinet.nn import MLP, SoftEquivariance
 from equinet.testing import equivariance_error
-from equinet.training import Experiment, build_section, load_best
-from experiments.emlp.config import DataConfig, ModelConfig, PenaltyConfig
+from equinet.training import (
+    Experiment,
+    Task,
+    array_experiment,
+    count_parameters,
+    in_both_precisions,
+    masked_mean,
+    predict,
+)
+from experiments.emlp.config import DataConfig, EMLPConfig
 from experiments.emlp.data import Data, Problem, Split, make_data, problem
 
 SELECTION = "mse"
@@ -35,9 +40,9 @@ class Perceptron(nnx.Module):
     """A perceptron on all entries of a feature, as wide as a number of parameters allows.
 
     Args:
-        problem: What it maps.
+        problem: The function that it learns.
         layers: Number of hidden layers.
-        parameters: How many parameters it shall have, at least.
+        parameters: The least number of parameters that it shall have.
         rngs: Key ``params``.
     """
 
@@ -57,7 +62,7 @@ class SoftModel(nnx.Module):
 
     Args:
         network: An ``EMLP`` of dense layers.
-        penalty: What its deviation from every symmetry costs.
+        penalty: The penalties of its deviations from the symmetries.
     """
 
     def __init__(self, network: EMLP, penalty: SoftEquivariance) -> None:
@@ -68,54 +73,38 @@ class SoftModel(nnx.Module):
         return self.network(x)
 
 
-class EMLPTask:
+class EMLPTask(Task):
     """Regression on features of a group."""
 
-    def build(self, config: ConfigDict, *, shards: int) -> Experiment:
-        """Draws the data and hands the model of the config to the engine."""
-        section = build_section(DataConfig, config.data.to_dict(), "config.data")
-        data, (model, counts) = make_data(section), make_model(config)
-        shown = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-        sys.stderr.write(f"parameters: {shown}\n")
+    Config = EMLPConfig
 
-        def collate(examples: Sequence[Any], which: range) -> dict[str, Any]:
-            return collate_batch(examples, which, shards)
-
-        return Experiment(
-            model=model,
-            model_spec={"parameters": counts},
-            train=list(zip(data.train.x, data.train.y, strict=True)),
-            collate=collate,
+    def build(self, config: EMLPConfig, *, shards: int) -> Experiment:
+        """Makes the network and draws the data."""
+        model, counts = make_model(config)
+        data = make_data(config.data)
+        return array_experiment(
+            model,
+            {"x": data.train.x, "y": data.train.y},
+            shards=shards,
             loss=squared_error,
             validate=lambda model: {SELECTION: mean_square(model, data.validation)},
-            test=lambda model: report(model, data, section, counts),
+            test=lambda model: report(model, data, config.data, counts),
             selection=SELECTION,
-            items=lambda batch: int(batch["mask"].sum()),
             item_name="samples",
+            model_spec={"parameters": counts},
         )
 
-    def evaluate(self, config: ConfigDict, workdir: Path, data: str | None) -> dict[str, Any]:
-        """The report on the test samples of the config."""
-        if data is not None:
-            raise ValueError(f"the EMLP task draws its data and reads no file, got {data!r}")
-        section = build_section(DataConfig, config.data.to_dict(), "config.data")
-        model, counts = make_model(config)
-        load_best(workdir, model)
-        return report(model, make_data(section), section, counts)
 
-
-def make_model(config: ConfigDict) -> tuple[nnx.Module, dict[str, int]]:
-    """The model of a config, and how many parameters either of the two models has."""
-    data = build_section(DataConfig, config.data.to_dict(), "config.data")
-    words = build_section(ModelConfig, config.model.to_dict(), "config.model")
-    penalty = build_section(PenaltyConfig, config.penalty.to_dict(), "config.penalty")
-    chosen, soft = problem(data), data.problem == "inertia_soft"
+def make_model(config: EMLPConfig) -> tuple[nnx.Module, dict[str, int]]:
+    """The model of a config, and the numbers of parameters of both models."""
+    section, penalty = config.model, config.penalty
+    chosen, soft = problem(config.data), config.data.problem == "inertia_soft"
 
     def equivariant(rngs: nnx.Rngs) -> EMLP:
         return EMLP(
             *(chosen.rep_in, chosen.rep_out, chosen.channels_in, 1),
-            channels=words.channels,
-            num_layers=words.layers,
+            channels=section.channels,
+            num_layers=section.layers,
             linear="dense" if soft else "equivariant",
             rngs=rngs,
         )
@@ -124,11 +113,11 @@ def make_model(config: ConfigDict) -> tuple[nnx.Module, dict[str, int]]:
     size = count_parameters(nnx.eval_shape(lambda: equivariant(nnx.Rngs(0))))
 
     def perceptron(rngs: nnx.Rngs) -> Perceptron:
-        return Perceptron(chosen, words.layers, size, rngs=rngs)
+        return Perceptron(chosen, section.layers, size, rngs=rngs)
 
     other = count_parameters(nnx.eval_shape(lambda: perceptron(nnx.Rngs(0))))
     counts = {"equivariant": size, "mlp": other}
-    if words.name == "mlp":
+    if section.name == "mlp":
         return perceptron(rngs), counts
     if not soft:
         return equivariant(rngs), counts
@@ -142,22 +131,12 @@ def make_model(config: ConfigDict) -> tuple[nnx.Module, dict[str, int]]:
     return SoftModel(equivariant(rngs), weights), counts
 
 
-def collate_batch(examples: Sequence[Any], which: range, shards: int) -> dict[str, Any]:
-    """Shards of equal size, the last filled up with copies that the mask leaves out."""
-    size = -(-len(examples) // shards)
-    index = np.arange(shards * size).reshape(shards, size)[list(which)]
-    mask = (index < len(examples)).astype(np.float32)
-    index = np.minimum(index, len(examples) - 1)
-    x, y = (np.stack([example[part] for example in examples]) for part in (0, 1))
-    return {"x": x[index], "y": y[index], "mask": mask}
-
-
 def squared_error(
     model: nnx.Module, batch: Mapping[str, Any], key: Array
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """The mean square, and the penalties where the model has some."""
     errors = jnp.mean((model(batch["x"]) - batch["y"]) ** 2, axis=(-2, -1))
-    mean = jnp.sum(errors * batch["mask"]) / jnp.sum(batch["mask"])
+    mean = masked_mean(errors, batch["mask"])
     if not isinstance(model, SoftModel):
         return mean, {"mse": mean}
     total, each = model.penalty(model.network)
@@ -173,16 +152,15 @@ def _predict(model: nnx.Module, x: Array) -> Array:
 
 
 def mean_square(model: nnx.Module, split: Split, batch_size: int = 1000) -> float:
-    """The mean squared error in standard units, a part of the samples at a time."""
-    starts = range(0, len(split), batch_size)
-    found = [np.asarray(_predict(model, split.x[s : s + batch_size])) for s in starts]
-    return float(np.mean((np.concatenate(found).astype(np.float64) - split.y) ** 2))
+    """The mean squared error in standardised units."""
+    found = predict(lambda x: _predict(model, x), split.x, batch_size=batch_size)
+    return float(np.mean((found.astype(np.float64) - split.y) ** 2))
 
 
 def report(
     model: nnx.Module, data: Data, section: DataConfig, counts: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Errors on the test samples, and how well the model keeps the symmetry of the problem."""
+    """Errors on the test samples, and the equivariance error for the group of the problem."""
     square = mean_square(model, data.test)
     y = data.test.y.astype(np.float64)
     spread = float(np.mean((y - y.mean(0)) ** 2))
@@ -199,10 +177,7 @@ def report(
             "test_mse": square * data.scale**2,
             "relative_rmse": math.sqrt(square / spread),
         },
-        "equivariance_error": {
-            "float32": symmetry_error(model, data, np.float32),
-            "float64": symmetry_error(model, data, np.float64),
-        },
+        "equivariance_error": in_both_precisions(lambda dtype: symmetry_error(model, data, dtype)),
         "problem": section.problem,
         "model": "mlp" if isinstance(model, Perceptron) else "equivariant",
         "samples": section.samples,
@@ -219,11 +194,6 @@ def symmetry_error(model: nnx.Module, data: Data, dtype: Any) -> float:
     return equivariance_error(
         lambda x: _predict(model, x), *reps, key, inputs=inputs, dtype=dtype, num_samples=4
     )
-
-
-def count_parameters(model: nnx.Module) -> int:
-    """The number of trained numbers."""
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 
 def _size(ends: tuple[int, int], layers: int, width: int) -> int:

@@ -1,14 +1,18 @@
-"""The sections of a config of the task of flows: every key, its type and its default."""
+"""The config of the task of flows: every key, its type and its default."""
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-MODELS = ("fno", "gfno_p4", "gfno_p4m")
-EQUATIONS = ("navier_stokes", "shallow_water")
+from equinet.models import FNO
+from equinet.training import Choice, TaskConfig, section_of
 
-# Of an equation, where the config names none. Amplitudes: factor of the initial vorticity, which
-# then turns in a few units of time; deviation of height and velocity from a layer of depth 1.
+CHANNELS = {"fno": 20, "gfno_p4": 10, "gfno_p4m": 7}
+"""The networks, and the widths at which they have the same number of parameters."""
+
+# Values of an equation where the config names none. The amplitude is the factor of the initial
+# vorticity, whose eddies turn over in a few units of time, or the deviation of height and velocity
+# from a layer of depth 1.
 DEFAULTS: dict[str, dict[str, float]] = {
     "navier_stokes": {
         "viscosity": 1e-4,
@@ -31,25 +35,26 @@ class DataConfig:
 
     Attributes:
         equation: "navier_stokes" (vorticity) or "shallow_water" (height and velocity).
-        forcing: Of vorticity: "pinwheel", which keeps the symmetry of the square, "none",
-            "cosines", which breaks its reflections, or FNO's "diagonal", which breaks all.
-        rotation: Of shallow water, twice the angular velocity; other than 0 it breaks reflections.
-        viscosity: None for 1e-4, of shallow water 1e-3.
-        amplitude: Of the start; None for the equation's own.
-        size: Pixels along an axis.
-        transfer: Pixels at which the trained network is tested as well; 0 for no such test.
+        forcing: The forcing of vorticity: "pinwheel", which keeps the rotations of the square,
+            "none", "cosines", which breaks its reflections, or FNO's "diagonal", which breaks all.
+        rotation: Twice the angular velocity of shallow water; other than 0 it breaks reflections.
+        viscosity: The viscosity; None for 1e-4, for shallow water 1e-3.
+        amplitude: The amplitude of the initial fields; None for the default of the equation.
+        size: Size of the images along an axis in pixels.
+        transfer: Size of images on which the trained network is tested as well in pixels; 0 for no
+            such test.
         solver: Cells along an axis that the solver uses.
-        interval: Time between two frames; None for 0.5, of shallow water 0.05.
-        time_step: Of the solver, at most; None for 0.02, of shallow water 0.004.
-        frames_in: Frames that a network sees.
+        interval: Time between two frames; None for 0.5, for shallow water 0.05.
+        time_step: Largest time step of the solver; None for 0.02, for shallow water 0.004.
+        frames_in: Frames that a network is given.
         frames_out: Frames after these, predicted one after the other.
         samples: Flows to train on.
         validation: Flows to select on.
         test: Flows to report on.
         teacher_forcing: Whether training predicts one frame, after true ones that start anywhere
             in the flow; else all ``frames_out`` of a flow, each after those predicted before.
-        seed: Of the flows.
-        cache: Directory in which the flows are kept; "" makes them anew.
+        seed: Seed of the flows.
+        cache: Folder in which the flows are kept; they are simulated anew where it is empty.
     """
 
     equation: Literal["navier_stokes", "shallow_water"] = "navier_stokes"
@@ -90,31 +95,51 @@ class DataConfig:
             )
 
     def value(self, name: str) -> float:
-        """A number of the equation: that of the config, or its default."""
+        """A number of the equation: the value of the config, or the default of the equation."""
         given = getattr(self, name)
         return DEFAULTS[self.equation][name] if given is None else given
 
 
-@dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """``config.model``: the network.
+def _section(name: str) -> type[Any]:
+    """The section of a network: all that FNO takes but the place, whose default is "auto"."""
+    base = section_of(
+        FNO, {"name": name}, omit=("place", "method"), defaults={"channels": CHANNELS[name]}
+    )
+
+    @dataclasses.dataclass(frozen=True)
+    class Section(base):
+        """The network.
+
+        Attributes:
+            place: What tells the network the position of a pixel: "none", "cosines", "distance",
+                or "auto" for "cosines" where there is a forcing.
+        """
+
+        place: Literal["auto", "none", "cosines", "distance"] = "auto"
+
+    return Section
+
+
+NETWORKS = Choice("name", {name: _section(name) for name in CHANNELS})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FlowConfig(TaskConfig):
+    """The config of the task of flows.
 
     Attributes:
-        name: "fno", or G-FNO: "gfno_p4" for quarter turns, "gfno_p4m" for reflections too.
-        channels: Of the features inside, for each element of the group.
-        modes: Modes of the kernels in every direction.
-        layers: Number of blocks.
-        place: What tells the network where a pixel is: "none", "cosines", "distance", or "auto"
-            for cosines where there is a forcing.
+        data: The flows.
+        model: The network: ``name`` is "fno", or G-FNO: "gfno_p4" for rotations by pi/2,
+            "gfno_p4m" for reflections too.
     """
 
-    name: Literal["fno", "gfno_p4", "gfno_p4m"] = "gfno_p4"
-    channels: int = 10
-    modes: int = 12
-    layers: int = 4
-    place: Literal["auto", "none", "cosines", "distance"] = "auto"
+    data: DataConfig = DataConfig()
+    model: Annotated[Any, NETWORKS] = dataclasses.field(default_factory=NETWORKS.default)
 
     def __post_init__(self) -> None:
-        for name in ("channels", "modes", "layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name}: expected 1 or more, got {getattr(self, name)}")
+        grids = [size for size in (self.data.size, self.data.transfer) if size]
+        if min(grids) < 2 * self.model.modes - 1:
+            raise ValueError(
+                f"model.modes: expected {(min(grids) + 1) // 2} or less for images of {min(grids)} "
+                f"pixels along an axis, got {self.model.modes}"
+            )

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, PyTree
 
 from equinet.data import EgoNetworks, SubgraphBudget, ego_networks, join_subgraphs
-from experiments.graphs.config import ModelConfig
+from equinet.training import split_shards
 from experiments.graphs.dense_graphs import DenseGraph, buckets, pad_graphs, rounded_nodes
 
 
@@ -20,7 +20,7 @@ class Example:
     Attributes:
         graph: The graph.
         networks: Its ego-networks.
-        means: What frozen layers make of them, ``SPEN.means``, if it is known.
+        means: The output of frozen layers for them, ``SPEN.means``, if it is known.
     """
 
     graph: DenseGraph
@@ -43,21 +43,24 @@ class Collator:
     budget: SubgraphBudget | None = None
 
     @classmethod
-    def of(cls, words: ModelConfig, max_nodes: int) -> "Collator":
-        """The one that fits a model; networks without symmetry need one size for all graphs."""
-        if words.name == "spen":
-            return cls(hops=words.hops)
-        return cls(nodes=None if words.name == "gin" else max_nodes)
+    def of(cls, section: Any, max_nodes: int) -> "Collator":
+        """The collator for a section ``config.model``.
+
+        Networks without symmetry need one size for all graphs.
+        """
+        if section.name == "spen":
+            return cls(hops=section.hops)
+        return cls(nodes=None if section.name == "gin" else max_nodes)
 
     def for_batches(self, examples: Sequence[Example], batch_size: int) -> "Collator":
-        """The one for random batches of these examples: most of them get the same shape."""
+        """The collator for random batches of these examples: most of them get the same shape."""
         if not self.hops:
             return self
         networks = [_networks_of(example) for example in examples]
         return dataclasses.replace(self, budget=SubgraphBudget.typical(networks, batch_size))
 
     def example(self, graph: DenseGraph) -> Example:
-        """What is worth computing once for a graph."""
+        """The example of a graph; its ego-networks are found once."""
         networks = ego_networks(graph.adjacency, self.hops) if self.hops else None
         return Example(graph, networks)
 
@@ -65,41 +68,38 @@ class Collator:
         self, examples: Sequence[Example], which: range, shards: int, dtype: Any = np.float32
     ) -> dict[str, Any]:
         """Shards of equal size, the last filled up with copies that the mask leaves out."""
-        size = -(-len(examples) // shards)
-        index = np.arange(shards * size).reshape(shards, size)
-        mask = (index < len(examples)).astype(dtype)
-        index = np.minimum(index, len(examples) - 1)
-        hands = [[examples[i] for i in row] for row in index]
-        labels = np.array([[example.graph.label for example in hand] for hand in hands], np.int32)
+        index, mask = split_shards(len(examples), range(shards), shards)
+        parts = [[examples[i] for i in row] for row in index]
+        labels = np.array([[example.graph.label for example in part] for part in parts], np.int32)
         chosen = list(which)
-        means = [[example.means for example in hands[i]] for i in chosen]
+        means = [[example.means for example in parts[i]] for i in chosen]
         if means[0][0] is not None:
             inputs: PyTree[np.ndarray] = np.array(means)
         elif self.hops:
-            inputs = self._networks(hands, which)
+            inputs = self._networks(parts, which)
         else:
-            inputs = self._matrices(hands, which)
+            inputs = self._matrices(parts, which)
         return {
             "inputs": _cast(inputs, dtype),
             "labels": labels[chosen],
-            "mask": mask[chosen],
+            "mask": mask[chosen].astype(dtype),
         }
 
-    def _matrices(self, hands: list[list[Example]], which: range) -> PyTree[np.ndarray]:
-        largest = max(example.graph.num_nodes for hand in hands for example in hand)
+    def _matrices(self, parts: list[list[Example]], which: range) -> PyTree[np.ndarray]:
+        largest = max(example.graph.num_nodes for part in parts for example in part)
         nodes = self.nodes or rounded_nodes(largest)
-        batches = [pad_graphs([example.graph for example in hands[i]], nodes) for i in which]
-        parts = [(batch.adjacency, batch.features, batch.mask) for batch in batches]
-        return tuple(np.stack(part) for part in zip(*parts, strict=True))
+        batches = [pad_graphs([example.graph for example in parts[i]], nodes) for i in which]
+        arrays = [(batch.adjacency, batch.features, batch.mask) for batch in batches]
+        return tuple(np.stack(each) for each in zip(*arrays, strict=True))
 
-    def _networks(self, hands: list[list[Example]], which: range) -> PyTree[np.ndarray]:
-        found = [[_networks_of(example) for example in hand] for hand in hands]
+    def _networks(self, parts: list[list[Example]], which: range) -> PyTree[np.ndarray]:
+        found = [[_networks_of(example) for example in part] for part in parts]
         budget = SubgraphBudget.covering(found[0], len(found[0]))
         for networks in found[1:]:
             budget = budget | SubgraphBudget.covering(networks, len(networks))
         if self.budget is not None:
             budget = budget | self.budget
-        features = [[example.graph.features for example in hand] for hand in hands]
+        features = [[example.graph.features for example in part] for part in parts]
         batches = [join_subgraphs(found[i], features[i], budget) for i in which]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
 

@@ -1,8 +1,7 @@
-"""Classify graphs, and count the pairs of graphs that a network cannot tell apart at all."""
+"""Classify graphs, and count the pairs of graphs that a network cannot distinguish."""
 
 import dataclasses
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,38 +12,43 @@ import numpy as np
 import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, PyTree
-from ml_collections import ConfigDict
 from scipy.spatial import cKDTree
 from scipy.special import log_softmax
 
 from equinet.models import GIN, SPEN, AdjacencyMLP, frame_averaged, standardize
 from equinet.nn import FrameAveraging
 from equinet.ops.graphs import SubgraphBatch
-from equinet.training import Experiment, build_section, load_best
+from equinet.training import (
+    Experiment,
+    Task,
+    constructor_arguments,
+    in_both_precisions,
+    load_best,
+    masked_mean,
+)
 from experiments.graphs.batches import Collator, Example, batches_by_size, permuted
-from experiments.graphs.config import SEPARATION, DataConfig, ModelConfig
+from experiments.graphs.config import SEPARATION, DataConfig, GraphConfig
 from experiments.graphs.data import Fold, GraphSet, read_graph_set
 
 SELECTION = "cross_entropy"
 OUTPUTS = 16
-"""Width of the outputs of the random networks that are to tell graphs apart."""
+"""Width of the outputs of the random networks that shall distinguish graphs."""
 LARGEST_BATCH, ENTRIES = 64, 2**25
 STANDARD = 512
 """Training graphs from which the readout of SPEN is standardized."""
 
 
-class GraphTask:
+class GraphTask(Task):
     """Classification of the graphs of a set, one fold at a time."""
 
-    def build(self, config: ConfigDict, *, shards: int) -> Experiment:
-        """Reads the set and hands the model of the config to the engine."""
-        data, words = sections(config)
-        graphs = read_graph_set(data.set, config.data_dir or None)
-        fold = chosen_fold(graphs, data.fold)
-        model = make_model(words, graphs, graphs.num_classes, nnx.Rngs(config.training.seed))
-        count = sum(math.prod(x.shape) for x in jax.tree.leaves(nnx.state(model, nnx.Param)))
-        sys.stderr.write(f"parameters: {count:,}\n")
-        collator = Collator.of(words, graphs.max_nodes)
+    Config = GraphConfig
+
+    def build(self, config: GraphConfig, *, shards: int) -> Experiment:
+        """Reads the set and makes the network for it."""
+        section, graphs = config.model, read_graph_set(config.data.set, config.data_dir or None)
+        fold = chosen_fold(graphs, config.data.fold)
+        model = make_model(section, graphs, graphs.num_classes, nnx.Rngs(config.training.seed))
+        collator = Collator.of(section, graphs.max_nodes)
         train, validation, test = (
             [collator.example(graphs.graphs[i]) for i in part]
             for part in (fold.train, fold.validation, fold.test)
@@ -53,10 +57,10 @@ class GraphTask:
         in_training = collator.for_batches(train, -(-config.training.batch_size // shards))
         if isinstance(model, SPEN):
             some = np.random.default_rng(0).permutation(len(train))[:STANDARD]
-            hands = np.array_split(some, -(-len(some) // config.training.batch_size))
-            batches = [one_shard(in_training, train, hand) for hand in hands]
-            standardize(model, batches, words.whitening)
-            if words.frozen:
+            parts = np.array_split(some, -(-len(some) // config.training.batch_size))
+            batches = [one_shard(in_training, train, part) for part in parts]
+            standardize(model, batches, section.whitening)
+            if section.frozen:
                 train, validation = (with_means(model, collator, x) for x in (train, validation))
 
         def collate(examples: Sequence[Example], which: range) -> dict[str, Any]:
@@ -64,37 +68,26 @@ class GraphTask:
 
         return Experiment(
             model=model,
-            model_spec={"parameters": count},
             train=train,
             collate=collate,
             loss=cross_entropy,
-            validate=lambda model: scores(model, collator, validation, words),
-            test=lambda model: report(model, collator, test, graphs, data, words),
+            validate=lambda model: scores(model, collator, validation, section),
+            test=lambda model: report(model, collator, test, graphs, config.data, section),
             selection=SELECTION,
-            items=lambda batch: int(batch["mask"].sum()),
             item_name="graphs",
         )
 
-    def evaluate(self, config: ConfigDict, workdir: Path, data: str | None) -> dict[str, Any]:
-        """The report on the test graphs of the config's fold."""
+    def evaluate(self, config: GraphConfig, workdir: Path, data: str | None) -> dict[str, Any]:
+        """The report on the test graphs of the config's fold; the training set is not prepared."""
         if data is not None:
-            raise ValueError(f"the graph task evaluates on its own folds, got the file {data!r}")
-        section, words = sections(config)
-        graphs = read_graph_set(section.set, config.data_dir or None)
-        fold = chosen_fold(graphs, section.fold)
-        model = make_model(words, graphs, graphs.num_classes, nnx.Rngs(config.training.seed))
+            return super().evaluate(config, workdir, data)
+        section, graphs = config.model, read_graph_set(config.data.set, config.data_dir or None)
+        fold = chosen_fold(graphs, config.data.fold)
+        model = make_model(section, graphs, graphs.num_classes, nnx.Rngs(config.training.seed))
         load_best(workdir, model)
-        collator = Collator.of(words, graphs.max_nodes)
+        collator = Collator.of(section, graphs.max_nodes)
         test = [collator.example(graphs.graphs[i]) for i in fold.test]
-        return report(model, collator, test, graphs, section, words)
-
-
-def sections(config: ConfigDict) -> tuple[DataConfig, ModelConfig]:
-    """The sections of a config, checked."""
-    return (
-        build_section(DataConfig, config.data.to_dict(), "config.data"),
-        build_section(ModelConfig, config.model.to_dict(), "config.model"),
-    )
+        return report(model, collator, test, graphs, config.data, section)
 
 
 def chosen_fold(graphs: GraphSet, number: int) -> Fold:
@@ -112,35 +105,28 @@ def chosen_fold(graphs: GraphSet, number: int) -> Fold:
 
 
 def make_model(
-    words: ModelConfig, graphs: GraphSet, outputs: int, rngs: nnx.Rngs
+    section: Any, graphs: GraphSet, outputs: int, rngs: nnx.Rngs
 ) -> GIN | AdjacencyMLP | SPEN | FrameAveraging:
-    """The network of a config for the graphs of a set."""
+    """The network of a section ``config.model`` for the graphs of a set."""
     widths, nodes = (graphs.num_features, outputs), graphs.max_nodes
-    if words.name == "spen":
-        return SPEN(
-            *widths,
-            channels=(words.channels, words.channels, words.pair_channels),
-            num_layers=words.layers,
-            average_nodes=graphs.average_nodes,
-            shells=words.shells,
-            frozen=words.frozen,
-            rngs=rngs,
-        )
-    kind = words.name.removeprefix("fa_")
-    size = {"channels": words.channels, "num_layers": words.layers, "rngs": rngs}
+    options = {**constructor_arguments(section), "rngs": rngs}
+    if section.name == "spen":
+        channels = (section.channels, section.channels, section.pair_channels)
+        return SPEN(*widths, channels=channels, average_nodes=graphs.average_nodes, **options)
+    kind = section.name.removeprefix("fa_")
     if kind == "mlp":
-        network: GIN | AdjacencyMLP = AdjacencyMLP(nodes, *widths, **size)
+        network: GIN | AdjacencyMLP = AdjacencyMLP(nodes, *widths, **options)
     else:
         network = GIN(
             *widths,
             identities=nodes if kind == "gin_id" else 0,
             average_degree=graphs.average_degree,
             average_nodes=graphs.average_nodes,
-            **size,
+            **options,
         )
-    if kind == words.name:
+    if kind == section.name:
         return network
-    return frame_averaged(network, nodes, size=words.frame_size)
+    return frame_averaged(network, nodes, size=section.frame_size)
 
 
 def one_shard(
@@ -152,13 +138,13 @@ def one_shard(
 
 
 def with_means(model: SPEN, collator: Collator, examples: Sequence[Example]) -> list[Example]:
-    """The examples and what the frozen layers make of them, which no step then computes again."""
+    """The examples with the outputs of the frozen layers, so that no step computes these again."""
     found = list(examples)
-    for index, hand in batches_by_size(examples, min(LARGEST_BATCH, len(examples))):
-        inputs = collator(hand, range(1), 1)["inputs"]
+    for index, part in batches_by_size(examples, min(LARGEST_BATCH, len(examples))):
+        inputs = collator(part, range(1), 1)["inputs"]
         means = np.asarray(_means(model, jax.tree.map(lambda x: x[0], inputs)))
-        for place, mean in zip(index, means, strict=False):
-            found[place] = dataclasses.replace(examples[place], means=mean)
+        for i, mean in zip(index, means, strict=False):
+            found[i] = dataclasses.replace(examples[i], means=mean)
     return found
 
 
@@ -179,11 +165,11 @@ def apply(model: nnx.Module, inputs: PyTree[Array], key: Array | None = None) ->
 def cross_entropy(
     model: nnx.Module, batch: Mapping[str, Any], key: Array
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """The mean over all graphs of all shards, and how many are right."""
+    """The mean over all graphs of all shards, and the accuracy."""
     logits, labels, mask = apply(model, batch["inputs"], key), batch["labels"], batch["mask"]
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     right = (jnp.argmax(logits, -1) == labels).astype(losses.dtype)
-    mean, accuracy = (jnp.sum(x * mask) / jnp.sum(mask) for x in (losses, right))
+    mean, accuracy = (masked_mean(x, mask) for x in (losses, right))
     return mean, {"accuracy": accuracy}
 
 
@@ -206,21 +192,21 @@ def predict(
     model: nnx.Module,
     collator: Collator,
     examples: Sequence[Example],
-    words: ModelConfig,
+    section: Any,
     dtype: Any = np.float32,
 ) -> tuple[Float[np.ndarray, "graphs outputs"], np.ndarray]:
     """The outputs for all graphs, and for which of them they are exact.
 
-    Outputs are exact but where a frame has more elements than ``words.frame_size``: there they are
-    the mean over ``words.frame_samples`` random ones.
+    Outputs are exact unless a frame has more elements than ``section.frame_size``: then they are
+    the mean over ``section.frame_samples`` random ones.
     """
     framed = isinstance(model, FrameAveraging)
-    entries = (collator.nodes or 1) ** 2 * (words.frame_size if framed else 1)
+    entries = (collator.nodes or 1) ** 2 * (section.frame_size if framed else 1)
     batch_size = min(LARGEST_BATCH, len(examples), max(ENTRIES // entries, 1))
     found, exact = {}, np.ones(len(examples), bool)
     with jax.enable_x64(dtype == np.float64):
-        for index, hand in batches_by_size(examples, batch_size):
-            inputs = collator(hand, range(1), 1, dtype)["inputs"]
+        for index, part in batches_by_size(examples, batch_size):
+            inputs = collator(part, range(1), 1, dtype)["inputs"]
             few = np.ones(batch_size, bool)
             if isinstance(model, FrameAveraging):
                 few = ~np.asarray(_degenerate(model, inputs))[0]
@@ -228,7 +214,7 @@ def predict(
             if few.any():
                 y = np.asarray(_outputs(model, inputs))[0]
             if not few.all():
-                keys = jax.random.split(jax.random.key(0), words.frame_samples)
+                keys = jax.random.split(jax.random.key(0), section.frame_samples)
                 y = np.where(few[:, None], y, np.asarray(_sampled(model, inputs, keys))[0])
             exact[index] = few[: len(index)]
             found.update(zip(index.tolist(), y, strict=False))
@@ -236,10 +222,10 @@ def predict(
 
 
 def scores(
-    model: nnx.Module, collator: Collator, examples: Sequence[Example], words: ModelConfig
+    model: nnx.Module, collator: Collator, examples: Sequence[Example], section: Any
 ) -> dict[str, float]:
     """Accuracy and mean cross entropy."""
-    logits, _ = predict(model, collator, examples, words)
+    logits, _ = predict(model, collator, examples, section)
     labels = np.array([example.graph.label for example in examples])
     losses = -log_softmax(logits, axis=-1)[np.arange(len(labels)), labels]
     right = logits.argmax(-1) == labels
@@ -252,48 +238,47 @@ def report(
     test: Sequence[Example],
     graphs: GraphSet,
     data: DataConfig,
-    words: ModelConfig,
+    section: Any,
 ) -> dict[str, Any]:
     """Scores on the test graphs, pairs that random networks confuse, and invariance."""
-    metrics: dict[str, float] = scores(model, collator, test, words)
+    metrics: dict[str, float] = scores(model, collator, test, section)
     if data.set in SEPARATION and data.inits:
-        metrics |= separation(graphs, data, words)
-    errors = {
-        np.dtype(dtype).name: invariance_error(model, collator, test[:16], words, dtype)
-        for dtype in (np.float32, np.float64)
-    }
+        metrics |= separation(graphs, data, section)
+    errors = in_both_precisions(
+        lambda dtype: invariance_error(model, collator, test[:16], section, dtype)
+    )
     return {
         "metrics": metrics,
         "equivariance_error": {name: e for name, e in errors.items() if e is not None},
         "set": data.set,
         "fold": data.fold,
-        "model": words.name,
+        "model": section.name,
     }
 
 
-def separation(graphs: GraphSet, data: DataConfig, words: ModelConfig) -> dict[str, int]:
-    """How many pairs random networks cannot tell apart, without any training, in float64.
+def separation(graphs: GraphSet, data: DataConfig, section: Any) -> dict[str, int]:
+    """The number of pairs that random networks cannot distinguish, in float64, without training.
 
     A pair counts where all ``data.inits`` networks give both graphs outputs that differ by less
     than ``data.tolerance`` in every entry, in units of the root mean square over the set. Graphs
-    whose frame is too large to be listed are left out: their random outputs tell nothing.
+    whose frame is too large to be listed are left out, because their outputs are random.
 
     Returns:
         ``undistinguished_pairs``, the ``pairs`` that were compared, and for averages over frames
         ``graphs_without_frame``.
     """
-    collator = Collator.of(words, graphs.max_nodes)
+    collator = Collator.of(section, graphs.max_nodes)
     examples = [collator.example(graph) for graph in graphs.graphs]
     columns, exact = [], np.ones(len(examples), bool)
     for seed in range(data.inits):
-        model = make_model(words, graphs, OUTPUTS, nnx.Rngs(seed))
-        outputs, exact = predict(model, collator, examples, words, np.float64)
+        model = make_model(section, graphs, OUTPUTS, nnx.Rngs(seed))
+        outputs, exact = predict(model, collator, examples, section, np.float64)
         columns.append(outputs / max(math.sqrt(np.mean(outputs**2)), 1e-30))
     labels = np.array([graph.label for graph in graphs.graphs])
     pairs, same = count_pairs(
         data.set, np.concatenate(columns, axis=-1), labels, exact, data.tolerance
     )
-    extra = {"graphs_without_frame": int((~exact).sum())} if words.name.startswith("fa_") else {}
+    extra = {"graphs_without_frame": int((~exact).sum())} if section.name.startswith("fa_") else {}
     return {"undistinguished_pairs": same, "pairs": pairs, **extra}
 
 
@@ -336,10 +321,10 @@ def invariance_error(
     model: nnx.Module,
     collator: Collator,
     examples: Sequence[Example],
-    words: ModelConfig,
+    section: Any,
     dtype: Any,
 ) -> float | None:
-    """The largest change of the outputs when nodes change places, over their root mean square.
+    """The largest change of the outputs when nodes are permuted, over their root mean square.
 
     None where no graph has a frame that can be listed.
     """
@@ -347,7 +332,7 @@ def invariance_error(
     graphs = [example.graph for example in examples]
     moved = [collator.example(permuted(g, rng.permutation(g.num_nodes))) for g in graphs]
     (before, exact), (after, too) = (
-        predict(model, collator, hand, words, dtype) for hand in (examples, moved)
+        predict(model, collator, part, section, dtype) for part in (examples, moved)
     )
     exact = exact & too
     if not exact.any():

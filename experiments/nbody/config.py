@@ -1,12 +1,10 @@
-"""The sections of a config of the n-body task: every key, its type and its default."""
+"""The config of the n-body task: every key, its type and its default."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from equinet.ops.edges import CONVOLUTIONS
-from equinet.ops.products import PRODUCTS
-
-MODELS = ("egnn", "fa_gnn", "cg", "ponita")
+from equinet.models import EGNN, PONITA, ParticleIrreps, frame_averaged_gnn
+from equinet.training import Choice, TaskConfig, section_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,21 +12,21 @@ class DataConfig:
     """``config.data``: the systems, and which two times of them.
 
     Attributes:
-        source: "file", or "simulate" to draw systems on the spot.
-        file: Below the data directory: arrays ``loc_``, ``vel_`` and ``charges_`` of the parts
-            ``train`` and ``valid``, and ``frames``.
-        start_frame: Where positions and velocities are given.
-        end_frame: Where positions are asked for.
-        samples: Number of systems to train on. Of a file, the first ones.
-        validation: Number of systems to select on. Of a file, the last ones of its ``train``.
-        test: Number of systems to report on. Of a file, the first ones of its ``valid``.
-        kind: Of simulated systems: "charged", "springs" or "gravity".
-        bodies: Particles of a simulated system.
-        every: Simulated steps between two frames.
-        time_step: Of a simulated step.
-        seed: Of simulated systems.
-        augment: Whether training systems are turned, reflected and their charges exchanged at
-            random: for networks that lack such a symmetry.
+        source: "file" reads systems, "simulate" computes them.
+        file: The file below the data directory: arrays ``loc_``, ``vel_`` and ``charges_`` of the
+            parts ``train`` and ``valid``, and ``frames``.
+        start_frame: The frame at which positions and velocities are given.
+        end_frame: The frame at which positions are predicted.
+        samples: Number of systems to train on; of a file, the first ones.
+        validation: Number of systems to select on; of a file, the last ones of its ``train``.
+        test: Number of systems to report on; of a file, the first ones of its ``valid``.
+        kind: The interaction of simulated systems: "charged", "springs" or "gravity".
+        bodies: Number of particles of a simulated system.
+        every: Number of simulated steps between two frames.
+        time_step: Time of a simulated step, in the unit of the data.
+        seed: Seed of the simulated systems.
+        augment: Whether training systems are transformed by random elements of O(3) and the signs
+            of their charges exchanged: for networks that lack such a symmetry.
     """
 
     source: Literal["file", "simulate"] = "file"
@@ -64,54 +62,63 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """``config.model``: the network.
+class FrameConfig(
+    section_of(frame_averaged_gnn, {"name": "fa_gnn"}, omit=("dim",), rename={"hidden": "channels"})
+):
+    """The network of "fa_gnn".
 
     Attributes:
-        name: "egnn", "fa_gnn", "cg" or "ponita".
-        channels: Features of a node; of "cg" the copies of every irrep, of "ponita" the features
-            at every orientation.
-        layers: Number of layers.
-        stochastic: Of "fa_gnn": whether training draws one element of every frame. Validation and
-            test take them all.
-        hidden: Irreps of "cg" between the layers.
-        lmax: Highest degree of the filters of "cg".
-        correlation: Highest power of the sums over neighbours of "cg".
-        product: Tensor product for these powers, a key of ``equinet.ops.products.PRODUCTS``.
-        convolution: Of "cg", a word of ``equinet.ops.edges.CONVOLUTIONS``.
-        orientations: Number of orientations of "ponita".
-        basis: Size of the kernel basis of "ponita".
-        degree: Degree of the polynomials of its invariants.
-        widening: Width of the hidden layer of its blocks, in channels.
-        variant: "separable" or "complete" kernels on a grid, or "edges": directions between
-            particles, exactly equivariant.
+        stochastic: Whether training draws one element of every frame. Validation and test average
+            over all elements.
     """
 
-    name: Literal["egnn", "fa_gnn", "cg", "ponita"] = "egnn"
-    channels: int = 64
-    layers: int = 4
     stochastic: bool = True
-    hidden: str = "0e+1o"
-    lmax: int = 2
-    correlation: int = 1
-    product: str = "clebsch_gordan"
-    convolution: str = "clebsch_gordan"
+
+
+@dataclasses.dataclass(frozen=True)
+class PonitaConfig(
+    section_of(
+        PONITA,
+        {"name": "ponita"},
+        defaults={"channels": 32, "basis": 32, "widening": 2, "length": 4.0}
+        | {"average_neighbours": 5.0},
+    )
+):
+    """The network of "ponita".
+
+    Attributes:
+        orientations: Number of orientations, where ``variant`` uses a grid of them.
+    """
+
     orientations: int = 12
-    basis: int = 64
-    degree: int = 3
-    widening: int = 4
-    variant: Literal["separable", "complete", "edges"] = "separable"
-
-    def __post_init__(self) -> None:
-        for name in _POSITIVE:
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name}: expected 1 or more, got {getattr(self, name)}")
-        for name, words in (("product", PRODUCTS), ("convolution", CONVOLUTIONS)):
-            if getattr(self, name) not in words:
-                raise ValueError(
-                    f"model.{name}: expected one of {', '.join(sorted(words))}, got "
-                    f"{getattr(self, name)!r}"
-                )
 
 
-_POSITIVE = ("channels", "layers", "correlation", "orientations", "basis", "degree", "widening")
+NETWORKS = Choice(
+    "name",
+    {
+        "egnn": section_of(
+            EGNN,
+            {"name": "egnn"},
+            omit=("edges_in", "scalars_out"),
+            rename={"hidden": "channels"},
+        ),
+        "fa_gnn": FrameConfig,
+        "cg": section_of(ParticleIrreps, {"name": "cg"}),
+        "ponita": PonitaConfig,
+    },
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NBodyConfig(TaskConfig):
+    """The config of the n-body task.
+
+    Attributes:
+        data_dir: Folder of the data sets; the environment variable EQUINET_DATA where it is empty.
+        data: The systems, and the two times.
+        model: The network, chosen by ``name``, and its own options.
+    """
+
+    data_dir: str = ""
+    data: DataConfig = DataConfig()
+    model: Annotated[Any, NETWORKS] = dataclasses.field(default_factory=NETWORKS.default)

@@ -1,11 +1,10 @@
-"""The sections of a config of the point-cloud task: every key, its type and its default."""
+"""The config of the point-cloud task: every key, its type and its default."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-MODELS = ("point_net", "fa_point_net", "mds_point_net", "ponita")
-SETS = ("shapes", "airplanes")
-TURNS = ("none", "upright", "all")
+from equinet.models import PONITA, PointNet
+from equinet.training import Choice, TaskConfig, section_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,18 +12,18 @@ class DataConfig:
     """``config.data``: the clouds.
 
     Attributes:
-        set: "shapes", eight solids drawn on the spot, to be classified however they are turned; or
-            "airplanes", of which the turn itself is asked for.
-        file: Of the airplanes, below the data directory: an array ``points``,
+        set: "shapes", eight solids in any orientation, to be classified; or "airplanes", whose
+            rotation from a common pose is to be predicted.
+        file: The file of the airplanes below the data directory: an array ``points``,
             ``[clouds, 1024, 3]``, all in the same pose.
-        points: Points of a cloud; of the airplanes some of theirs.
+        points: Number of points of a cloud; of the airplanes, some of theirs.
         samples: Clouds to train on.
-        validation: Clouds to select on; turned as those to train on.
-        test: Clouds to report on; turned by any rotation.
-        turns: How training clouds are turned, anew in every step: "none", "upright" about the
-            vertical axis, or "all" by any rotation.
-        noise: Displacement of the points of shapes.
-        seed: Of the shapes and of the turns of the test.
+        validation: Clouds to select on, rotated as the training clouds are.
+        test: Clouds to report on, rotated by any rotation.
+        turns: How training clouds are rotated, anew in every step: "none", "upright" about
+            the vertical axis, or "all" by any rotation.
+        noise: Standard deviation of the displacement of the points of shapes.
+        seed: Seed of the shapes and of the rotations of the test.
     """
 
     set: Literal["shapes", "airplanes"] = "shapes"
@@ -46,29 +45,61 @@ class DataConfig:
             )
 
 
+_POINT_NET = {"omit": ("dim",)}
+
+
 @dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """``config.model``: the network.
+class FrameConfig(section_of(PointNet, {"name": "fa_point_net"}, **_POINT_NET)):
+    """The network of "fa_point_net".
 
     Attributes:
-        name: "point_net", which knows no rotations; "fa_point_net", the same averaged over
-            principal axes; "mds_point_net", the same on coordinates made from distances, only for
-            shapes; "ponita", on positions and orientations.
-        channels: Width of the hidden layers.
-        stochastic: Of "fa_point_net": whether training draws one element of every frame.
-        layers: Of "ponita".
-        orientations: Of "ponita": 4, 6, 8, 12, 20 or 30.
-        basis: Of "ponita", functions of the kernel basis.
+        stochastic: Whether training draws one element of every frame.
     """
 
-    name: Literal["point_net", "fa_point_net", "mds_point_net", "ponita"] = "fa_point_net"
-    channels: int = 64
     stochastic: bool = True
-    layers: int = 2
-    orientations: int = 12
-    basis: int = 32
 
-    def __post_init__(self) -> None:
-        for name in ("channels", "layers", "basis"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name}: expected 1 or more, got {getattr(self, name)}")
+
+@dataclasses.dataclass(frozen=True)
+class PonitaConfig(
+    section_of(
+        PONITA,
+        {"name": "ponita"},
+        omit=("variant", "average_neighbours", "cutoff", "resolution"),
+        defaults={"layers": 2, "basis": 32},
+    )
+):
+    """The network of "ponita".
+
+    Attributes:
+        orientations: Number of orientations: 4, 6, 8, 12, 20 or 30.
+    """
+
+    orientations: int = 12
+
+
+NETWORKS = Choice(
+    "name",
+    {
+        "point_net": section_of(PointNet, {"name": "point_net"}, **_POINT_NET),
+        "fa_point_net": FrameConfig,
+        "mds_point_net": section_of(PointNet, {"name": "mds_point_net"}, **_POINT_NET),
+        "ponita": PonitaConfig,
+    },
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PointCloudConfig(TaskConfig):
+    """The config of the point-cloud task.
+
+    Attributes:
+        data_dir: Folder of the data sets; the environment variable EQUINET_DATA where it is empty.
+        data: The clouds.
+        model: The network: "point_net", which has no symmetry; "fa_point_net", the same averaged
+            over principal axes; "mds_point_net", the same on coordinates made from distances, for
+            shapes alone; "ponita", on positions and orientations.
+    """
+
+    data_dir: str = ""
+    data: DataConfig = DataConfig()
+    model: Annotated[Any, NETWORKS] = dataclasses.field(default_factory=NETWORKS.default)

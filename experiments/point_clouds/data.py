@@ -21,32 +21,32 @@ class Clouds:
 
     Attributes:
         points: ``[clouds, points, 3]``.
-        labels: Number of the solid, zero for airplanes, ``[clouds]``.
-        turns: How each has been turned from the pose of its set, ``[clouds, 3, 3]``.
+        labels: Index of the solid, zero for airplanes, ``[clouds]``.
+        rotations: The rotation of each from the pose of its set, ``[clouds, 3, 3]``.
     """
 
     points: Float[np.ndarray, "clouds points 3"]
     labels: Int[np.ndarray, "clouds"]
-    turns: Float[np.ndarray, "clouds 3 3"]
+    rotations: Float[np.ndarray, "clouds 3 3"]
 
     def __len__(self) -> int:
         return len(self.points)
 
-    def turned(self, turns: Float[np.ndarray, "clouds 3 3"]) -> "Clouds":
+    def rotated(self, rotations: Float[np.ndarray, "clouds 3 3"]) -> "Clouds":
         """The clouds after further rotations."""
-        points = np.einsum("cij,cpj->cpi", turns, self.points)
-        both = turns @ self.turns
+        points = np.einsum("cij,cpj->cpi", rotations, self.points)
+        both = rotations @ self.rotations
         return Clouds(points.astype(np.float32), self.labels, both.astype(np.float32))
 
     def part(self, start: int, stop: int) -> "Clouds":
         """Some of the clouds."""
-        return Clouds(self.points[start:stop], self.labels[start:stop], self.turns[start:stop])
+        return Clouds(self.points[start:stop], self.labels[start:stop], self.rotations[start:stop])
 
 
 def load_clouds(
     config: DataConfig, directory: str | os.PathLike[str] | None
 ) -> tuple[Clouds, Clouds, Clouds]:
-    """Training clouds as they are, validation clouds turned as training turns them, test anyhow.
+    """Training clouds in their pose, validation clouds rotated as in training, test clouds anyhow.
 
     Raises:
         ValueError: The file has another form, or too few clouds or points.
@@ -59,12 +59,12 @@ def load_clouds(
     else:
         points = read_airplanes(data_directory(directory) / config.file, sum(sizes), config.points)
         labels = np.zeros(len(points), np.int64)
-    still = np.broadcast_to(np.eye(3, dtype=np.float32), (len(points), 3, 3))
-    clouds = Clouds(points.astype(np.float32), labels.astype(np.int32), still)
+    poses = np.broadcast_to(np.eye(3, dtype=np.float32), (len(points), 3, 3))
+    clouds = Clouds(points.astype(np.float32), labels.astype(np.int32), poses)
     ends = np.cumsum((0, *sizes)).tolist()
     train, validation, test = (clouds.part(a, b) for a, b in itertools.pairwise(ends))
-    validation = validation.turned(random_turns(rng, len(validation), config.turns))
-    return train, validation, test.turned(random_turns(rng, len(test)))
+    validation = validation.rotated(random_rotations(rng, len(validation), config.turns))
+    return train, validation, test.rotated(random_rotations(rng, len(test)))
 
 
 def read_airplanes(path: Path, count: int, points: int) -> Float[np.ndarray, "count points 3"]:
@@ -94,21 +94,21 @@ def read_airplanes(path: Path, count: int, points: int) -> Float[np.ndarray, "co
     return normalised(clouds[:count, chosen])
 
 
-def random_turns(
-    rng: np.random.Generator, count: int, turns: str = "all"
+def random_rotations(
+    rng: np.random.Generator, count: int, kind: str = "all"
 ) -> Float[np.ndarray, "count 3 3"]:
     """Rotations of the Haar measure, "upright" about the z axis, or "none".
 
-    >>> turns = random_turns(np.random.default_rng(0), 4)
-    >>> bool(np.allclose(turns @ turns.swapaxes(1, 2), np.eye(3)))
+    >>> rotations = random_rotations(np.random.default_rng(0), 4)
+    >>> bool(np.allclose(rotations @ rotations.swapaxes(1, 2), np.eye(3)))
     True
     """
     matrices = np.broadcast_to(np.eye(3), (count, 3, 3)).copy()
-    if turns == "all":
+    if kind == "all":
         q, r = np.linalg.qr(rng.normal(size=(count, 3, 3)))
         q = q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None]
         return q * np.linalg.det(q)[:, None, None]
-    if turns == "upright":
+    if kind == "upright":
         angle = rng.uniform(-np.pi, np.pi, count)
         matrices[:, 0, 0] = matrices[:, 1, 1] = np.cos(angle)
         matrices[:, 1, 0] = np.sin(angle)

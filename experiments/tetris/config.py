@@ -1,8 +1,9 @@
-"""The sections of a config of the Tetris task: every key, its type and its default."""
+"""The config of the Tetris task: every key, its type and its default."""
 
 import dataclasses
 
 from equinet.ops.products import PRODUCTS
+from equinet.training import TaskConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -10,8 +11,8 @@ class DataConfig:
     """``config.data``: how the eight pieces are shown.
 
     Attributes:
-        copies: Turned copies of each piece to select on, and others to report on.
-        seed: Of the rotations.
+        copies: Rotated copies of each piece to select on, and as many others to report on.
+        seed: Seed of the rotations.
     """
 
     copies: int = 10
@@ -30,7 +31,7 @@ class ModelConfig:
         product: The tensor product, a key of ``equinet.ops.products.PRODUCTS``.
         lmax: Highest degree, at least 1.
         channels: Channels of every irrep.
-        cutoff: How far cubes see each other, in edges of a cube.
+        cutoff: Radius of the neighbourhood of a cube, in edges of a cube.
     """
 
     product: str = "clebsch_gordan"
@@ -49,3 +50,16 @@ class ModelConfig:
                 "model.lmax and model.channels: expected numbers above 0, got "
                 f"{self.lmax} and {self.channels}"
             )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TetrisConfig(TaskConfig):
+    """The config of the Tetris task.
+
+    Attributes:
+        data: The rotated copies of the pieces.
+        model: The network.
+    """
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()

@@ -1,9 +1,7 @@
 """Eight pieces of four cubes, two of them mirror images: what can a tensor product tell apart?"""
 
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,7 +10,6 @@ import numpy as np
 import optax
 from flax import nnx
 from jaxtyping import Array, Float
-from ml_collections import ConfigDict
 
 from equinet.data.atoms import Budget, Configuration, Graph, collate, deal, to_graph
 from equinet.groups import SO, O
@@ -21,8 +18,8 @@ from equinet.nn import MLP, LayerNorm, Linear, RadialNetwork, TensorProduct
 from equinet.ops.graphs import GraphBatch, edge_vectors, sum_graphs, sum_receivers
 from equinet.reps import Irreps, Vector, WithoutChannels, spherical_harmonics
 from equinet.testing import equivariance_error
-from equinet.training import Experiment, build_section, load_best
-from experiments.tetris.config import DataConfig, ModelConfig
+from equinet.training import Experiment, Task, in_both_precisions, masked_mean
+from experiments.tetris.config import DataConfig, ModelConfig, TetrisConfig
 
 SELECTION = "cross_entropy"
 PIECES = {
@@ -52,23 +49,23 @@ class TetrisNetwork(nnx.Module):
     pseudoscalar; then the two mirror images have equal logits.
 
     Args:
-        words: Product and sizes.
+        section: The product and the sizes.
         rngs: Key ``params``.
 
     Raises:
         ValueError: If the product cannot express the irreps.
     """
 
-    def __init__(self, words: ModelConfig, *, rngs: nnx.Rngs) -> None:
-        density, power, scalars = irreps_of(words)
+    def __init__(self, section: ModelConfig, *, rngs: nnx.Rngs) -> None:
+        density, power, scalars = irreps_of(section)
         self.rep_out = Irreps("7x0e+0o" if scalars.count("0o") else "7x0e")
-        self.cutoff, self.lmax = words.cutoff, words.lmax
-        width = words.channels
-        self.radial = RadialNetwork(words.cutoff, width, hidden=(32,), degree=8, rngs=rngs)
+        self.cutoff, self.lmax = section.cutoff, section.lmax
+        width = section.channels
+        self.radial = RadialNetwork(section.cutoff, width, hidden=(32,), degree=8, rngs=rngs)
         self.linears = nnx.List(
             [Linear(rep, rep, width, width, rngs=rngs) for rep in (density,) * 3 + (power,)]
         )
-        options = {"kind": words.product, "rngs": rngs}
+        options = {"kind": section.product, "rngs": rngs}
         self.second = TensorProduct(density, density, power, width, **options)
         self.third = TensorProduct(power, density, scalars, width, **options)
         self.norm = LayerNorm(Irreps("0e"), 3 * width)
@@ -100,19 +97,19 @@ class TetrisNetwork(nnx.Module):
         return jnp.concatenate([outputs, odd], axis=1)
 
 
-def irreps_of(words: ModelConfig) -> tuple[Irreps, Irreps, Irreps]:
-    """Irreps of the density, of its second power and of the invariants: what the product reaches.
+def irreps_of(section: ModelConfig) -> tuple[Irreps, Irreps, Irreps]:
+    """Irreps of the density, of its second power and of the invariants that the product can make.
 
     >>> [str(rep) for rep in irreps_of(ModelConfig("clebsch_gordan"))]
     ['0e+1o+2e', '0e+1o+1e+2e+2o', '0e+0o']
     >>> [str(rep) for rep in irreps_of(ModelConfig("gaunt"))]
     ['0e+1o+2e', '0e+1o+2e', '0e']
     """
-    natural = Irreps.spherical_harmonics(words.lmax)
-    if words.product in NATURAL_ONLY:
+    natural = Irreps.spherical_harmonics(section.lmax)
+    if section.product in NATURAL_ONLY:
         return natural, natural, Irreps("0e")
     # No pseudoscalar in the second power: two vectors and their mirror images are one rotation.
-    others = [(l, p) for l in range(1, words.lmax + 1) for p in ((-1) ** l, -((-1) ** l))]
+    others = [(l, p) for l in range(1, section.lmax + 1) for p in ((-1) ** l, -((-1) ** l))]
     return natural, Irreps([(0, 1), *others]), Irreps("0e+0o")
 
 
@@ -124,49 +121,36 @@ class Piece:
     label: int
 
 
-class TetrisTask:
-    """Classification of the pieces, whatever way they are turned."""
+class TetrisTask(Task):
+    """Classification of the pieces in any orientation."""
 
-    def build(self, config: ConfigDict, *, shards: int) -> Experiment:
-        """Makes the pieces and hands the model of the config to the engine."""
-        section = build_section(DataConfig, config.data.to_dict(), "config.data")
-        model, words = make_model(config)
-        train = pieces(words.cutoff)
-        validation, test = (turned(section, words.cutoff, part) for part in range(2))
-        count = sum(x.size for x in jax.tree.leaves(nnx.state(model, nnx.Param)))
-        sys.stderr.write(f"parameters: {count:,}\n")
-        batch_size = config.training.batch_size
+    Config = TetrisConfig
+
+    def build(self, config: TetrisConfig, *, shards: int) -> Experiment:
+        """Makes the network and the pieces."""
+        model = make_model(config)
+        cutoff, batch_size = config.model.cutoff, config.training.batch_size
+        validation, test = (rotated(config.data, cutoff, part) for part in range(2))
 
         def collate_train(examples: Sequence[Piece], which: range) -> dict[str, Any]:
             return collate_pieces(examples, which, shards, batch_size)
 
         return Experiment(
             model=model,
-            model_spec={"parameters": count},
-            train=train,
+            train=pieces(cutoff),
             collate=collate_train,
             loss=cross_entropy,
             validate=lambda model: classify(model, validation)[0],
-            test=lambda model: report(model, test, words),
+            test=lambda model: report(model, test, config.model),
             selection=SELECTION,
             items=lambda batch: int(batch["graph"].graph_mask.sum()),
             item_name="pieces",
         )
 
-    def evaluate(self, config: ConfigDict, workdir: Path, data: str | None) -> dict[str, Any]:
-        """The report on the test orientations of the config."""
-        if data is not None:
-            raise ValueError(f"the Tetris task makes its pieces and reads no file, got {data!r}")
-        section = build_section(DataConfig, config.data.to_dict(), "config.data")
-        model, words = make_model(config)
-        load_best(workdir, model)
-        return report(model, turned(section, words.cutoff, 1), words)
 
-
-def make_model(config: ConfigDict) -> tuple[TetrisNetwork, ModelConfig]:
-    """The network of a config, and its section."""
-    words = build_section(ModelConfig, config.model.to_dict(), "config.model")
-    return TetrisNetwork(words, rngs=nnx.Rngs(config.training.seed)), words
+def make_model(config: TetrisConfig) -> TetrisNetwork:
+    """The network of a config."""
+    return TetrisNetwork(config.model, rngs=nnx.Rngs(config.training.seed))
 
 
 def pieces(cutoff: float, rotations: Sequence[np.ndarray] = (np.eye(3),)) -> list[Piece]:
@@ -182,8 +166,8 @@ def pieces(cutoff: float, rotations: Sequence[np.ndarray] = (np.eye(3),)) -> lis
     return found
 
 
-def turned(section: DataConfig, cutoff: float, part: int) -> list[Piece]:
-    """The pieces in random orientations, others for every part; no reflections."""
+def rotated(section: DataConfig, cutoff: float, part: int) -> list[Piece]:
+    """The pieces in random orientations, which differ from part to part; no reflections."""
     key = jax.random.fold_in(jax.random.key(section.seed), part)
     with jax.enable_x64(True):
         rotations = np.asarray(SO(3).sample(key, (section.copies,)))
@@ -201,23 +185,23 @@ def collate_pieces(
     graphs = [example.graph for example in examples]
     budget = Budget.covering(graphs, batch_size or len(graphs), shards)
     batch = collate(graphs, which, shards=shards, budget=budget, dtype=dtype)
-    hands = deal([graph.num_nodes for graph in graphs], shards)
+    shares = deal([graph.num_nodes for graph in graphs], shards)
     labels = np.zeros((len(which), budget.graphs), np.int32)
     for row, shard in enumerate(which):
-        labels[row, : len(hands[shard])] = [examples[index].label for index in hands[shard]]
+        labels[row, : len(shares[shard])] = [examples[index].label for index in shares[shard]]
     return {"graph": batch["graph"], "labels": labels}
 
 
 def cross_entropy(
     model: TetrisNetwork, batch: Mapping[str, Any], key: Array
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """The mean over all pieces of all shards, and how many are right."""
+    """The mean over all pieces of all shards, and the accuracy."""
     graph, labels = batch["graph"], batch["labels"]
     logits = jax.vmap(model)(graph)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     right = (jnp.argmax(logits, -1) == labels).astype(losses.dtype)
     mask = graph.graph_mask.astype(losses.dtype)
-    mean, accuracy = (jnp.sum(x * mask) / jnp.sum(mask) for x in (losses, right))
+    mean, accuracy = (masked_mean(x, mask) for x in (losses, right))
     return mean, {"accuracy": accuracy}
 
 
@@ -234,7 +218,7 @@ def _values(model: TetrisNetwork, graph: GraphBatch) -> Array:
 def classify(
     model: TetrisNetwork, examples: Sequence[Piece]
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Accuracy and mean loss, and what the pieces that are mistaken are taken for."""
+    """Accuracy and mean loss, and for each piece classified wrongly the predicted one."""
     batch = jax.tree.map(lambda x: x[0], collate_pieces(examples, range(1), 1))
     logits = np.asarray(_logits(model, batch["graph"]), np.float64)[: len(examples)]
     labels, names = batch["labels"][: len(examples)], list(PIECES)
@@ -246,17 +230,16 @@ def classify(
     return {"accuracy": float(np.mean(found == labels)), SELECTION: float(losses.mean())}, wrong
 
 
-def report(model: TetrisNetwork, test: Sequence[Piece], words: ModelConfig) -> dict[str, Any]:
-    """Accuracy on turned pieces, and whether the outputs turn as they must."""
+def report(model: TetrisNetwork, test: Sequence[Piece], section: ModelConfig) -> dict[str, Any]:
+    """Accuracy on rotated pieces, and the equivariance error of the outputs."""
     metrics, wrong = classify(model, test)
     return {
         "metrics": metrics,
-        "equivariance_error": {
-            "float32": symmetry_error(model, test[: len(PIECES)], np.float32),
-            "float64": symmetry_error(model, test[: len(PIECES)], np.float64),
-        },
-        "product": words.product,
-        "irreps": [str(rep) for rep in irreps_of(words)],
+        "equivariance_error": in_both_precisions(
+            lambda dtype: symmetry_error(model, test[: len(PIECES)], dtype)
+        ),
+        "product": section.product,
+        "irreps": [str(rep) for rep in irreps_of(section)],
         "mistaken": wrong,
     }
 

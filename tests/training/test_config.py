@@ -1,13 +1,19 @@
 """Config files, overrides and the engine's own section."""
 
+import dataclasses
 import sys
+from collections.abc import Callable, Sequence
 
 import pytest
-from ml_collections import ConfigDict
 
-from equinet.training import TrainingConfig, default_training, load_config
+from equinet.training import (
+    TrainingConfig,
+    constructor_arguments,
+    describe_config,
+    load_config,
+    section_of,
+)
 from equinet.training.config import config_root, flatten, from_json, to_json
-from equinet.training.settings import training_config
 
 
 @pytest.fixture(autouse=True)
@@ -18,13 +24,48 @@ def _same_path(monkeypatch):
 def write(folder, text, name="mine.py"):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(text)
+    (folder / "task_of_test.py").write_text(TASK)
+    sys.modules.pop("task_of_test", None)
     return str(folder / name)
 
 
+TASK = """
+import dataclasses
+from typing import Annotated, Any
+from equinet.training import Choice, Task, TaskConfig
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    shape: str = "round"
+    radius: float = 1.0
+
+@dataclasses.dataclass(frozen=True)
+class Square:
+    shape: str = "square"
+    side: float = 1.0
+
+SHAPES = Choice("shape", {"round": Round, "square": Square})
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(TaskConfig):
+    name: str = ""
+    lmax: int = 1
+    double: int = 0
+    cutoff: float = 1.0
+    none: float | None = None
+    flag: bool = False
+    widths: tuple[int, ...] = ()
+    mixed: tuple[str, int] = ("", 0)
+    model: Annotated[Any, SHAPES] = dataclasses.field(default_factory=SHAPES.default)
+
+class MyTask(Task):
+    Config = Config
+"""
 MINE = """
 from ml_collections import ConfigDict
 def get_config(argument="small"):
-    config = ConfigDict({"task": "a:B", "name": argument, "lmax": 2, "cutoff": 5.0, "none": None})
+    config = ConfigDict({"task": "task_of_test:MyTask", "name": argument, "none": None})
+    config.lmax, config.cutoff = 2, 5.0
     config.flag, config.widths, config.mixed = True, (8, 8), ("data", 2)
     config.double = config.get_ref("lmax") * 2
     config.training = {"steps": 7, "learning_rate": 1}
@@ -53,11 +94,12 @@ def test_defaults_argument_and_overrides(tmp_path):
     assert isinstance(config.cutoff, float)
     assert (config.flag, config.widths, config.none) == (False, (1, 2), 4.5)
     assert config.training.batch_size == TrainingConfig().batch_size
-    settings = training_config(config)
+    settings = config.training
     assert (settings.steps, settings.learning_rate) == (7, 1e-3)
     assert (settings.gradient_clip_norm, settings.ema_decay) == (10.0, None)
     assert settings.mesh == (("data", 2), ("model", 1))
-    assert config.is_locked
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.lmax = 4
 
 
 def test_json_keeps_everything(tmp_path):
@@ -72,6 +114,15 @@ def test_json_keeps_everything(tmp_path):
         ("lmx", "3", "unknown key config.lmx: did you mean lmax"),
         ("training.stpes", "3", "unknown key config.training.stpes: did you mean training.steps"),
         ("model.lmax", "3", "unknown key config.model.lmax: did you mean lmax"),
+        ("training.lr", "3", "did you mean training.learning_rate"),
+        ("training.optimizer", "AdamW", "did you mean adamw"),
+        ("lmax", "9" * 5000, "config.lmax: expected an integer"),
+        ("lmax", "(" * 5000, "config.lmax: expected an integer"),
+        ("cutoff", "9" * 400, "config.cutoff: expected a number"),
+        ("x" * 100_000, "3", "unknown key config.xxx"),
+        ("model.side", "2", "no effect with model.shape=round: it is a key of model.shape=square"),
+        ("model.shape", "rond", "config.model.shape: got 'rond': did you mean round"),
+        ("model.radius", "far", "config.model.radius: expected a number"),
         ("lmax.x", "3", "unknown key config.lmax.x"),
         ("lmax", "x", "config.lmax: expected an integer, got 'x'"),
         ("lmax", "2.0", "config.lmax: expected an integer, got '2.0'"),
@@ -86,7 +137,7 @@ def test_json_keeps_everything(tmp_path):
         ("training.ema_decay", "2.0", "training.ema_decay: expected 0 < x < 1"),
         ("training.weight_decay", "0.1", "adamw"),
         ("training.mesh", "(('model',2),)", 'one of them "data"'),
-        ("training.mesh", "2", "training.mesh: expected tuple"),
+        ("training.mesh", "2", "training.mesh: expected a tuple"),
         ("training.parameter_axis", "model", "training.parameter_axis"),
         ("training.max_minutes", "0", "training.max_minutes: expected a number above 0"),
     ],
@@ -104,12 +155,12 @@ def test_wrong_overrides(tmp_path, key, text, line):
         ("def get_config(:", "", "fails: SyntaxError"),
         ("import nowhere_at_all", "", "fails: ModuleNotFoundError: No module named 'nowhere"),
         ("x = 1", "", "expected a function get_config"),
-        ("def get_config(): return 3", "", "must return a ConfigDict"),
+        ("def get_config(): return 3", "", "must return a ConfigDict or a dictionary"),
         ("def get_config(): return 3", ":x", "takes no argument, got 'x'"),
         ("def get_config(a): return 3", "", "needs an argument"),
         ("def get_config(a): return {}[a]", ":x", "fails: KeyError"),
         ("def get_config(a): raise ValueError('no size ' + a)", ":x", "no size x"),
-        (MINE.replace('"a:B"', "None"), "", "expected config.task"),
+        (MINE.replace('"task_of_test:MyTask"', "None"), "", "expected config.task"),
         (MINE.replace("(8, 8)", "{1}"), "", "config.widths: a config holds numbers"),
         (
             MINE.replace('"steps"', '"stps"'),
@@ -139,7 +190,7 @@ def test_a_config_imports_its_neighbours(tmp_path):
     path = write(
         tmp_path / "configs",
         "import root_module_of_test, neighbour_of_test\n"
-        + MINE.replace('"lmax": 2', '"lmax": neighbour_of_test.LMAX + root_module_of_test.SIZE'),
+        + MINE.replace("= 2, 5.0", "= neighbour_of_test.LMAX + root_module_of_test.SIZE, 5.0"),
     )
     assert load_config(path).lmax == 8
     assert sys.path[0] == str(tmp_path)
@@ -155,9 +206,50 @@ def test_root_of_a_project(tmp_path):
     assert config_root(tmp_path / "configs" / "sub" / "c.py") == tmp_path
 
 
-def test_default_training_takes_changes():
-    section = default_training(steps=3, gradient_clip_norm=10.0)
-    assert isinstance(section, ConfigDict)
-    assert (section.steps, section.gradient_clip_norm) == (3, 10.0)
-    with pytest.raises(ValueError, match="did you mean steps"):
-        default_training(step=3)
+def test_a_choice_of_sections(tmp_path):
+    """The chosen section has its own keys only; what the file says of the other one is dropped."""
+    path = write(tmp_path, MINE.replace('"none": None', '"model": {"radius": 3.0}'))
+    assert flatten(load_config(path).model) == {"shape": "round", "radius": 3.0}
+    config = load_config(path, [("model.side", "2"), ("model.shape", "square")])
+    assert flatten(config.model) == {"shape": "square", "side": 2.0}
+    assert from_json(to_json(config)) == config
+    keys = {key.key: key for key in describe_config(config)}
+    assert keys["model.shape"].type == "one of round, square"
+    assert keys["model.side"].default == 2.0
+    assert "model.radius" not in keys
+
+
+def test_a_config_that_is_a_dictionary(tmp_path):
+    text = "def get_config(): return {'task': 'task_of_test:MyTask', 'training': {'steps': 9}}"
+    assert load_config(write(tmp_path, text)).training.steps == 9
+
+
+def test_every_key_is_described(tmp_path):
+    keys = describe_config(load_config(write(tmp_path, MINE)))
+    assert [key.key for key in keys][:2] == ["task", "training.steps"]
+    assert all(key.meaning for key in keys if key.key.startswith("training."))
+    by_name = {key.key: key for key in keys}
+    assert by_name["training.max_minutes"].unit == "minutes"
+    assert by_name["training.ema_decay"].type == "a number or None"
+
+
+def test_a_section_is_what_its_constructor_takes():
+    def build(size, width: int = 3, *, names: Sequence[str] = ("a",), act: Callable = abs, dtype=0):
+        """A network.
+
+        Args:
+            size: From the data.
+            width: Channels in
+                pixels.
+            names: The names.
+        """
+        return width, names
+
+    cls = section_of(build, {"kind": "it"}, rename={"width": "channels"}, defaults={"channels": 5})
+    section = cls(names=("b", "c"))
+    assert flatten(section) == {"kind": "it", "channels": 5, "names": ("b", "c")}
+    assert build(0, **constructor_arguments(section)) == (5, ("b", "c"))
+    keys = {key.key: key for key in describe_config(section)}
+    assert keys["channels"][1:] == ("an integer", 5, "pixels", "Channels in pixels.")
+    with pytest.raises(ValueError, match="build takes no widht"):
+        section_of(build, defaults={"widht": 3})

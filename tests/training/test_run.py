@@ -61,7 +61,7 @@ def test_the_result_has_what_readers_expect(finished, toy):
 def test_the_workdir_has_what_readers_expect(finished, toy):
     workdir, _ = finished
     assert read_config(workdir) == load_config(toy)
-    assert load_model_spec(workdir) == {"channels": 4}
+    assert load_model_spec(workdir) == {"parameters": 36, "channels": 4}
     assert read_origin(workdir)["config"] == toy
     assert sorted(p.name for p in (workdir / "checkpoints").iterdir()) == ["18", "24"]
     assert [p.name for p in (workdir / "best").iterdir()] == ["24"]

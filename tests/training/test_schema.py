@@ -5,8 +5,8 @@ from typing import Literal
 
 import pytest
 
-from equinet.training import build_section
-from equinet.training.schema import did_you_mean
+from equinet.training import did_you_mean
+from equinet.training.schema import build_section
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ def test_values_of_every_kind():
         ({"cutoff": 5.0, "bias": 1}, "model.bias: expected true or false"),
         ({"cutoff": 5.0, "kind": "c"}, "model.kind: got 'c': expected one of a, b"),
         ({"cutoff": 5.0, "limit": "x"}, "model.limit: expected a number or None"),
-        ({"cutoff": 5.0, "widths": 3}, "model.widths: expected tuple"),
+        ({"cutoff": 5.0, "widths": 3}, "model.widths: expected a tuple of integers, got 3"),
         ({"cutoff": 5.0, "widths": (1, "x")}, r"model.widths\[1\]: expected an integer"),
         ({"cutoff": 5.0, "pair": ("x",)}, "model.pair: expected 2 values"),
         ({"cutoff": 5.0, "inner": {"with": 1}}, "unknown key model.inner.with: did you mean width"),

@@ -2,25 +2,19 @@
 
 from ml_collections import ConfigDict
 
-from equinet.training import default_training
-
 
 def get_config(argument="40"):
     config = ConfigDict()
     config.task = "toy_task:ToyTask"
     config.size = int(argument)
-    config.bad_example = -1
-    config.dropout = 0.1
-    config.widths = (8, 4)
-    config.data_dir = None
-    config.training = default_training(
-        steps=24,
-        batch_size=6,
-        learning_rate=0.1,
-        log_every=4,
-        validate_every=8,
-        checkpoint_every=6,
-        ema_decay=0.9,
-        mesh=(("data", 1),),
-    )
+    config.training = {
+        "steps": 24,
+        "batch_size": 6,
+        "learning_rate": 0.1,
+        "log_every": 4,
+        "validate_every": 8,
+        "checkpoint_every": 6,
+        "ema_decay": 0.9,
+        "mesh": (("data", 1),),
+    }
     return config

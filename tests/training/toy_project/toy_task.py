@@ -1,5 +1,6 @@
 """A linear regression: the smallest task that uses all of the engine."""
 
+import dataclasses
 import os
 import signal
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from equinet.training import Experiment, load_best, load_model_spec
+from equinet.training import Experiment, Task, TaskConfig, load_best, load_model_spec
 
 
 class Model(nnx.Module):
@@ -45,8 +46,19 @@ class Examples:
         return self.x[i], self.y[i]
 
 
-class ToyTask:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ToyConfig(TaskConfig):
+    size: int = 40
+    bad_example: int = -1
+    dropout: float = 0.1
+    widths: tuple[int, ...] = (8, 4)
+    data_dir: str | None = None
+
+
+class ToyTask(Task):
     """What `config.task` names."""
+
+    Config = ToyConfig
 
     def build(self, config, *, shards):
         examples = Examples(config.size, config.bad_example)
