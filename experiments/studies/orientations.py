@@ -27,6 +27,7 @@ matplotlib is installed `orientations.svg` beside it.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -43,10 +44,9 @@ from equinet.models.ponita import VARIANTS
 from equinet.nn import calibrate
 from equinet.ops.orientations import Grid, fibonacci, polyhedron
 from equinet.ops.orientations.grids import POLYHEDRA, SMALLEST
-from equinet.training import build_section, load_best, load_run
+from equinet.training import load_best, load_run
 from experiments import report
 from experiments.benchmarks.harness.rows import write
-from experiments.nbody.config import DataConfig
 from experiments.nbody.data import load_data
 from experiments.nbody.task import make_model, ponita_inputs
 
@@ -218,7 +218,7 @@ def trained(workdir: pathlib.Path, sizes: Sequence[int], clouds: int) -> list[Ro
         FileNotFoundError: The folder is not of a training, or has no model yet.
     """
     config: Any = load_run(workdir)[0]
-    name, variant = (config.model.get(word) for word in ("name", "variant"))
+    name, variant = config.model.name, getattr(config.model, "variant", None)
     if name != "ponita" or variant not in ("separable", "complete"):
         raise ValueError(
             f"{workdir}: got a training of {name!r}, variant {variant!r}, expected PONITA on a "
@@ -227,16 +227,15 @@ def trained(workdir: pathlib.Path, sizes: Sequence[int], clouds: int) -> list[Ro
     best = make_model(config)
     load_best(workdir, best)
     states = [nnx.state(best.network)]
-    section = build_section(DataConfig, config.data.to_dict(), "config.data")
-    systems = load_data(section, str(config.data_dir)).test[:clouds]
+    systems = load_data(config.data, config.data_dir).test[:clouds]
     rows = []
     with jax.enable_x64(True):
         parts = (jax.numpy.asarray(part, np.float64) for part in systems.parts[:3])
         positions, scalars, vectors = map(np.asarray, ponita_inputs(*parts))
         inputs = (positions, scalars, vectors)
         for size in _within(variant, sizes):
-            config.model.orientations = size
-            model: Any = make_model(config).network
+            section = dataclasses.replace(config.model, orientations=size)
+            model: Any = make_model(dataclasses.replace(config, model=section)).network
             rows.append(row_of(model, states, inputs, "trained"))
             sys.stderr.write(f"trained {rows[-1]['model']}\n")
     return rows
