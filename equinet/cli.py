@@ -134,11 +134,11 @@ def _md_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _md(options: argparse.Namespace) -> dict[str, Any]:
-    from equinet import simulation
+    from equinet.potentials import run_md
 
     words = vars(options)
     drop = ("command", "run", "overrides", "debug")
-    return simulation.run_md(**{key: value for key, value in words.items() if key not in drop})
+    return run_md(**{key: value for key, value in words.items() if key not in drop})
 
 
 def _cayley_flags(parser: argparse.ArgumentParser) -> None:

@@ -121,9 +121,8 @@ def test_md_hands_its_flags_on(equinet_command, monkeypatch):
         given.update(flags)
         return {"command": "md", "energy_drift_mev_per_atom_per_ps": float("nan")}
 
-    simulation = types.SimpleNamespace(run_md=run_md)
-    monkeypatch.setitem(sys.modules, "equinet.simulation", simulation)
-    monkeypatch.setattr(equinet, "simulation", simulation, raising=False)
+    monkeypatch.setattr(equinet.potentials.dynamics, "run_md", run_md)
+    monkeypatch.delattr(equinet.potentials, "run_md", raising=False)
     code, out, err = equinet_command(
         "md", "--workdir=w", "--ensemble=nvt", "--temperature=10", "--steps=5", "--dtype=float64"
     )

@@ -17,7 +17,7 @@ from equinet.models import Potential, potential_from_spec
 from equinet.potentials import PotentialCalculator, load_potential, run_md
 from equinet.training import load_config, train
 
-CONFIG = Path(__file__).parents[1] / "configs/potential.py"
+CONFIG = Path(__file__).parents[2] / "configs/potential.py"
 TINY = {
     "data.smiles": "O",
     "data.configurations": "(6, 1, 1)",

@@ -30,7 +30,7 @@ from equinet.potentials.data import read_part, turned
 from equinet.potentials.task import energy_and_force_errors, potential_loss, predict, some_of
 from equinet.training import load_config
 
-CONFIG = str(Path(__file__).parents[3] / "configs/potential.py")
+CONFIG = str(Path(__file__).parents[2] / "configs/potential.py")
 REFERENCES = (-13.6, -2041.0)
 
 loss_and_parts = jax.jit(potential_loss, static_argnames="weights")
