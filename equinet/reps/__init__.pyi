@@ -1,4 +1,6 @@
 from . import bases as bases
+from ._irreps_entries import MulIrrep as MulIrrep
+from ._irreps_entries import SortedIrreps as SortedIrreps
 from .actions import Images as Images
 from .actions import Points as Points
 from .actions import Transformable as Transformable
@@ -39,11 +41,13 @@ __all__ = [
     "Irrep",
     "Irreps",
     "IrrepsLike",
+    "MulIrrep",
     "Points",
     "Regular",
     "Rep",
     "RepLike",
     "Scalar",
+    "SortedIrreps",
     "Tensor",
     "Transformable",
     "Vector",

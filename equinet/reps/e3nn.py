@@ -46,7 +46,7 @@ def from_irreps_array(array: Any, channels: int | None = None) -> tuple[Irreps, 
         )
     batch = array.shape[:-1]
     parts = [jnp.zeros((*batch, 0, channels), array.dtype)]
-    for (mul, ir), where in zip(irreps, irreps.slices, strict=True):
+    for (mul, ir), where in zip(irreps, irreps.slices(), strict=True):
         part = array.array[..., where].reshape(*batch, mul // channels, channels, ir.dim)
         part = jnp.swapaxes(part, -1, -2)
         parts.append(part.reshape(*batch, mul // channels * ir.dim, channels))
@@ -79,7 +79,7 @@ def to_irreps_array(irreps: Any, x: Feature) -> Any:
         raise ValueError(f"{irreps!r} needs [..., {irreps.dim}, channels], got {x.shape}")
     *batch, _, channels = x.shape
     parts = [x[..., 0, :0]] if irreps.dim else [x.reshape(*batch, 0)]
-    for (mul, ir), where in zip(irreps, irreps.slices, strict=True):
+    for (mul, ir), where in zip(irreps, irreps.slices(), strict=True):
         part = x[..., where, :].reshape(*batch, mul, ir.dim, channels)
         parts.append(jnp.swapaxes(part, -1, -2).reshape(*batch, mul * channels * ir.dim))
     names = e3nn_jax.Irreps([(mul * channels, (ir.l, ir.p)) for mul, ir in irreps])

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.linalg import safe_normalize
+from equinet.precision import floating
 
 
 @functools.cache
@@ -79,6 +80,7 @@ def spherical_harmonics(
     >>> print(spherical_harmonics(1, jnp.array([0.0, 0.0, 2.0])).round(4))
     [1.     0.     0.     1.7321]
     """
+    vectors = floating(vectors)
     if lmax < 0:
         raise ValueError(f"lmax must be at least 0, got {lmax}")
     if vectors.shape[-1] != 3:

@@ -1,24 +1,23 @@
-"""Sums of irreps of O(3) and SO(3), in the names and the order of e3nn, and the way to e3nn-jax."""
+"""Irreducible representations of O(3) and their direct sums, named and ordered as in e3nn.
+
+Irreps differ from e3nn's in two respects: neighbouring entries of the same irrep are always merged,
+``Irreps("1o+1o") == Irreps("2x1o")``, and ``*`` of two of them is the tensor product of
+representations, whose axis is the product of the axes (``tensor_product`` decomposes it).
+"""
 
 import dataclasses
 import functools
 import itertools
-import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Int
 
 from equinet.groups import SO, Group, O
-from equinet.linalg import block_diagonal, determinant
-from equinet.precision import HIGHEST
-from equinet.reps._blocks import apply_to_copies
-from equinet.reps.clebsch_gordan_tables import so3_generators
+from equinet.reps._irreps_action import IrrepsAction
+from equinet.reps._irreps_entries import MulIrrep, SortedIrreps, read_entries, read_irrep
 from equinet.reps.rep import Rep
-from equinet.reps.wigner import wigner_matrices
-from equinet.typing import Element, Feature, Matrix
 
 type IrrepsLike = str | Irrep | Iterable[Any]
 """Anything that ``Irreps`` takes: "8x0e+4x1o", an ``Irrep``, ``Irreps``, or a list of pairs."""
@@ -27,39 +26,92 @@ type RepLike = Rep | IrrepsLike
 """A ``Rep``, or anything that ``Irreps`` takes."""
 
 
-@dataclasses.dataclass(frozen=True)
+@functools.total_ordering
+@dataclasses.dataclass(frozen=True, eq=False, init=False, repr=False)
 class Irrep:
-    """One irreducible representation of O(3): degree and parity.
+    """One irreducible representation of O(3): its degree and its parity.
+
+    Irreps are sorted by degree, and within a degree the parity of the spherical harmonics comes
+    first: 0e, 0o, 1o, 1e, 2e, 2o. An irrep equals its name: ``Irrep(1, -1) == "1o"``.
 
     Args:
-        l: The degree, an integer >= 0; the dimension is 2 l + 1.
-        p: The parity, 1 (even, "e") or -1 (odd, "o"): the factor that the inversion gives.
+        l: The degree, an integer >= 0; or the name of the irrep, such as "1o" ("1y" stands for the
+            parity of the spherical harmonics); or another irrep or a pair ``(l, p)``.
+        p: The parity, 1 (even, "e") or -1 (odd, "o"): the number by which the inversion multiplies.
+            It is left out where ``l`` names the whole irrep.
 
     Raises:
-        ValueError: If the degree is negative or the parity is not 1 or -1.
+        ValueError: If the degree is negative, the parity is not 1 or -1, or a name cannot be read.
 
     Example:
-        >>> Irrep(1, -1) * Irrep(1, -1)
-        (0e, 1e, 2e)
+        >>> Irrep("1o") * Irrep(1, -1), 3 * Irrep("2e")
+        ((0e, 1e, 2e), Irreps("3x2e"))
     """
 
     l: int
     p: int
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.l, int) or self.l < 0 or self.p not in (1, -1):
+    def __init__(self, l: Any, p: int | None = None) -> None:
+        degree, parity = read_irrep(l) if p is None else (l, p)
+        if not isinstance(degree, int) or degree < 0 or parity not in (1, -1):
             raise ValueError(
-                f"an irrep has an integer l >= 0 and p = 1 or -1, got {self.l, self.p}"
+                f"an irrep has an integer l >= 0 and p = 1 or -1, got {(degree, parity)}; "
+                'write Irrep("1o") or Irrep(1, -1)'
             )
+        object.__setattr__(self, "l", degree)
+        object.__setattr__(self, "p", int(parity))
+
+    @classmethod
+    def iterator(cls, lmax: int) -> "Iterator[Irrep]":
+        """All irreps of degrees 0 to ``lmax``, in order.
+
+        >>> list(Irrep.iterator(1))
+        [0e, 0o, 1o, 1e]
+        """
+        for l in range(lmax + 1):
+            yield cls(l, (-1) ** l)
+            yield cls(l, -((-1) ** l))
 
     @property
     def dim(self) -> int:
         """The dimension, 2 l + 1."""
         return 2 * self.l + 1
 
-    def __mul__(self, other: "Irrep") -> tuple["Irrep", ...]:
+    def is_scalar(self) -> bool:
+        """Whether this is the trivial irrep 0e."""
+        return self.l == 0 and self.p == 1
+
+    def __mul__(self, other: Any) -> Any:
+        """The irreps of the tensor product with an irrep; for an integer that many copies."""
+        if isinstance(other, int):
+            return Irreps([(other, self)])
+        if not isinstance(other, Irrep):
+            return NotImplemented
         degrees = range(abs(self.l - other.l), self.l + other.l + 1)
         return tuple(Irrep(l, self.p * other.p) for l in degrees)
+
+    def __rmul__(self, copies: Any) -> "Irreps":
+        return self * copies if isinstance(copies, int) else NotImplemented
+
+    def __add__(self, other: Any) -> Rep:
+        return Irreps(self) + other
+
+    def __radd__(self, other: Any) -> Rep:
+        return other + Irreps(self)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((self.l, self.p))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return str(self) == other.strip()
+        return isinstance(other, Irrep) and (self.l, self.p) == (other.l, other.p)
+
+    def __lt__(self, other: "Irrep") -> bool:
+        return (self.l, -self.p * (-1) ** self.l) < (other.l, -other.p * (-1) ** other.l)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
 
     def __str__(self) -> str:
         return f"{self.l}{'e' if self.p == 1 else 'o'}"
@@ -68,21 +120,21 @@ class Irrep:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, init=False, repr=False)
-class Irreps(Rep):
+class Irreps(IrrepsAction):
     """A direct sum of irreps with multiplicities, such as ``Irreps("2x0e+1o")``.
 
     The axis that the group acts on is ordered as in e3nn: entry by entry, copy by copy, and within
-    a copy the 2 l + 1 components, x, y, z for l = 1. Iterating gives the pairs ``(mul, Irrep)``.
+    a copy the 2 l + 1 components, x, y, z for l = 1. Iterating gives the pairs ``(mul, ir)``.
 
-    Normal form: neighbouring entries of the same irrep are merged and empty ones dropped, which
-    moves nothing; the order is kept. Irreps add to Irreps. ``*`` and ``**`` are the tensor product
-    of any reps, whose axis is the product of the axes; ``tensor_product`` decomposes it.
-
-    For SO(3) and SE(3) parity says nothing: every irrep is then written even.
+    Neighbouring entries of the same irrep are merged and empty ones dropped, which reorders
+    nothing. Irreps add to Irreps and to strings, and equal the strings that name them. ``*`` and
+    ``**`` are the tensor product of representations, whose axis is the product of the axes;
+    ``tensor_product`` decomposes it. For SO(3) and SE(3), which have no inversion, every irrep is
+    written even.
 
     Args:
-        irreps: An e3nn string, an iterable of ``(mul, irrep)`` pairs or of irreps (each an
-            ``Irrep``, a string or a pair ``(l, p)``), an ``e3nn_jax.Irreps`` or another ``Irreps``.
+        irreps: A string as in e3nn, an ``Irrep``, an iterable of pairs ``(mul, irrep)`` or of
+            irreps (each an ``Irrep`` or a string), an ``e3nn_jax.Irreps`` or another ``Irreps``.
         group: O(3), SO(3), E(3) or SE(3); None stands for the group of ``irreps`` or for O(3).
 
     Raises:
@@ -90,24 +142,22 @@ class Irreps(Rep):
 
     Example:
         >>> irreps = Irreps("8x0e + 1o + 1o")
-        >>> irreps, irreps.dim, irreps.lmax
-        (Irreps("8x0e+2x1o"), 14, 1)
+        >>> irreps, irreps.dim, irreps.lmax, "1o" in irreps, irreps[1:]
+        (Irreps("8x0e+2x1o"), 14, 1, True, Irreps("2x1o"))
+        >>> from equinet.groups import SO
         >>> Irreps(irreps, group=SO(3))
         Irreps("8x0e+2x1e", group=SO(3))
     """
 
-    entries: tuple[tuple[int, Irrep], ...]
-    group: Group
-
-    def __init__(self, irreps: Any = (), *, group: Group | None = None) -> None:
+    def __init__(self, irreps: IrrepsLike = (), *, group: Group | None = None) -> None:
         if group is None:
             group = irreps.group if isinstance(irreps, Irreps) else O(3)
         if group.linear_group not in (O(3), SO(3)):
             raise ValueError(f"Irreps are those of O(3), SO(3), E(3) and SE(3), got group {group}")
-        entries = read_entries(irreps)
+        entries = [MulIrrep(mul, Irrep(*irrep)) for mul, irrep in read_entries(irreps)]
         if group.linear_group == SO(3):
-            entries = ((mul, Irrep(ir.l, 1)) for mul, ir in entries)
-        object.__setattr__(self, "entries", merge(entries))
+            entries = [MulIrrep(mul, Irrep(ir.l, 1)) for mul, ir in entries]
+        object.__setattr__(self, "entries", _merge(entries))
         object.__setattr__(self, "group", group)
 
     @classmethod
@@ -128,16 +178,6 @@ class Irreps(Rep):
         return cls([Irrep(l, parity**l) for l in range(lmax + 1)], group=group)
 
     @property
-    def dim(self) -> int:
-        """Length of the axis that the group acts on."""
-        return sum(mul * ir.dim for mul, ir in self.entries)
-
-    @property
-    def is_orthogonal(self) -> bool:
-        """Always true."""
-        return True
-
-    @property
     def lmax(self) -> int:
         """The largest degree.
 
@@ -149,15 +189,18 @@ class Irreps(Rep):
         return max(ir.l for _, ir in self.entries)
 
     @property
-    def num_irreps(self) -> int:
-        """Number of irreps, counted with multiplicity."""
-        return sum(mul for mul, _ in self.entries)
+    def ls(self) -> list[int]:
+        """The degree of every irrep, counted with multiplicity."""
+        return [ir.l for mul, ir in self.entries for _ in range(mul)]
 
     @property
-    def slices(self) -> tuple[slice, ...]:
-        """Where each entry stands on the axis."""
-        ends = list(itertools.accumulate((mul * ir.dim for mul, ir in self.entries), initial=0))
-        return tuple(itertools.starmap(slice, itertools.pairwise(ends)))
+    def num_irreps(self) -> int:
+        """The number of irreps, counted with multiplicity."""
+        return sum(mul for mul, _ in self.entries)
+
+    def is_scalar(self) -> bool:
+        """Whether every irrep is the trivial one, 0e."""
+        return all(ir.is_scalar() for _, ir in self.entries)
 
     def count(self, irrep: Any) -> int:
         """How often an irrep (an ``Irrep``, a string or a pair) occurs.
@@ -166,27 +209,47 @@ class Irreps(Rep):
             >>> Irreps("2x0e+1o+0e").count("0e")
             3
         """
-        ((_, wanted),) = Irreps([irrep], group=self.group)
+        wanted = self._irrep(irrep)
         return sum(mul for mul, ir in self.entries if ir == wanted)
 
     def filter(
-        self, keep: Callable[[Irrep], bool] | Any = None, *, lmax: int | None = None
+        self,
+        keep: Callable[[Irrep], bool] | IrrepsLike | None = None,
+        *,
+        drop: Callable[[Irrep], bool] | IrrepsLike | None = None,
+        lmax: int | None = None,
     ) -> "Irreps":
         """The entries that are kept, in order.
 
         Args:
-            keep: A predicate of an ``Irrep``, or irreps (anything ``Irreps`` takes) to keep.
+            keep: A predicate of an ``Irrep``, or irreps (anything ``Irreps`` takes) to keep; None
+                keeps all.
+            drop: The same for what to drop; None drops nothing.
             lmax: The largest degree to keep.
 
         Example:
-            >>> Irreps("0e+1o+2e").filter("1o+2e", lmax=1)
-            Irreps("1o")
+            >>> Irreps("0e+1o+2e").filter("1o+2e", lmax=1), Irreps("0e+1o").filter(drop="0e")
+            (Irreps("1o"), Irreps("1o"))
         """
-        kept = keep if callable(keep) else None
-        if keep is not None and kept is None:
-            kept = {ir for _, ir in Irreps(keep, group=self.group)}.__contains__
-        entries = [(mul, ir) for mul, ir in self.entries if kept is None or kept(ir)]
-        return Irreps([e for e in entries if lmax is None or e[1].l <= lmax], group=self.group)
+        kept = self._predicate(keep, default=True)
+        dropped = self._predicate(drop, default=False)
+        entries = [e for e in self.entries if kept(e.ir) and not dropped(e.ir)]
+        return Irreps([e for e in entries if lmax is None or e.ir.l <= lmax], group=self.group)
+
+    def sort(self) -> SortedIrreps:
+        """The irreps in order, and where every entry went.
+
+        Example:
+            >>> Irreps("1o+0e+1o").sort()
+            SortedIrreps(irreps=Irreps("0e+2x1o"), p=(1, 0, 2), inv=(1, 0, 2))
+        """
+        inverse = self._sorted()
+        places = tuple(int(i) for i in np.argsort(inverse))
+        return SortedIrreps(self.regroup(), places, tuple(inverse))
+
+    def simplify(self) -> "Irreps":
+        """The irreps themselves, because neighbouring entries of one irrep are always merged."""
+        return self
 
     def regroup(self) -> "Irreps":
         """Sorted by degree, the parity of the spherical harmonics first, and merged.
@@ -204,11 +267,15 @@ class Irreps(Rep):
             >>> Irreps("1o+0e").regroup_index()
             array([3, 0, 1, 2], dtype=int32)
         """
-        axis = np.arange(self.dim, dtype=np.int32)
-        return np.concatenate([axis[:0], *(axis[self.slices[i]] for i in self._sorted())])
+        axis, slices = np.arange(self.dim, dtype=np.int32), self.slices()
+        return np.concatenate([axis[:0], *(axis[slices[i]] for i in self._sorted())])
 
     def tensor_product(
-        self, other: Any, *, keep: Callable[[Irrep], bool] | Any = None, lmax: int | None = None
+        self,
+        other: IrrepsLike,
+        *,
+        keep: Callable[[Irrep], bool] | IrrepsLike | None = None,
+        lmax: int | None = None,
     ) -> "Irreps":
         """The irreps of the tensor product, decomposed and regrouped.
 
@@ -230,47 +297,21 @@ class Irreps(Rep):
         entries = [(m1 * m2, ir) for (m1, ir1), (m2, ir2) in pairs for ir in ir1 * ir2]
         return Irreps(entries, group=self.group).filter(keep, lmax=lmax).regroup()
 
-    def matrix(self, g: Element) -> Float[Array, "... dim dim"]:
-        """Block-diagonal Wigner matrices; improper elements multiply by the parity."""
-        corner = self.group.linear_part(g)[..., :0, :0]
-        blocks = self._blocks(g)
-        return block_diagonal(corner, [(mul, blocks[ir]) for mul, ir in self.entries])
+    def _irrep(self, irrep: Any) -> Irrep:
+        (entry,) = Irreps(Irrep(irrep), group=self.group).entries
+        return entry.ir
 
-    def lie_matrix(self, algebra: Matrix) -> Float[Array, "... dim dim"]:
-        """Block-diagonal generators."""
-        algebra = self.group.lie_linear_part(algebra)
-        omega = O(3).vee(algebra)
-        tables = {ir: jnp.asarray(so3_generators(ir.l), omega.dtype) for _, ir in self.entries}
-        blocks = [
-            (mul, jnp.einsum("...a,aij->...ij", omega, tables[ir], precision=HIGHEST))
-            for mul, ir in self.entries
-        ]
-        return block_diagonal(algebra[..., :0, :0], blocks)
-
-    def _apply(self, g: Element, x: Feature) -> Feature:
-        if not self.entries:
-            return x
-        blocks = self._blocks(g)
-        parts = []
-        for (mul, ir), where in zip(self.entries, self.slices, strict=True):
-            multiply = functools.partial(_multiply, blocks[ir].astype(x.dtype))
-            parts.append(apply_to_copies(multiply, mul, x[..., where, :]))
-        return jnp.concatenate(parts, axis=-2)
-
-    def _blocks(self, g: Element) -> dict[Irrep, Float[Array, "..."]]:
-        rotation = self.group.linear_part(g)
-        irreps = {ir for _, ir in self.entries}
-        matrices = wigner_matrices(max((ir.l for ir in irreps), default=0), rotation)
-        improper = self.group.linear_group == O(3)
-        sign = determinant(rotation)[..., None, None] if improper else None
-        return {
-            ir: matrices[ir.l] if sign is None or ir.p == (-1) ** ir.l else sign * matrices[ir.l]
-            for ir in irreps
-        }
+    def _predicate(
+        self, which: Callable[[Irrep], bool] | IrrepsLike | None, *, default: bool
+    ) -> Callable[[Irrep], bool]:
+        if which is None:
+            return lambda ir: default
+        if callable(which):
+            return which
+        return {ir for _, ir in Irreps(which, group=self.group)}.__contains__
 
     def _sorted(self) -> list[int]:
-        irreps = [ir for _, ir in self.entries]
-        return sorted(range(len(irreps)), key=lambda i: order(irreps[i]))
+        return sorted(range(len(self.entries)), key=lambda i: self.entries[i].ir)
 
     def _join(self, other: Rep) -> "Irreps | None":
         if not isinstance(other, Irreps):
@@ -280,13 +321,42 @@ class Irreps(Rep):
     def _repeat(self, copies: int) -> "Irreps":
         return Irreps(self.entries * copies, group=self.group)
 
-    def __iter__(self) -> Iterator[tuple[int, Irrep]]:
+    def __add__(self, other: Any) -> Rep:
+        named = isinstance(other, str | Irrep)
+        return super().__add__(Irreps(other, group=self.group) if named else other)
+
+    def __radd__(self, other: Any) -> Rep:
+        named = isinstance(other, str | Irrep)
+        return Irreps(other, group=self.group) + self if named else super().__radd__(other)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            try:
+                return self == Irreps(other, group=self.group)
+            except ValueError:
+                return False
+        return super().__eq__(other)
+
+    __hash__ = Rep.__hash__
+
+    def __contains__(self, irrep: Any) -> bool:
+        return self.count(irrep) > 0
+
+    def __iter__(self) -> Iterator[MulIrrep]:
         return iter(self.entries)
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, index: int) -> tuple[int, Irrep]:
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> MulIrrep: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Irreps": ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> "MulIrrep | Irreps":
+        if isinstance(index, slice):
+            return Irreps(self.entries[index], group=self.group)
         return self.entries[index]
 
     def __str__(self) -> str:
@@ -297,67 +367,10 @@ class Irreps(Rep):
         return f'Irreps("{self}"{group})'
 
 
-def _multiply(matrix: Float[Array, "... dim dim"], x: Feature) -> Feature:
-    return jnp.einsum("...ij,...jc->...ic", matrix, x, precision=HIGHEST)
-
-
-def order(ir: Irrep) -> tuple[int, int]:
-    """The sort key: by degree, the parity of the spherical harmonics first."""
-    return ir.l, -ir.p * (-1) ** ir.l
-
-
-def merge(entries: Iterable[tuple[int, Irrep]]) -> tuple[tuple[int, Irrep], ...]:
+def _merge(entries: Iterable[MulIrrep]) -> tuple[MulIrrep, ...]:
     """Drops empty entries and counts neighbours of the same irrep together."""
-    runs = itertools.groupby((e for e in entries if e[0]), key=lambda entry: entry[1])
-    return tuple((sum(mul for mul, _ in run), ir) for ir, run in runs)
-
-
-def read_entries(irreps: Any) -> tuple[tuple[int, Irrep], ...]:
-    """The ``(mul, Irrep)`` entries of whatever names irreps.
-
-    Raises:
-        ValueError: If it cannot be read.
-    """
-    if isinstance(irreps, Irrep):
-        return ((1, irreps),)
-    if isinstance(irreps, str):
-        irreps = irreps.split("+") if irreps.strip() else ()
-    if not isinstance(irreps, Iterable):
-        raise ValueError(f'cannot read irreps from {irreps!r}; write for example "8x0e+4x1o"')
-    return tuple(_read_entry(entry) for entry in irreps)
-
-
-def _read_entry(entry: Any) -> tuple[int, Irrep]:
-    if isinstance(entry, str):
-        match = re.fullmatch(r"\s*(?:(\d+)\s*x\s*)?(\d+[eoy])\s*", entry)
-        if match is None:
-            raise ValueError(
-                f"cannot read irreps from {entry!r}; an entry is a multiplicity, a degree and a "
-                'parity e or o, such as "8x1o"'
-            )
-        return int(match[1] or 1), _read_irrep(match[2])
-    if hasattr(entry, "mul") and hasattr(entry, "ir"):  # e3nn_jax
-        entry = entry.mul, entry.ir
-    if isinstance(entry, tuple) and len(entry) == 2 and not isinstance(entry[1], int):
-        mul, irrep = entry
-        if not isinstance(mul, int) or mul < 0:
-            raise ValueError(f"a multiplicity is an integer >= 0, got {mul!r} in {entry!r}")
-        return mul, _read_irrep(irrep)
-    return 1, _read_irrep(entry)
-
-
-def _read_irrep(irrep: Any) -> Irrep:
-    if isinstance(irrep, Irrep):
-        return irrep
-    if isinstance(irrep, str) and re.fullmatch(r"\s*\d+[eoy]\s*", irrep):
-        l = int(irrep.strip()[:-1])
-        return Irrep(l, {"e": 1, "o": -1, "y": (-1) ** l}[irrep.strip()[-1]])
-    if isinstance(irrep, tuple) and len(irrep) == 2:
-        return Irrep(*irrep)
-    l, p = getattr(irrep, "l", None), getattr(irrep, "p", None)
-    if l is not None and p is not None:  # e3nn_jax
-        return Irrep(l, p)
-    raise ValueError(f'cannot read an irrep from {irrep!r}; write for example "1o" or (1, -1)')
+    runs = itertools.groupby((e for e in entries if e.mul), key=lambda entry: entry.ir)
+    return tuple(MulIrrep(sum(mul for mul, _ in run), ir) for ir, run in runs)
 
 
 def as_rep(rep: RepLike) -> Rep:

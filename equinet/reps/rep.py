@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from equinet.groups import Group
 from equinet.linalg import block_diagonal, kron
-from equinet.precision import HIGHEST
+from equinet.precision import HIGHEST, floating
 from equinet.reps._blocks import apply_to_copies
 from equinet.typing import Element, Feature, Matrix
 
@@ -62,15 +62,15 @@ class Rep(abc.ABC):
 
         Args:
             g: Group elements; their batch axes broadcast against those of ``x``.
-            x: A feature ``[..., dim, channels]``.
+            x: A feature ``[..., dim, channels]``; integers are made floating.
 
         Returns:
-            The transformed feature, in the dtype of ``x``.
+            The transformed feature, in the floating dtype of ``x``.
 
         Raises:
             ValueError: If axis -2 of ``x`` is not ``dim`` long.
         """
-        x = jnp.asarray(x)
+        x = floating(x)
         if x.ndim < 2 or x.shape[-2] != self.dim:
             raise ValueError(
                 f"got a feature of shape {x.shape}; {self} acts on axis -2 of "

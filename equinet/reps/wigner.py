@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.groups.closed_forms import rotation_rows
-from equinet.precision import HIGHEST, read_only
+from equinet.precision import HIGHEST, floating, read_only
 from equinet.reps.clebsch_gordan_tables import clebsch_gordan
 
 
@@ -71,7 +71,7 @@ def wigner_matrices(
         >>> [d.shape for d in wigner_matrices(2, jnp.eye(3))]
         [(1, 1), (3, 3), (5, 5)]
     """
-    rotation = jnp.asarray(rotation)
+    rotation = floating(rotation)
     if lmax < 0:
         raise ValueError(f"the degree must be an integer >= 0, got {lmax}")
     if rotation.shape[-2:] != (3, 3):

@@ -75,6 +75,15 @@ def test_homomorphism_transform_and_lie_matrix(rep: Rep, x64: None) -> None:
         assert rep.lie_matrix(algebra).shape == (0, rep.dim, rep.dim)
 
 
+@every_rep
+def test_integers_become_floating(rep: Rep) -> None:
+    g = rep.group.sample(jax.random.key(0))
+    x = np.arange(rep.dim * 2).reshape(rep.dim, 2)
+    result = rep.transform(g, x)
+    assert result.dtype == jnp.float32
+    np.testing.assert_array_equal(result, rep.transform(g, x.astype(np.float32)))
+
+
 def test_permutation_reps_say_so() -> None:
     assert Regular(Cyclic(3)).is_permutation
     assert (Vector(S(3)) ** 2 + Scalar(S(3))).is_permutation

@@ -133,6 +133,16 @@ def test_dtype_and_shape_of_x_are_kept(rep: Rep, dtype: DTypeLike) -> None:
     assert (result.dtype, result.shape) == (dtype, (7, 5, rep.dim, 4))
 
 
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.bool_])
+@every_rep
+def test_integers_become_floating(rep: Rep, dtype: DTypeLike) -> None:
+    g = elements(rep.group)[0].astype(np.float32)
+    x = (np.arange(rep.dim * 2).reshape(rep.dim, 2) % 3).astype(dtype)
+    result = rep.transform(g, x)
+    assert result.dtype == jnp.float32
+    np.testing.assert_array_equal(result, rep.transform(g, x.astype(np.float32)))
+
+
 def test_transform_in_float64_after_float32(key: jax.Array) -> None:
     rep = Irreps("2e")
     for bits, eps in ((False, 1e-5), (True, 1e-13)):
