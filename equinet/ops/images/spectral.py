@@ -222,7 +222,7 @@ def _analysis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, n
     first = np.stack([c, -s], axis=1) / height
     c, s = _waves(np.arange(1 - modes, modes), width)
     second = np.stack([np.stack([c, s], axis=1), np.stack([-s, c], axis=1)], axis=1) / width
-    return read_only(first.reshape(-1, height)), _frozen(second.reshape(-1, 2 * width))
+    return read_only(first.reshape(-1, height)), read_only(second.reshape(-1, 2 * width))
 
 
 @functools.lru_cache
@@ -235,7 +235,7 @@ def _synthesis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, 
     c, s = _waves(np.arange(1 - modes, modes), width)
     second = np.stack([np.stack([c, -s], axis=1), np.stack([s, c], axis=1)])
     second = second.transpose(0, 3, 1, 2).reshape(2 * width, -1)
-    return read_only(first.reshape(-1, height).T), _frozen(second)
+    return read_only(first.reshape(-1, height).T), read_only(second)
 
 
 def _waves(k: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
