@@ -2,20 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from equinet.nn import MLP
+from equinet.nn import MLP, Module, ModuleOptions
 from equinet.nn.activations import normalized
-from equinet.random import normal
 
 
-class PairMLP(nnx.Module):
+class PairMLP(Module):
     r"""A perceptron on every pair of nodes and what lies between them.
 
     .. math:: m_{ij} = \mathrm{MLP}\Big( \sigma\Big( \frac{1}{\sqrt 2} \Big(
@@ -30,10 +28,8 @@ class PairMLP(nnx.Module):
         nodes: Features H of a node.
         edges: Features E of a pair, at least 1.
         features: Widths of the hidden layers and of the output.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the matrix products.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If fewer than two widths are given, or a size is less than 1.
@@ -49,47 +45,37 @@ class PairMLP(nnx.Module):
         edges: int,
         features: Sequence[int],
         *,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         if len(features) < 2 or min(nodes, edges, *features) < 1:
             raise ValueError(
                 "expected sizes above 0 and two widths at least, got "
                 f"nodes={nodes}, edges={edges}, features={tuple(features)}"
             )
-        self.activation, self.dtype, self.precision = normalized(jax.nn.silu), dtype, precision
-        shape = (2 * nodes + edges, features[0])
-        self.kernel = nnx.Param(normal(rngs.params(), shape, param_dtype))
-        self.bias = nnx.Param(jnp.zeros(features[0], param_dtype))
-        self.mlp = MLP(
-            features,
-            use_bias=True,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            precision=precision,
-            rngs=rngs,
-        )
+        self.activation = normalized(jax.nn.silu)
+        self.kernel = parameters.kernel((2 * nodes + edges, features[0]))
+        self.bias = parameters.bias(features[:1])
+        self.mlp = MLP(features, use_bias=True, rngs=rngs, **options)
 
     def __call__(
         self, h: Float[Array, "... n nodes"], edges: Float[Array, "... n n edges"]
     ) -> Float[Array, "... n n features_out"]:
         """Evaluate: pair (i, j) sees node i first, then node j."""
-        dtype = self.dtype or h.dtype
-        h, edges = h.astype(dtype), edges.astype(dtype)
-        kernel, size = self.kernel[...].astype(dtype), h.shape[-1]
+        h, edges, kernel, bias = self.cast(h, edges, self.kernel, self.bias)
+        size = h.shape[-1]
         both = jnp.concatenate([kernel[:size], kernel[size : 2 * size]], axis=1)
         both = both / math.sqrt(4 * size)
         receiver, sender = jnp.split(jnp.matmul(h, both, precision=self.precision), 2, axis=-1)
-        receiver = receiver + self.bias[...].astype(dtype).reshape((1,) * (h.ndim - 1) + (-1,))
+        receiver = receiver + bias.reshape((1,) * (h.ndim - 1) + (-1,))
         last = kernel[2 * size :] / math.sqrt(2 * edges.shape[-1])
         between = jnp.matmul(edges, last, precision=self.precision)
         first = receiver[..., :, None, :] + sender[..., None, :, :] + between
         return self.mlp(self.activation(first))
 
 
-class EGNNLayer(nnx.Module):
+class EGNNLayer(Module):
     r"""One layer of EGNN with velocities.
 
     .. math::
@@ -107,21 +93,30 @@ class EGNNLayer(nnx.Module):
         edges: Features of a pair beside the distance.
         average_neighbours: The sum of messages is divided by it, so that its size does not depend
             on the number of nodes.
-        options: ``dtype``, ``param_dtype``, ``precision`` and ``rngs`` as for ``MLP``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     References:
         Satorras et al., arXiv:2102.09844 (2021), equations 3 to 7.
     """
 
-    def __init__(self, hidden: int, edges: int, average_neighbours: float, **options: Any) -> None:
+    def __init__(
+        self,
+        hidden: int,
+        edges: int,
+        average_neighbours: float,
+        *,
+        rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
+    ) -> None:
+        self.configure(rngs, options)
         self.average_neighbours = average_neighbours
         self.activation = normalized(jax.nn.silu)
-        options = {"use_bias": True, **options}
-        pair_options = {key: value for key, value in options.items() if key != "use_bias"}
-        self.messages = PairMLP(hidden, edges + 1, (hidden, hidden), **pair_options)
-        self.coordinates = _small(MLP((hidden, hidden, 1), **options))
-        self.velocities = MLP((hidden, hidden, 1), **options)
-        self.nodes = MLP((2 * hidden, hidden, hidden), **options)
+        biased: dict[str, Any] = {"use_bias": True, "rngs": rngs, **options}
+        self.messages = PairMLP(hidden, edges + 1, (hidden, hidden), rngs=rngs, **options)
+        self.coordinates = _small(MLP((hidden, hidden, 1), **biased))
+        self.velocities = MLP((hidden, hidden, 1), **biased)
+        self.nodes = MLP((2 * hidden, hidden, hidden), **biased)
 
     def __call__(
         self,
@@ -142,7 +137,7 @@ class EGNNLayer(nnx.Module):
         return h + self.nodes(jnp.concatenate([h, total], axis=-1)), moved
 
 
-class EGNN(nnx.Module):
+class EGNN(Module):
     r"""Equivariant graph network of fully connected nodes, with velocities, in any dimension.
 
     Features h are embedded invariants, the length of the velocity among them; positions move in
@@ -156,10 +151,8 @@ class EGNN(nnx.Module):
         hidden: Features of nodes and messages.
         layers: Number of layers.
         average_neighbours: What sums of messages are divided by.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the matrix products.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a size is out of range.
@@ -183,11 +176,10 @@ class EGNN(nnx.Module):
         hidden: int = 64,
         layers: int = 4,
         average_neighbours: float = 4.0,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         if min(hidden, layers, scalars_out) < 1 or min(scalars_in, edges_in) < 0:
             raise ValueError(
                 "hidden, layers and scalars_out must be at least 1, scalars_in and edges_in at "
@@ -195,18 +187,11 @@ class EGNN(nnx.Module):
             )
         if average_neighbours <= 0:
             raise ValueError(f"average_neighbours must be above 0, got {average_neighbours}")
-        self.scalars_in, self.edges_in, self.dtype = scalars_in, edges_in, dtype
-        options = {
-            "dtype": dtype,
-            "param_dtype": param_dtype,
-            "precision": precision,
-            "rngs": rngs,
-        }
-        self.embedding = MLP((scalars_in + 1, hidden), use_bias=True, **options)
-        self.layers = nnx.List(
-            [EGNNLayer(hidden, edges_in + 1, average_neighbours, **options) for _ in range(layers)]
-        )
-        self.readout = MLP((hidden, scalars_out), use_bias=True, **options)
+        self.scalars_in, self.edges_in = scalars_in, edges_in
+        sizes = (hidden, edges_in + 1, average_neighbours)
+        self.embedding = MLP((scalars_in + 1, hidden), use_bias=True, rngs=rngs, **options)
+        self.layers = nnx.List([EGNNLayer(*sizes, rngs=rngs, **options) for _ in range(layers)])
+        self.readout = MLP((hidden, scalars_out), use_bias=True, rngs=rngs, **options)
 
     def __call__(
         self,

@@ -2,15 +2,14 @@
 
 import functools
 from collections.abc import Callable
+from typing import Unpack
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.groups import Group
-from equinet.nn import Bilinear, Dense, Gate, Linear
+from equinet.nn import Bilinear, Dense, Gate, Linear, Module, ModuleOptions
 from equinet.reps import Rep, Scalar, Vector, as_rep
 
 SCALE = 0.1
@@ -22,7 +21,7 @@ LINEARS: dict[str, Callable[..., Linear | Dense]] = {
 }
 
 
-class EMLP(nnx.Module):
+class EMLP(Module):
     r"""Equivariant layers one after another: linear, bilinear, gate; at last a linear layer.
 
     .. math:: u = L x, \quad v = L' x, \quad h = \gamma(u + \tfrac{1}{10} B(u, v))
@@ -42,10 +41,8 @@ class EMLP(nnx.Module):
         linear: ``"equivariant"``, or ``"dense"`` for layers that only start equivariant and whose
             deviation from it is to be penalised.
         activation: Of the invariants and of entries that are permuted.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If the groups differ, a number is less than one, or a layer would be zero.
@@ -74,11 +71,10 @@ class EMLP(nnx.Module):
         bilinear: bool = True,
         linear: str = "equivariant",
         activation: Callable[[Array], Array] = jax.nn.silu,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         self.rep_in, self.rep_out = as_rep(rep_in), as_rep(rep_out)
         if linear not in LINEARS:
             raise ValueError(f"unknown linear {linear!r}, expected one of {sorted(LINEARS)}")
@@ -89,7 +85,6 @@ class EMLP(nnx.Module):
             )
         hidden = default_hidden(self.rep_in.group) if rep_hidden is None else as_rep(rep_hidden)
         self.rep_hidden = hidden
-        options = {"dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs}
         rep, width = self.rep_in, channels_in
         self.layers = nnx.List([])
         for _ in range(num_layers):
@@ -99,12 +94,13 @@ class EMLP(nnx.Module):
                     bilinear=bilinear,
                     linear=linear,
                     activation=activation,
+                    rngs=rngs,
                     **options,
                 )
             )
             rep, width = hidden, channels
         self.readout = LINEARS[linear](
-            rep, self.rep_out, width, channels_out, use_bias=True, **options
+            rep, self.rep_out, width, channels_out, use_bias=True, rngs=rngs, **options
         )
 
     def __call__(
@@ -116,7 +112,7 @@ class EMLP(nnx.Module):
         return self.readout(x)
 
 
-class GatedLayer(nnx.Module):
+class GatedLayer(Module):
     """One hidden layer of an ``EMLP``, with the arguments of that.
 
     >>> GatedLayer("0e+1o", "0e+1o", 2, 4, bilinear=False, rngs=nnx.Rngs(0))(jnp.ones((4, 2))).shape
@@ -133,23 +129,18 @@ class GatedLayer(nnx.Module):
         bilinear: bool = True,
         linear: str = "equivariant",
         activation: Callable[[Array], Array] = jax.nn.silu,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
-        options = {"dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs}
+        self.configure(rngs, options)
         rep_in, rep_out = as_rep(rep_in), as_rep(rep_out)
-        self.gate = Gate(rep_out, activation=activation)
-        gated, layer = self.gate.rep_in, LINEARS[linear]
-        self.linear = layer(rep_in, gated, channels_in, channels_out, use_bias=True, **options)
-        self.partner = (
-            layer(rep_in, rep_out, channels_in, channels_out, use_bias=True, **options)
-            if bilinear
-            else None
-        )
+        self.gate = Gate(rep_out, activation=activation, rngs=rngs, **options)
+        gated, sizes = self.gate.rep_in, (channels_in, channels_out)
+        layer = functools.partial(LINEARS[linear], use_bias=True, rngs=rngs, **options)
+        self.linear = layer(rep_in, gated, *sizes)
+        self.partner = layer(rep_in, rep_out, *sizes) if bilinear else None
         self.bilinear = (
-            Bilinear(rep_out, rep_out, gated, channels_out, param_dtype=param_dtype, rngs=rngs)
+            Bilinear(rep_out, rep_out, gated, channels_out, rngs=rngs, **options)
             if bilinear
             else None
         )

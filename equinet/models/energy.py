@@ -2,8 +2,9 @@
 
 import abc
 import dataclasses
+import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -11,32 +12,57 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from equinet.nn import Module, ModuleOptions
+from equinet.nn.module import precision_name
 from equinet.ops.graphs import GraphBatch, sum_graphs
 
 
-class EnergyModel(nnx.Module):
+class EnergyModel(Module):
     r"""A potential: a network that gives every atom an energy.
 
     .. math:: E = \sum_i \big( E^0_{z_i} + \epsilon_i \big), \quad F = -\frac{dE}{dx}
 
-    A subclass computes :math:`\epsilon_i` in its call, in eV, zero for padding, and lists in
-    ``words`` the arguments of its constructor that are its architecture and its scale. The
-    reference energies :math:`E^0` are large: the model leaves them out, and they are added on the
-    host in float64.
+    A subclass computes :math:`\epsilon_i` in its call, in eV, zero for padding. The reference
+    energies :math:`E^0` are large: the model leaves them out, and they are added on the host in
+    float64.
+
+    **The contract of a subclass.** Its constructor takes ``elements``, ``cutoff`` (angstrom),
+    ``energy_scale`` (eV) and ``reference_energies`` (eV; None: zeros) among its arguments, further
+    arguments that JSON can hold, ``rngs`` and ``ModuleOptions``; it begins with
+    ``super().__init__(locals(), rngs=rngs, options=options)``, which stores the arguments for
+    ``spec``. Nothing else is asked: the calculator, dynamics and training work with any subclass.
+    A config names it by ``"module:Class"``.
 
     Args:
-        words: Values of all ``words`` of the subclass, among them ``elements``, ``cutoff``,
-            ``energy_scale`` and ``reference_energies`` (None: zeros); others are left out.
+        arguments: Values of all arguments of the subclass's constructor, by name; other names
+            are ignored, so that ``locals()`` serves.
+        rngs: Random keys, of which the stream ``params`` is used.
+        options: The options of the module.
 
     Raises:
         ValueError: If the elements are not distinct, or not each has its reference energy.
+
+    >>> import jax.numpy as jnp
+    >>> class Uniform(EnergyModel):
+    ...     def __init__(self, elements, *, cutoff=5.0, energy_scale=1.0, reference_energies=None,
+    ...                  rngs, **options):
+    ...         super().__init__(locals(), rngs=rngs, options=options)
+    ...     def __call__(self, graph):
+    ...         return jnp.where(graph.node_mask, self.energy_scale, 0.0)
+    >>> Uniform(("H",), energy_scale=2.0, rngs=nnx.Rngs(0)).spec()["energy_scale"]
+    2.0
     """
 
-    words: ClassVar[tuple[str, ...]] = ("elements", "cutoff", "energy_scale", "reference_energies")
-
-    def __init__(self, words: Mapping[str, Any]) -> None:
-        elements = tuple(words["elements"])
-        references = tuple(words["reference_energies"] or (0.0,) * len(elements))
+    def __init__(
+        self,
+        arguments: Mapping[str, Any],
+        *,
+        rngs: nnx.Rngs | None = None,
+        options: ModuleOptions | None = None,
+    ) -> None:
+        self.configure(rngs, options or {})
+        elements = tuple(arguments["elements"])
+        references = tuple(arguments["reference_energies"] or (0.0,) * len(elements))
         if not elements or len(set(elements)) != len(elements):
             raise ValueError(f"elements must be distinct chemical symbols, got {elements}")
         if len(references) != len(elements):
@@ -45,9 +71,19 @@ class EnergyModel(nnx.Module):
                 f"got {len(references)}"
             )
         own = {"elements": elements, "reference_energies": references}
-        self._spec: dict[str, Any] = {name: words[name] for name in self.words} | own
+        stored = {name: _frozen(arguments[name]) for name in self.argument_names()} | own
+        # A tuple, not a dict: the structure of a module must have a hash.
+        self._spec: tuple[tuple[str, Any], ...] = (*stored.items(), *_stored(options or {}).items())
         self.elements, self.reference_energies = elements, references
-        self.cutoff, self.energy_scale = float(words["cutoff"]), float(words["energy_scale"])
+        self.cutoff = float(arguments["cutoff"])
+        self.energy_scale = float(arguments["energy_scale"])
+
+    @classmethod
+    def argument_names(cls) -> tuple[str, ...]:
+        """Names of the constructor's arguments that describe the architecture and the scale."""
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        named = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        return tuple(name for name in named if name != "rngs")
 
     @abc.abstractmethod
     def __call__(self, graph: GraphBatch) -> Float[Array, "nodes"]:
@@ -59,12 +95,24 @@ class EnergyModel(nnx.Module):
         return True
 
     def spec(self) -> dict[str, Any]:
-        """Constructor arguments that rebuild the model, as JSON takes them."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in self._spec.items()}
+        """Constructor arguments that rebuild the model, as JSON takes them.
+
+        Types and precision are among them where they are not the defaults; initialisers and
+        metadata, which say how parameters are first made, are not.
+        """
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in self._spec}
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any], *, rngs: nnx.Rngs | None = None) -> Self:
-        """A model of the same architecture, with fresh parameters."""
+        """A model of the same architecture, with fresh parameters.
+
+        Args:
+            spec: What ``spec`` returned.
+            rngs: Random keys; None: those of seed 0.
+
+        Raises:
+            TypeError: If the constructor has no such argument; the error names similar ones.
+        """
         build: Any = cls
         return build(**spec, rngs=rngs or nnx.Rngs(0))
 
@@ -108,6 +156,19 @@ class EnergyModel(nnx.Module):
     def reference_energy(self, species: np.ndarray) -> float:
         """Sum of the reference energies of one structure in eV, in float64 on the host."""
         return float(np.asarray(self.reference_energies, np.float64)[species].sum())
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def _stored(options: ModuleOptions) -> dict[str, str]:
+    """The types and the precision by their names, where they are not the defaults."""
+    dtype, precision = options.get("dtype"), precision_name(options.get("precision"))
+    stored = {"param_dtype": jnp.dtype(options.get("param_dtype", jnp.float32)).name}
+    stored = {} if stored["param_dtype"] == "float32" else stored
+    stored |= {} if dtype is None else {"dtype": jnp.dtype(dtype).name}
+    return stored | ({} if precision is None else {"precision": precision})
 
 
 def _strained(graph: GraphBatch, strain: Array) -> GraphBatch:

@@ -1,17 +1,16 @@
 """Fourier neural operators, plain and equivariant: FNO and G-FNO."""
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.groups import FiniteGroup
-from equinet.nn import Linear, SpectralConvolution
+from equinet.nn import Linear, Module, ModuleOptions, SpectralConvolution
 from equinet.nn.activations import normalized
 from equinet.ops.images.spectral import Method
 from equinet.reps import Regular, Rep, Scalar
@@ -19,7 +18,7 @@ from equinet.reps import Regular, Rep, Scalar
 Place = Literal["none", "cosines", "distance"]
 
 
-class FNO(nnx.Module):
+class FNO(Module):
     r"""A map between fields on the periodic square, for any resolution.
 
     .. math:: h_0 = P x, \qquad
@@ -50,10 +49,8 @@ class FNO(nnx.Module):
         layers: Number of blocks.
         place: "none", "cosines" or "distance".
         method: Of the transforms, as for ``SpectralConvolution``.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a size is less than 1, a word unknown or a rep not one of such a group.
@@ -80,11 +77,10 @@ class FNO(nnx.Module):
         layers: int = 4,
         place: Place = "none",
         method: Method | None = None,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         group = rep_in.group
         if not isinstance(group, FiniteGroup) or rep_out.group != group:
             raise ValueError(
@@ -98,25 +94,25 @@ class FNO(nnx.Module):
             )
         if place not in get_args(Place):
             raise ValueError(f"place: got {place!r}, expected one of {get_args(Place)}")
-        options: dict[str, Any] = {
-            "dtype": dtype,
-            "param_dtype": param_dtype,
-            "precision": precision,
-            "rngs": rngs,
-        }
         regular = Regular(group)
-        self.rep_in, self.rep_out, self.dtype = rep_in, rep_out, dtype
+        self.rep_in, self.rep_out = rep_in, rep_out
+        biased: dict[str, Any] = {"use_bias": True, "rngs": rngs, **options}
         self.place: Place = place
         self.channels_in, self.activation = channels_in, normalized(jax.nn.gelu)
-        self.lift = Linear(rep_in, regular, channels_in, channels, use_bias=True, **options)
+        self.lift = Linear(rep_in, regular, channels_in, channels, **biased)
         self.lift_place = (
-            None if place == "none" else Linear(Scalar(group), regular, 1, channels, **options)
+            None
+            if place == "none"
+            else Linear(Scalar(group), regular, 1, channels, rngs=rngs, **options)
         )
         self.blocks = nnx.List(
-            [FNOBlock(group, channels, modes, method=method, **options) for _ in range(layers)]
+            [
+                FNOBlock(group, channels, modes, method=method, rngs=rngs, **options)
+                for _ in range(layers)
+            ]
         )
-        self.hidden = Linear(regular, regular, channels, 2 * channels, use_bias=True, **options)
-        self.head = Linear(regular, rep_out, 2 * channels, channels_out, use_bias=True, **options)
+        self.hidden = Linear(regular, regular, channels, 2 * channels, **biased)
+        self.head = Linear(regular, rep_out, 2 * channels, channels_out, **biased)
 
     def __call__(
         self, x: Float[Array, "... height width dim_in channels_in"]
@@ -132,7 +128,7 @@ class FNO(nnx.Module):
                 f"expected fields [..., height, width, {expected[0]}, {expected[1]}] for "
                 f"{self.rep_in}, got {x.shape}"
             )
-        x = x.astype(self.dtype or x.dtype)
+        (x,) = self.cast(x)
         h = self.lift(x.reshape(-1, *expected))
         h = h.reshape(*x.shape[:-2], *h.shape[-2:])
         if self.lift_place is not None:
@@ -145,7 +141,7 @@ class FNO(nnx.Module):
         return y.reshape(*x.shape[:-2], *y.shape[-2:])
 
 
-class FNOBlock(nnx.Module):
+class FNOBlock(Module):
     """A spectral convolution and a linear map beside it, GELU, a linear map, and the input.
 
     Args:
@@ -153,7 +149,8 @@ class FNOBlock(nnx.Module):
         channels: Of input and output.
         modes: Of the kernel.
         method: Of its transforms.
-        **options: ``dtype``, ``param_dtype``, ``precision`` and ``rngs``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
     """
 
     def __init__(
@@ -163,12 +160,16 @@ class FNOBlock(nnx.Module):
         modes: int,
         *,
         method: Method | None = None,
-        **options: Any,
+        rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         regular, sizes = Regular(group), (channels, channels)
-        self.spectral = SpectralConvolution(group, *sizes, modes=modes, method=method, **options)
+        self.spectral = SpectralConvolution(
+            group, *sizes, modes=modes, method=method, rngs=rngs, **options
+        )
         self.beside, self.after = (
-            Linear(regular, regular, *sizes, use_bias=True, **options) for _ in range(2)
+            Linear(regular, regular, *sizes, use_bias=True, rngs=rngs, **options) for _ in range(2)
         )
         self.activation = normalized(jax.nn.gelu)
 

@@ -6,6 +6,7 @@ invariant become so, and separate what colour refinement cannot.
 
 import dataclasses
 from collections.abc import Callable
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +15,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from equinet.groups import S
-from equinet.nn import MLP, FrameAveraging
+from equinet.nn import MLP, FrameAveraging, Module, ModuleOptions
 from equinet.ops.frames import SpectralFrame
 from equinet.precision import HIGHEST
 from equinet.reps import Points, Vector
 
 
-class GIN(nnx.Module):
+class GIN(Module):
     r"""Graph isomorphism network, as strong as colour refinement (1-WL); with identities, unbound.
 
     .. math:: h_i \mapsto \mathrm{MLP}\Big( (1 + \epsilon) h_i + \tfrac{1}{D} \sum_{j \sim i} h_j
@@ -40,10 +41,8 @@ class GIN(nnx.Module):
         average_degree: Average number of neighbours of a node.
         average_nodes: Average number of nodes of a graph.
         activation: Between the layers of the perceptrons.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a number is too small.
@@ -67,35 +66,26 @@ class GIN(nnx.Module):
         average_degree: float = 1.0,
         average_nodes: float = 1.0,
         activation: Callable[[Array], Array] = jax.nn.silu,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         _check_sizes(features_in, features_out, channels, num_layers)
         if identities < 0 or min(average_degree, average_nodes) <= 0:
             raise ValueError(
                 "expected identities >= 0 and averages above zero, got "
                 f"{identities}, {average_degree} and {average_nodes}"
             )
-        self.features_in, self.identities, self.dtype = features_in, identities, dtype
+        self.features_in, self.identities = features_in, identities
         self.average_degree, self.average_nodes = average_degree, average_nodes
 
         def perceptron(*widths: int) -> MLP:
-            return MLP(
-                widths,
-                activation=activation,
-                use_bias=True,
-                dtype=dtype,
-                param_dtype=param_dtype,
-                precision=precision,
-                rngs=rngs,
-            )
+            return MLP(widths, activation=activation, use_bias=True, rngs=rngs, **options)
 
         width = 1 + features_in + identities
         widths = [width, *[channels] * (num_layers - 1)]
         self.layers = nnx.List([perceptron(w, channels, channels) for w in widths])
-        self.epsilons = nnx.List([nnx.Param(jnp.zeros((), param_dtype)) for _ in widths])
+        self.epsilons = nnx.List([parameters.scale((), init=0.0) for _ in widths])
         self.head = perceptron(width + num_layers * channels, channels, features_out)
 
     def __call__(
@@ -135,7 +125,7 @@ class GIN(nnx.Module):
         return self.head(total / self.average_nodes)
 
 
-class AdjacencyMLP(nnx.Module):
+class AdjacencyMLP(Module):
     """A perceptron on the entries of the adjacency matrix and on the features of all nodes.
 
     It has no symmetry at all: the order of the nodes is part of its input.
@@ -147,10 +137,8 @@ class AdjacencyMLP(nnx.Module):
         channels: Width of the hidden layers.
         num_layers: Hidden layers.
         activation: Between the layers.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the matrix products.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a number is too small.
@@ -169,21 +157,18 @@ class AdjacencyMLP(nnx.Module):
         channels: int = 128,
         num_layers: int = 2,
         activation: Callable[[Array], Array] = jax.nn.silu,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         _check_sizes(features_in, features_out, channels, num_layers, nodes)
-        self.nodes, self.features_in, self.dtype = nodes, features_in, dtype
+        self.nodes, self.features_in = nodes, features_in
         self.mlp = MLP(
             (nodes * (nodes + features_in + 1), *[channels] * num_layers, features_out),
             activation=activation,
             use_bias=True,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            precision=precision,
             rngs=rngs,
+            **options,
         )
 
     def __call__(

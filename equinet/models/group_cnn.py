@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +21,11 @@ from equinet.groups import (
     largest_log_stretch,
     reach,
 )
-from equinet.nn import MLP, GroupConvolution, LayerNorm, Lifting
+from equinet.nn import MLP, GroupConvolution, LayerNorm, Lifting, Module, ModuleOptions
 from equinet.nn.group_kernels import Basis
 from equinet.nn.lie_convolution import Form
 from equinet.ops.images import average_pixels, pool
 from equinet.ops.images.group_convolution import Boundary, Image, Pooling, half_width_of
-from equinet.reps import Irreps
 from equinet.typing import Key
 
 
@@ -59,7 +58,7 @@ class Sampling:
         return half_width_of(radius, largest_log_stretch(group, far))
 
 
-class GroupBlock(nnx.Module):
+class GroupBlock(Module):
     r"""Convolution, normalisation, perceptron, residual.
 
     Args:
@@ -68,7 +67,8 @@ class GroupBlock(nnx.Module):
         widening: Hidden width of the perceptron in channels.
         epsilon: Of the normalisation.
         layer_scale: Where the :math:`\gamma` of every channel starts.
-        options: Of the perceptron.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
     """
 
     def __init__(
@@ -79,25 +79,26 @@ class GroupBlock(nnx.Module):
         widening: int,
         epsilon: float,
         layer_scale: float,
-        options: dict[str, Any],
+        rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         self.convolution = convolution
-        self.norm = LayerNorm(
-            Irreps("0e"), channels, epsilon=epsilon, param_dtype=options["param_dtype"]
-        )
+        self.norm = LayerNorm("0e", channels, epsilon=epsilon, rngs=rngs, **options)
         widths = (channels, widening * channels, channels)
-        self.mlp = MLP(widths, activation=jax.nn.gelu, use_bias=True, **options)
-        self.layer_scale = nnx.Param(jnp.full(channels, layer_scale, options["param_dtype"]))
+        self.mlp = MLP(widths, activation=jax.nn.gelu, use_bias=True, rngs=rngs, **options)
+        self.layer_scale = parameters.scale((channels,), init=layer_scale)
 
     def __call__(self, x: Image, nodes: GroupNodes) -> Image:
         """Apply the block to ``[batch, *sizes, N, channels]``."""
+        (x,) = self.cast(x)
         y = self.convolution(x, nodes)
         y = self.mlp(_normed(self.norm, y))
         scale = self.layer_scale[...].astype(y.dtype)
         return x + y * scale.reshape((1,) * (y.ndim - 1) + (-1,))
 
 
-class GroupCNN(nnx.Module):
+class GroupCNN(Module):
     r"""Invariant outputs of an image: lifting, blocks of group convolutions, pooling, a perceptron.
 
     The lifted image is normalised and rectified before the first block, which without that would be
@@ -131,9 +132,8 @@ class GroupCNN(nnx.Module):
         frequency: Of the kernel networks.
         epsilon: Of the normalisation.
         layer_scale: Where the factors of the residuals start.
-        param_dtype: Type of the parameters.
-        precision: Of the sums.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a size or a word is out of range, or an image does not fit.
@@ -168,10 +168,10 @@ class GroupCNN(nnx.Module):
         frequency: float = 3.0,
         epsilon: float = 1e-3,
         layer_scale: float = 0.5,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         _check_sizes(channels_in, outputs, channels, downsampling, widening, blocks)
         self.group, self.sampling = group, Sampling() if sampling is None else sampling
         self.downsampling = (*downsampling[1:], *[1] * (blocks + 1 - len(downsampling)))
@@ -181,31 +181,30 @@ class GroupCNN(nnx.Module):
         half_width = self.sampling.half_width(group, radius)
         kernel: dict[str, Any] = {"radius": radius, "half_width": half_width, "boundary": boundary}
         kernel |= {"basis": basis, "width": kernel_width, "frequency": frequency}
-        options: dict[str, Any] = {"param_dtype": param_dtype, "precision": precision, "rngs": rngs}
+        shared: dict[str, Any] = {"rngs": rngs, **options}
         self.lifting = Lifting(
-            group, channels_in, channels, downsampling=downsampling[0], **kernel, **options
+            group, channels_in, channels, downsampling=downsampling[0], **kernel, **shared
         )
-        norm: dict[str, Any] = {"epsilon": epsilon, "param_dtype": param_dtype}
-        self.lifted_norm = LayerNorm(Irreps("0e"), channels, **norm)
+        self.lifted_norm = LayerNorm("0e", channels, epsilon=epsilon, **shared)
         scale = self.sampling.scale
         group_options: Any = {"form": form, "scale": scale, "support": support, **kernel}
         group_options["self_interaction"] = True
         self.blocks = nnx.List(
             [
                 GroupBlock(
-                    GroupConvolution(group, channels, channels, **group_options, **options),
+                    GroupConvolution(group, channels, channels, **group_options, **shared),
                     channels,
                     widening=widening,
                     epsilon=epsilon,
                     layer_scale=layer_scale,
-                    options=options,
+                    **shared,
                 )
                 for _ in range(blocks)
             ]
         )
-        self.norm = LayerNorm(Irreps("0e"), channels, **norm)
+        self.norm = LayerNorm("0e", channels, epsilon=epsilon, **shared)
         widths = (channels, widening * channels, outputs)
-        self.head = MLP(widths, activation=jax.nn.gelu, use_bias=True, **options)
+        self.head = MLP(widths, activation=jax.nn.gelu, use_bias=True, **shared)
 
     def __call__(
         self, x: Float[Array, "batch *sizes channels_in"], key: Key | None = None
@@ -222,6 +221,7 @@ class GroupCNN(nnx.Module):
         Raises:
             ValueError: If the image is smaller than the kernels, or of another dimension.
         """
+        (x,) = self.cast(x)
         nodes = self.sampling.nodes(self.group, jax.random.key(0) if key is None else key, x.dtype)
         if key is not None and self.boundary == "periodic":
             x = self._begun_anywhere(x, jax.random.fold_in(key, 1))

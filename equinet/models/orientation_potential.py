@@ -1,16 +1,15 @@
 """A potential of convolutions on positions and orientations: PONITA's energy of every atom."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Unpack
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.models.energy import EnergyModel
 from equinet.models.ponita import PONITA, Visit
+from equinet.nn import ModuleOptions
 from equinet.ops.graphs import GraphBatch
 from equinet.ops.orientations import grid_of_size
 
@@ -42,10 +41,8 @@ class OrientationPotential(EnergyModel):
         average_neighbours: Mean number of neighbours in the training data.
         energy_scale: The scale s in eV, e.g. the RMS force of the training data times 1 angstrom.
         reference_energies: :math:`E^0` of each element in eV; zeros if absent.
-        dtype: Type of the computation; that of the positions if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the products with learned weights.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a size is out of range or the variant is another.
@@ -58,19 +55,6 @@ class OrientationPotential(EnergyModel):
     >>> model.network.grid, model.is_invariant
     (Grid(kind='octahedron', size=6), False)
     """
-
-    words: ClassVar[tuple[str, ...]] = (
-        *EnergyModel.words,
-        "channels",
-        "layers",
-        "basis",
-        "degree",
-        "orientations",
-        "resolution",
-        "widening",
-        "variant",
-        "average_neighbours",
-    )
 
     def __init__(
         self,
@@ -88,15 +72,17 @@ class OrientationPotential(EnergyModel):
         average_neighbours: float = 16.0,
         energy_scale: float = 1.0,
         reference_energies: Sequence[float] | None = None,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
-        super().__init__(dict(locals()))
+        super().__init__(locals(), rngs=rngs, options=options)
         if variant not in VARIANTS:
             raise ValueError(f"unknown variant {variant!r}, expected one of {VARIANTS}")
         oriented = variant == "separable"
+        if resolution is not None and not oriented:
+            raise ValueError(
+                f'resolution has no effect with variant "positions", got {resolution}: leave it out'
+            )
         self.network = PONITA(
             *(len(self.elements), 0, 1, 0),
             grid=grid_of_size(orientations) if oriented else None,
@@ -107,13 +93,11 @@ class OrientationPotential(EnergyModel):
             degree=degree,
             cutoff=self.cutoff,
             length=1.0,  # angstrom: a bond is about one
-            resolution=resolution if oriented else None,
+            resolution=resolution,
             widening=widening,
             average_neighbours=average_neighbours,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            precision=precision,
             rngs=rngs,
+            **options,
         )
 
     @property

@@ -1,24 +1,22 @@
 """Interacting particles by message passing on irreps: Clebsch-Gordan convolutions of all pairs."""
 
 import functools
-from typing import Any
+from typing import Any, Unpack
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from equinet.linalg import safe_norm
 from equinet.models.particles import check_particles
-from equinet.nn import MLP, Linear, MessagePassing, edge_features
+from equinet.nn import MLP, Linear, MessagePassing, Module, ModuleOptions, edge_features
 from equinet.ops.graphs import GraphBatch
 from equinet.precision import read_only
 from equinet.reps import Irreps
 
 
-class ParticleIrreps(nnx.Module):
+class ParticleIrreps(Module):
     r"""Equivariant message passing between all pairs of particles, from velocities to positions.
 
     A particle starts with the invariants :math:`q^2, |v|^2, |x - \bar x|^2` and the vectors
@@ -40,10 +38,8 @@ class ParticleIrreps(nnx.Module):
         convolution: A word of ``equinet.ops.edges.CONVOLUTIONS``.
         radial_hidden: Width of the radial perceptron.
         average_neighbours: What sums over neighbours are divided by.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a size is less than 1, or the hidden irreps lack 0e or 1o.
@@ -69,11 +65,10 @@ class ParticleIrreps(nnx.Module):
         convolution: str = "clebsch_gordan",
         radial_hidden: int = 64,
         average_neighbours: float = 4.0,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         if min(channels, layers, radial_hidden, lmax) < 1:
             raise ValueError(
                 "channels, layers, radial_hidden and lmax must be at least 1, got "
@@ -82,19 +77,14 @@ class ParticleIrreps(nnx.Module):
         rep_hidden, natural = Irreps(hidden), Irreps.spherical_harmonics(lmax)
         if not rep_hidden.count("0e") or not rep_hidden.count("1o"):
             raise ValueError(f"hidden irreps must hold 0e and 1o, got {rep_hidden}")
-        self.kind, self.dtype = convolution, dtype
+        self.kind = convolution
         self.degree = max(lmax, rep_hidden.lmax)
-        options: dict[str, Any] = {
-            "dtype": dtype,
-            "param_dtype": param_dtype,
-            "precision": precision,
-            "rngs": rngs,
-        }
+        shared: dict[str, Any] = {"rngs": rngs, **options}
         vectors = Irreps("0e+1o")
         reps = [vectors, *[rep_hidden] * (layers - 1), vectors]
-        self.embedding = Linear(vectors, vectors, _INPUTS, channels, **options)
+        self.embedding = Linear(vectors, vectors, _INPUTS, channels, **shared)
         widths = (2 * _SCALES + 2, radial_hidden, layers * channels)
-        self.radial = MLP(widths, use_bias=True, **options)
+        self.radial = MLP(widths, use_bias=True, **shared)
         self.layers = nnx.List(
             [
                 MessagePassing(
@@ -106,12 +96,12 @@ class ParticleIrreps(nnx.Module):
                     correlation=correlation,
                     product=product,
                     convolution=convolution,
-                    **options,
+                    **shared,
                 )
                 for index in range(layers)
             ]
         )
-        self.readout = Linear(vectors, "1o", channels, 1, **options)
+        self.readout = Linear(vectors, "1o", channels, 1, **shared)
 
     def __call__(
         self,

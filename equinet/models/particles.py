@@ -1,22 +1,21 @@
 """A plain network for interacting particles, and the same made equivariant by averaging."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from equinet.groups import E
 from equinet.models.egnn import PairMLP, pair_mask, pair_offsets
-from equinet.nn import MLP, FrameAveraging
+from equinet.nn import MLP, FrameAveraging, Module, ModuleOptions
 from equinet.nn.activations import normalized
 from equinet.ops.frames import Frame, PCAFrame
 from equinet.reps import Points, Vector, WithoutChannels
 
 
-class ParticleGNN(nnx.Module):
+class ParticleGNN(Module):
     r"""Message passing on raw coordinates: it knows no symmetry but that of the particles' names.
 
     .. math:: h_i &\leftarrow \mathrm{MLP}(x_i, v_i, q_i^2), \\
@@ -30,10 +29,8 @@ class ParticleGNN(nnx.Module):
         hidden: Features of nodes and messages.
         layers: Number of layers.
         dim: Dimension of space.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the matrix products.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a size is less than 1.
@@ -49,31 +46,25 @@ class ParticleGNN(nnx.Module):
         layers: int = 4,
         *,
         dim: int = 3,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         if min(hidden, layers, dim) < 1:
             raise ValueError(
                 f"hidden, layers and dim must be at least 1, got {hidden}, {layers} and {dim}"
             )
-        self.dim, self.dtype = dim, dtype
-        options: dict[str, Any] = {
-            "dtype": dtype,
-            "param_dtype": param_dtype,
-            "precision": precision,
-            "rngs": rngs,
-        }
+        self.dim = dim
+        shared: dict[str, Any] = {"rngs": rngs, **options}
         self.activation = normalized(jax.nn.silu)
-        self.embedding = MLP((2 * dim + 1, hidden), use_bias=True, **options)
+        self.embedding = MLP((2 * dim + 1, hidden), use_bias=True, **shared)
         self.messages = nnx.List(
-            [PairMLP(hidden, dim + 2, (hidden, hidden), **options) for _ in range(layers)]
+            [PairMLP(hidden, dim + 2, (hidden, hidden), **shared) for _ in range(layers)]
         )
         self.updates = nnx.List(
-            [MLP((2 * hidden, hidden, hidden), use_bias=True, **options) for _ in range(layers)]
+            [MLP((2 * hidden, hidden, hidden), use_bias=True, **shared) for _ in range(layers)]
         )
-        self.readout = MLP((hidden, hidden, dim), use_bias=True, **options)
+        self.readout = MLP((hidden, hidden, dim), use_bias=True, **shared)
 
     def __call__(
         self,
@@ -119,7 +110,7 @@ def frame_averaged_gnn(
     dim: int = 3,
     frame: Frame | None = None,
     rngs: nnx.Rngs,
-    **options: Any,
+    **options: Unpack[ModuleOptions],
 ) -> FrameAveraging:
     """A ``ParticleGNN`` averaged over the principal frames of E(d), called with the same arrays.
 
@@ -131,8 +122,8 @@ def frame_averaged_gnn(
         layers: Number of layers.
         dim: Dimension of space.
         frame: Another frame of a group of motions; None for the principal axes.
-        rngs: Key ``params``.
-        **options: ``dtype``, ``param_dtype`` and ``precision`` of the network.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     References:
         Puny et al., arXiv:2110.03336 (2022); one element: Duval et al.,

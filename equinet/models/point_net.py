@@ -1,18 +1,17 @@
 """PointNet: a perceptron on every point of a cloud, and the maximum over them."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from equinet.nn import MLP
+from equinet.nn import MLP, Module, ModuleOptions
 from equinet.nn.activations import normalized
 
 
-class PointNet(nnx.Module):
+class PointNet(Module):
     r"""Features of a cloud that do not depend on the order of its points.
 
     .. math:: h_i = \phi_1(x_i), \qquad g = \max_i h_i, \qquad
@@ -25,10 +24,8 @@ class PointNet(nnx.Module):
         outputs: Numbers to predict for a cloud.
         channels: Width of the hidden layers.
         dim: Coordinates of a point.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the matrix products.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a size is less than 1.
@@ -46,28 +43,21 @@ class PointNet(nnx.Module):
         channels: int = 64,
         *,
         dim: int = 3,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         if min(outputs, channels, dim) < 1:
             raise ValueError(
                 f"outputs, channels and dim must be at least 1, got {outputs}, {channels}, {dim}"
             )
-        options: dict[str, Any] = {
-            "use_bias": True,
-            "dtype": dtype,
-            "param_dtype": param_dtype,
-            "precision": precision,
-            "rngs": rngs,
-        }
+        biased: dict[str, Any] = {"use_bias": True, "rngs": rngs, **options}
         self.dim, self.activation = dim, normalized(jax.nn.silu)
-        self.first = MLP((dim, channels, channels), **options)
-        self.own = MLP((channels, channels), **options)
-        self.common = MLP((channels, channels), **options)
-        self.second = MLP((channels, 2 * channels), **options)
-        self.head = MLP((2 * channels, channels, outputs), **options)
+        self.first = MLP((dim, channels, channels), **biased)
+        self.own = MLP((channels, channels), **biased)
+        self.common = MLP((channels, channels), **biased)
+        self.second = MLP((channels, 2 * channels), **biased)
+        self.head = MLP((2 * channels, channels, outputs), **biased)
 
     def __call__(
         self, x: Float[Array, "... points dim"], mask: Bool[Array, "... points"] | None = None

@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from equinet.linalg import safe_normalize
-from equinet.nn import MLP, CloudKernels, ConvNeXtBlock, GridKernels, Kernels
+from equinet.nn import MLP, CloudKernels, ConvNeXtBlock, GridKernels, Kernels, Module, ModuleOptions
 from equinet.nn.orientation_kernels import windowed
 from equinet.ops.graphs import GraphBatch
 from equinet.ops.orientations import Grid, lift_vectors, read_vectors
@@ -23,7 +22,7 @@ Read = Callable[[int, Array], tuple[Array, Array]]
 Outputs = tuple[Float[Array, "*batch n scalars_out"], Float[Array, "*batch n dim vectors_out"]]
 
 
-class PONITA(nnx.Module):
+class PONITA(Module):
     r"""Network of positions and orientations, from scalars and vectors to scalars and vectors.
 
     Scalars are copied over the orientations and vectors enter as :math:`v \cdot o`; ConvNeXt blocks
@@ -64,10 +63,8 @@ class PONITA(nnx.Module):
         average_neighbours: The number that sums over neighbours are divided by.
         all_readouts: Whether the outputs are the mean of a read-out after every layer.
         chiral: Whether the kernels of ``"complete"`` and ``"edges"`` tell mirror images apart.
-        dtype: Type of the computation; that of the positions if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the products with learned weights.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a number is out of range, the variant is unknown, the grid does not fit it or
@@ -106,11 +103,10 @@ class PONITA(nnx.Module):
         average_neighbours: float = 1.0,
         all_readouts: bool = True,
         chiral: bool = False,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         sizes = (scalars_in, vectors_in, scalars_out, vectors_out)
         _check(sizes, grid, variant, min(channels, basis, layers, widening), average_neighbours)
         if variant not in ("complete", "edges") and chiral:
@@ -118,15 +114,15 @@ class PONITA(nnx.Module):
         if variant not in ("separable", "positions") and resolution is not None:
             raise ValueError(f'resolution needs variant "separable", got {variant!r}')
         self.sizes, self.grid, self.variant = sizes, grid, variant
-        self.cutoff, self.all_readouts, self.dtype = cutoff, all_readouts, dtype
-        options = {"param_dtype": param_dtype, "precision": precision, "rngs": rngs}
-        words = {"cutoff": cutoff, "degree": degree, "length": length, **options}
+        self.cutoff, self.all_readouts = cutoff, all_readouts
+        shared: dict[str, Any] = {"rngs": rngs, **options}
+        words = {"cutoff": cutoff, "degree": degree, "length": length, **shared}
         if variant in ("separable", "positions"):
             self.kernels: Any = GridKernels(grid, channels, basis, resolution=resolution, **words)
         else:
             self.kernels = CloudKernels(channels, basis, chiral=chiral, **words)
         ends = 2 if variant == "edges" else 1  # of an edge
-        self.embedding = MLP((ends * (scalars_in + vectors_in), channels), **options)
+        self.embedding = MLP((ends * (scalars_in + vectors_in), channels), **shared)
         block: dict[str, Any] = {
             "separable": variant == "separable",
             "widening": widening,
@@ -134,16 +130,16 @@ class PONITA(nnx.Module):
             "average_neighbours": average_neighbours,
         }
         self.blocks = nnx.List(
-            [ConvNeXtBlock(channels, basis, **block, **options) for _ in range(layers)]
+            [ConvNeXtBlock(channels, basis, **block, **shared) for _ in range(layers)]
         )
         count = layers if all_readouts else 1
         self.scalars = nnx.List(
-            [MLP((channels, scalars_out), use_bias=True, **options) for _ in range(count)]
+            [MLP((channels, scalars_out), use_bias=True, **shared) for _ in range(count)]
             if scalars_out
             else []
         )
         self.vectors = nnx.List(
-            [MLP((channels, vectors_out), **options) for _ in range(count)] if vectors_out else []
+            [MLP((channels, vectors_out), **shared) for _ in range(count)] if vectors_out else []
         )
 
     def __call__(

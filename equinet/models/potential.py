@@ -2,21 +2,26 @@
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.linalg import safe_norm
 from equinet.models.energy import EnergyModel
 from equinet.models.orientation_potential import OrientationPotential
-from equinet.nn import MLP, Linear, MessagePassing, RadialNetwork, edge_features
+from equinet.nn import (
+    MLP,
+    Linear,
+    MessagePassing,
+    ModuleOptions,
+    RadialNetwork,
+    edge_features,
+)
 from equinet.ops.graphs import GraphBatch, edge_vectors
 from equinet.ops.products.paths import blocks
-from equinet.random import normal
 from equinet.reps import Irreps
 
 
@@ -51,10 +56,8 @@ class Potential(EnergyModel):
         energy_scale: The scale s in eV, e.g. the RMS force of the training data times 1 angstrom.
         reference_energies: :math:`E^0` of each element in eV; zeros if absent.
         chunk_bytes: Bound on the bytes of messages in flight; None: all at once.
-        dtype: Type of the computation; that of the positions if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a size is out of range or a word is unknown.
@@ -66,25 +69,6 @@ class Potential(EnergyModel):
     >>> model.spec()["elements"]
     ['H', 'O']
     """
-
-    words: ClassVar[tuple[str, ...]] = (
-        *EnergyModel.words,
-        "lmax",
-        "channels",
-        "layers",
-        "hidden",
-        "correlation",
-        "gate",
-        "product",
-        "convolution",
-        "radial_basis",
-        "num_radial",
-        "radial_hidden",
-        "radial_degree",
-        "readout_hidden",
-        "average_neighbours",
-        "chunk_bytes",
-    )
 
     def __init__(
         self,
@@ -108,23 +92,15 @@ class Potential(EnergyModel):
         energy_scale: float = 1.0,
         reference_energies: Sequence[float] | None = None,
         chunk_bytes: int | None = None,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
-        super().__init__(
-            locals()
-            | {
-                "hidden": str(_natural(lmax) if hidden is None else Irreps(hidden)),
-                "radial_hidden": tuple(radial_hidden),
-            }
-        )
-        _check(self._spec)
-        self.lmax, self.dtype = lmax, dtype
-        options = {"dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs}
-        shape = (len(elements), channels)
-        self.embedding = nnx.Param(normal(rngs.params(), shape, param_dtype))
+        hidden = str(_natural(lmax) if hidden is None else Irreps(hidden))
+        super().__init__(locals(), rngs=rngs, options=options)
+        spec = self.spec()
+        _check(spec)
+        self.lmax, self.convolution = lmax, convolution
+        self.embedding = self.configure(rngs, options).kernel((len(elements), channels))
         self.radial = RadialNetwork(
             cutoff,
             layers * channels,
@@ -132,22 +108,23 @@ class Potential(EnergyModel):
             num_basis=num_radial,
             hidden=radial_hidden,
             degree=radial_degree,
+            rngs=rngs,
             **options,
         )
-        self.interactions = nnx.List(self._layers(options))
+        self.interactions = nnx.List(self._layers(spec, {"rngs": rngs, **options}))
         kept = [interaction.rep_out for interaction in self.interactions]
         scalars = Irreps("0e")
         self.readouts = nnx.List(
-            [Linear(rep, scalars, channels, 1, **options) for rep in kept[:-1]]
+            [Linear(rep, scalars, channels, 1, rngs=rngs, **options) for rep in kept[:-1]]
         )
         width = channels * len(blocks(_scalars(kept[-1])))
-        self.readout = MLP((width, readout_hidden, 1), **options)
+        self.readout = MLP((width, readout_hidden, 1), rngs=rngs, **options)
 
-    def _layers(self, options: dict[str, Any]) -> list[MessagePassing]:
+    def _layers(self, spec: Mapping[str, Any], shared: dict[str, Any]) -> list[MessagePassing]:
         """The message-passing layers; the last keeps the scalars alone."""
-        spec, natural = self._spec, _natural(self.lmax)
+        natural = _natural(self.lmax)
         rep_hidden, rep = Irreps(spec["hidden"]), Irreps("0e")
-        words = ("average_neighbours", "correlation", "gate", "product", "convolution")
+        names = ("average_neighbours", "correlation", "gate", "product", "convolution")
         layers = []
         for layer in range(spec["layers"]):
             rep_out = rep_hidden if layer < spec["layers"] - 1 else _scalars(rep_hidden)
@@ -161,8 +138,8 @@ class Potential(EnergyModel):
                     rep_density=_with_gates(rep_out, spec["gate"]) if plain else natural,
                     num_types=len(self.elements),
                     chunk_bytes=spec["chunk_bytes"],
-                    **{word: spec[word] for word in words},
-                    **options,
+                    **{name: spec[name] for name in names},
+                    **shared,
                 )
             )
             rep = rep_out
@@ -172,7 +149,7 @@ class Potential(EnergyModel):
         """Energy of every atom in eV, without its reference energy; zero for padding."""
         dtype = self.dtype or graph.positions.dtype
         vectors = edge_vectors(graph, far=2 * self.cutoff)
-        edges = edge_features(self._spec["convolution"], self._edge_degree(), vectors)
+        edges = edge_features(self.convolution, self._edge_degree(), vectors)
         distances = safe_norm(vectors)
         types = jax.nn.one_hot(graph.species, len(self.elements), dtype=dtype)
         x = jnp.matmul(types, self.embedding[...].astype(dtype))[:, None, :]
@@ -263,16 +240,23 @@ def potential_from_spec(spec: Mapping[str, Any], *, rngs: nnx.Rngs | None = None
     """A potential of any network, with fresh parameters.
 
     Args:
-        spec: ``EnergyModel.spec``, and under ``"network"`` a word of ``POTENTIALS``; ``"irreps"``
+        spec: ``EnergyModel.spec``, and under ``"network"`` a key of ``POTENTIALS``; ``"irreps"``
             if absent.
         rngs: Key ``params``.
 
     Raises:
-        ValueError: If the network is unknown, or what the network raises.
+        ValueError: If the network is unknown or has no such argument, or what the network raises.
 
     >>> type(potential_from_spec({"network": "ponita", "elements": ["H"], "layers": 1})).__name__
     'OrientationPotential'
     """
-    words = dict(spec)
-    network = words.pop("network", "irreps")
-    return potential_class(network).from_spec(words, rngs=rngs)
+    arguments = dict(spec)
+    network = arguments.pop("network", "irreps")
+    kind = potential_class(network)
+    known = (*kind.argument_names(), *ModuleOptions.__annotations__)
+    for name in arguments:
+        if name not in known:
+            owners = [key for key, k in POTENTIALS.items() if name in k.argument_names()]
+            hint = f"it belongs to {' and '.join(owners)}" if owners else f"expected {known}"
+            raise ValueError(f"{name!r} has no effect on the network {network!r}: {hint}")
+    return kind.from_spec(arguments, rngs=rngs)

@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from equinet.nn import MLP, PermutationLinear
+from equinet.nn import MLP, Module, ModuleOptions, PermutationLinear
 from equinet.nn.activations import normalized
 from equinet.ops.graphs import SubgraphBatch, share
 
@@ -18,7 +18,7 @@ ORDERS = (0, 1, 2)
 Tensors = tuple[Float[Array, "s c"], Float[Array, "s m c"], Float[Array, "s m m c"]]
 
 
-class SubgraphLayer(nnx.Module):
+class SubgraphLayer(Module):
     r"""All linear maps between scalars, vectors and matrices of a subgraph, then an activation.
 
     .. math:: y_b = \sigma\Big( \tfrac{1}{\sqrt{A}} \sum_{a} L_{ab}\, x_a \Big), \quad
@@ -31,10 +31,8 @@ class SubgraphLayer(nnx.Module):
         channels_in: Channels of each order; zero for one that is absent.
         channels_out: Likewise, of the output.
         activation: Entry by entry.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     >>> layer = SubgraphLayer((4, 4, 4), (8, 8, 8), rngs=nnx.Rngs(0))
     >>> [[layer.maps[f"{a}{b}"].maps.num_maps for b in ORDERS] for a in ORDERS]
@@ -47,12 +45,11 @@ class SubgraphLayer(nnx.Module):
         channels_out: Sequence[int],
         *,
         activation: Callable[[Array], Array] = jax.nn.silu,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
-        self.activation, self.dtype = normalized(activation), dtype
+        self.configure(rngs, options)
+        self.activation = normalized(activation)
         self.sources = tuple(order for order in ORDERS if channels_in[order])
         self.targets = tuple(order for order in ORDERS if channels_out[order])
         self.maps = nnx.Dict(
@@ -60,10 +57,8 @@ class SubgraphLayer(nnx.Module):
                 f"{a}{b}": PermutationLinear(
                     *(a, b, channels_in[a], channels_out[b]),
                     use_bias=a == self.sources[-1],
-                    dtype=dtype,
-                    param_dtype=param_dtype,
-                    precision=precision,
                     rngs=rngs,
+                    **options,
                 )
                 for a in self.sources
                 for b in self.targets
@@ -89,7 +84,7 @@ class SubgraphLayer(nnx.Module):
         return found
 
 
-class SPEN(nnx.Module):
+class SPEN(Module):
     r"""Graphs as bags of ego-networks, with all linear maps that permutations of a bag allow.
 
     Every subgraph starts with the matrix that holds its adjacency off the diagonal and the features
@@ -119,10 +114,8 @@ class SPEN(nnx.Module):
         frozen: Whether training leaves the layers as they are, random, and changes the readout
             alone: enough where classes are set apart by structure.
         activation: Between layers.
-        dtype: Type of the computation; that of the features if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a number is less than one, or channels are not three.
@@ -150,11 +143,10 @@ class SPEN(nnx.Module):
         shells: int = 0,
         frozen: bool = False,
         activation: Callable[[Array], Array] = jax.nn.silu,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         if len(channels) != len(ORDERS) or min(*channels, num_layers, features_out) < 1:
             raise ValueError(
                 "expected three numbers of channels, layers and outputs, all above zero, got "
@@ -165,18 +157,16 @@ class SPEN(nnx.Module):
                 "expected features_in and shells of 0 or more and average_nodes above 0, got "
                 f"{features_in}, {shells} and {average_nodes}"
             )
-        self.features_in, self.dtype = features_in, dtype
+        self.features_in = features_in
         self.average_nodes, self.shells, self.frozen = average_nodes, shells, frozen
-        options = {"dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs}
+        shared: dict[str, Any] = {"activation": activation, "rngs": rngs, **options}
         c0, c1, c2 = channels
         first = (0, 0, 2 + features_in + shells)
         widths = [first, *[(c0, 2 * c1, 2 * c2)] * (num_layers - 1)]
-        self.layers = nnx.List(
-            [SubgraphLayer(width, channels, activation=activation, **options) for width in widths]
-        )
-        self.kernel = nnx.Param(jnp.eye(c0, dtype=param_dtype))
-        self.bias = nnx.Param(jnp.zeros(c0, param_dtype))
-        self.head = MLP((c0, c0, features_out), activation=activation, use_bias=True, **options)
+        self.layers = nnx.List([SubgraphLayer(width, channels, **shared) for width in widths])
+        self.kernel = parameters.kernel((c0, c0), init=np.eye(c0))
+        self.bias = parameters.bias((c0,))
+        self.head = MLP((c0, c0, features_out), use_bias=True, **shared)
 
     def __call__(self, batch: SubgraphBatch) -> Float[Array, "graphs features_out"]:
         """The outputs of all graphs; of padding graphs they mean nothing.

@@ -11,6 +11,11 @@ from .lie_convolution import Lifting as Lifting
 from .linear import Linear as Linear
 from .message_passing import MessagePassing as MessagePassing
 from .mlp import MLP as MLP
+from .module import Initializer as Initializer
+from .module import Module as Module
+from .module import ModuleOptions as ModuleOptions
+from .module import Parameters as Parameters
+from .module import check_feature as check_feature
 from .normalization import LayerNorm as LayerNorm
 from .normalization import SeparableLayerNorm as SeparableLayerNorm
 from .orientation_kernels import CloudKernels as CloudKernels
@@ -47,13 +52,17 @@ __all__ = [
     "GridKernels",
     "GroupConvolution",
     "GroupKernel",
+    "Initializer",
     "KernelBasis",
     "Kernels",
     "LayerNorm",
     "Lifting",
     "Linear",
     "MessagePassing",
+    "Module",
+    "ModuleOptions",
     "NormActivation",
+    "Parameters",
     "PenaltyState",
     "PermutationLinear",
     "PointConvolution",
@@ -66,6 +75,7 @@ __all__ = [
     "SpectralConvolution",
     "TensorProduct",
     "calibrate",
+    "check_feature",
     "edge_features",
     "equivariance_penalty",
 ]

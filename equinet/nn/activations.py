@@ -1,7 +1,11 @@
 """Nonlinearities that commute with a group: gate and norm."""
 
+import dataclasses
 import functools
+import importlib
+import sys
 from collections.abc import Callable
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +14,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from equinet.linalg import safe_norm
-from equinet.reps import Irreps, Rep, Scalar, as_rep
+from equinet.nn.module import Module, ModuleOptions, check_feature
+from equinet.reps import Irreps, Rep, RepLike, Scalar, as_rep
 from equinet.reps._terms import is_invariant, split_terms, terms
 
 Activation = Callable[[Array], Array]
@@ -29,20 +34,47 @@ def second_moment(activation: Activation) -> float:
     return float(np.sum(weights * values**2) / np.sum(weights))
 
 
-@functools.cache
-def normalized(activation: Activation) -> Activation:
-    """The activation, scaled so that a standard normal input gives mean square one.
+@dataclasses.dataclass(frozen=True)
+class ScaledActivation:
+    """A function of numbers times a constant, as a value: equal ones compile once.
 
-    Cached, so that two models of one architecture hold the same function and compile once.
+    Unlike the functions of ``jax.nn`` it can be pickled: a function is stored by its name.
+
+    Attributes:
+        function: Applied entry by entry.
+        factor: Multiplies the result.
+    """
+
+    function: Activation
+    factor: float = 1.0
+
+    def __call__(self, x: Array) -> Array:
+        """The function of every entry, times the factor."""
+        return self.function(x) if self.factor == 1 else self.factor * self.function(x)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        module = getattr(self.function, "__module__", None) or ""
+        name = getattr(self.function, "__qualname__", "")
+        if getattr(sys.modules.get(module), name, None) is self.function:
+            return _scaled, (module, name, self.factor)
+        return type(self), (self.function, self.factor)
+
+
+def _scaled(module: str, name: str, factor: float) -> ScaledActivation:
+    return ScaledActivation(getattr(importlib.import_module(module), name), factor)
+
+
+@functools.cache
+def normalized(activation: Activation) -> ScaledActivation:
+    """The activation, scaled so that a standard normal input gives mean square one.
 
     >>> round(float(normalized(jax.nn.relu)(jnp.float32(1.0))), 3)
     1.414
     """
-    scale = second_moment(activation) ** -0.5
-    return lambda x: scale * activation(x)
+    return ScaledActivation(activation, second_moment(activation) ** -0.5)
 
 
-class Gate(nnx.Module):
+class Gate(Module):
     r"""Scalars through an activation, entries that are permuted too, all else times a gate.
 
     The input holds ``rep_out`` preceded by one gate, an invariant, for each term of ``rep_out``
@@ -73,12 +105,15 @@ class Gate(nnx.Module):
 
     def __init__(
         self,
-        rep_out: Rep | str,
+        rep_out: RepLike,
         *,
         activation: Activation = jax.nn.silu,
         gate: Activation = jax.nn.sigmoid,
         odd_activation: Activation = jnp.tanh,
+        rngs: nnx.Rngs | None = None,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         self.rep_out = as_rep(rep_out)
         group = self.rep_out.group
         self.num_gates = sum(_kind(term.rep) == "gated" for term in terms(self.rep_out))
@@ -89,6 +124,8 @@ class Gate(nnx.Module):
 
     def __call__(self, x: Float[Array, "... dim_in channels"]) -> Float[Array, "... dim channels"]:
         """Apply the gates; ``x`` is ``[..., rep_in.dim, channels]``."""
+        check_feature(x, self.rep_in)
+        (x,) = self.cast(x)
         values = split_terms(self.rep_in, x)
         gates, rows = iter(values[: self.num_gates]), []
         for term, value in zip(terms(self.rep_out), values[self.num_gates :], strict=True):
@@ -109,7 +146,7 @@ def _kind(rep: Rep) -> str:
     return "odd" if rep.dim == 1 and isinstance(rep, Irreps) else "gated"
 
 
-class NormActivation(nnx.Module):
+class NormActivation(Module):
     r"""Every term scaled by an activation of its own length, :math:`y = \sigma(|x|)\, x`.
 
     Args:
@@ -123,13 +160,23 @@ class NormActivation(nnx.Module):
     [0.0, 0.0]
     """
 
-    def __init__(self, rep: Rep | str, *, activation: Activation = jax.nn.sigmoid) -> None:
-        self.rep, self.activation = as_rep(rep), activation
+    def __init__(
+        self,
+        rep: RepLike,
+        *,
+        activation: Activation = jax.nn.sigmoid,
+        rngs: nnx.Rngs | None = None,
+        **options: Unpack[ModuleOptions],
+    ) -> None:
+        self.configure(rngs, options)
+        self.rep, self.activation = as_rep(rep), ScaledActivation(activation)
         if not self.rep.is_orthogonal:
             raise ValueError(f"lengths are not invariant under {self.rep.group}: use a Gate")
 
     def __call__(self, x: Float[Array, "... dim channels"]) -> Float[Array, "... dim channels"]:
         """Scale each term of ``x``, ``[..., rep.dim, channels]``."""
+        check_feature(x, self.rep)
+        (x,) = self.cast(x)
         rows = []
         for term in terms(self.rep):
             value = x[..., term.slice, :]

@@ -1,18 +1,20 @@
 """Equivariant attention over the neighbours in a graph."""
 
+from typing import Unpack
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.nn.linear import Linear
+from equinet.nn.module import Module, ModuleOptions
 from equinet.nn.normalization import LayerNorm
 from equinet.ops.graphs import GraphBatch, by_receiver, sum_receivers
 from equinet.reps import Irreps
 
 
-class GraphAttention(nnx.Module):
+class GraphAttention(Module):
     r"""Messages summed over the neighbours with weights that come from invariants.
 
     For head h, with :math:`u_{ij}` the envelope of the edge, one at short distance and zero from
@@ -43,10 +45,8 @@ class GraphAttention(nnx.Module):
         heads: Number of heads.
         features: Number k of invariants of an edge, at least 2: of one the norm would leave zero.
         slope: Of the leaky ReLU at large negative arguments.
-        dtype: Type of the computation; that of the messages if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If ``heads`` or ``channels`` is less than 1, or ``features`` less than 2.
@@ -76,11 +76,10 @@ class GraphAttention(nnx.Module):
         heads: int,
         features: int,
         slope: float = 0.2,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         if min(heads, channels) < 1 or features < 2:
             raise ValueError(
                 f"expected heads and channels of at least 1 and features of at least 2, got "
@@ -88,16 +87,11 @@ class GraphAttention(nnx.Module):
             )
         self.rep, self.rep_out = Irreps(rep), Irreps(rep_out)
         self.heads, self.channels, self.features = heads, channels, features
-        self.slope, self.dtype = slope, dtype
-        options = {
-            "dtype": dtype,
-            "param_dtype": param_dtype,
-            "precision": precision,
-            "rngs": rngs,
-        }
-        self.norm = LayerNorm(Irreps("0e"), features, param_dtype=param_dtype)
-        self.logits = Linear("0e", "0e", features, heads, use_bias=True, **options)
-        self.linear_out = Linear(self.rep, self.rep_out, heads * channels, channels_out, **options)
+        self.slope = slope
+        self.norm = LayerNorm("0e", features, rngs=rngs, **options)
+        self.logits = Linear("0e", "0e", features, heads, use_bias=True, rngs=rngs, **options)
+        sizes = (heads * channels, channels_out)
+        self.linear_out = Linear(self.rep, self.rep_out, *sizes, rngs=rngs, **options)
 
     def __call__(
         self,
@@ -124,8 +118,7 @@ class GraphAttention(nnx.Module):
         self._check(messages, (edges, self.rep.dim, self.heads * self.channels), "messages")
         self._check(invariants, (edges, self.features), "invariants")
         self._check(envelope, (edges,), "envelope")
-        dtype = self.dtype or messages.dtype
-        messages, invariants, envelope = (a.astype(dtype) for a in (messages, invariants, envelope))
+        messages, invariants, envelope = self.cast(messages, invariants, envelope)
         weights = self.weights(invariants, envelope, graph)
         weights = jnp.repeat(weights, self.channels, axis=-1)[:, None, :]
         return self.linear_out(sum_receivers(messages * weights, graph))

@@ -1,16 +1,16 @@
 """The bilinear layer of any reps: contractions of their terms with learned path weights."""
 
-import jax.numpy as jnp
+from typing import Unpack
+
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from equinet.nn.module import Module, ModuleOptions, check_feature
 from equinet.ops.products import ContractionProduct
-from equinet.random import normal
-from equinet.reps import Rep
+from equinet.reps import RepLike, as_rep
 
 
-class Bilinear(nnx.Module):
+class Bilinear(Module):
     r"""Channel-wise product of two features of any group, a learned weight per path and channel.
 
     .. math:: z_c = \sum_{paths} w_{path, c}\, \mathrm{contract}_{path}(x_c, y_c)
@@ -23,8 +23,8 @@ class Bilinear(nnx.Module):
         rep2: Rep of the second factor.
         rep_out: Rep of the result.
         channels: Number of channels.
-        param_dtype: Type of the parameters.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If no path exists.
@@ -41,20 +41,23 @@ class Bilinear(nnx.Module):
 
     def __init__(
         self,
-        rep1: Rep,
-        rep2: Rep,
-        rep_out: Rep,
+        rep1: RepLike,
+        rep2: RepLike,
+        rep_out: RepLike,
         channels: int,
         *,
-        param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
-        self.product = ContractionProduct(rep1, rep2, rep_out)
-        shape = (self.product.num_weights, channels)
-        self.weights = nnx.Param(normal(rngs.params(), shape, param_dtype))
+        parameters = self.configure(rngs, options)
+        self.channels = channels
+        self.product = ContractionProduct(as_rep(rep1), as_rep(rep2), as_rep(rep_out))
+        self.weights = parameters.kernel((self.product.num_weights, channels))
 
     def __call__(
         self, x: Float[Array, "... dim1 channels"], y: Float[Array, "... dim2 channels"]
     ) -> Float[Array, "... dim_out channels"]:
         """Multiply ``x [..., rep1.dim, channels]`` and ``y [..., rep2.dim, channels]``."""
-        return self.product(x, y, self.weights[...].astype(x.dtype))
+        check_feature(x, self.product.rep1, self.channels)
+        check_feature(y, self.product.rep2, self.channels)
+        return self.product(*self.cast(x, y, self.weights))

@@ -1,15 +1,14 @@
 """Convolutions over neighbours with learned weights, exchanged by one word."""
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PyTree
 
-from equinet.nn.linear import precision_word
+from equinet.nn.module import Module, ModuleOptions, check_feature
 from equinet.ops.edges import (
     CONVOLUTIONS,
     ClebschGordanConvolution,
@@ -19,7 +18,6 @@ from equinet.ops.edges import (
 )
 from equinet.ops.graphs import GraphBatch
 from equinet.ops.products.paths import blocks
-from equinet.random import normal
 from equinet.reps import Irreps, spherical_harmonics
 
 
@@ -54,7 +52,7 @@ def check_convolution(kind: str) -> None:
         raise ValueError(f"unknown convolution {kind!r}, expected one of {sorted(CONVOLUTIONS)}")
 
 
-class Convolution(nnx.Module):
+class Convolution(Module):
     r"""Sum over neighbours of messages: features, turned by a filter of radius and direction.
 
     Three filters, each equivariant under rotations and reflections:
@@ -72,9 +70,8 @@ class Convolution(nnx.Module):
         channels: Number of channels.
         kind: Which filter.
         chunk_bytes: Bound on the bytes of messages in flight; None: all at once.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing, which only ``"so2"`` does.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If the word is unknown, or no path exists.
@@ -89,12 +86,13 @@ class Convolution(nnx.Module):
         *,
         kind: str = "clebsch_gordan",
         chunk_bytes: int | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         check_convolution(kind)
-        self.kind = kind
+        self.kind, self.channels = kind, channels
+        self.rep_in = Irreps(rep_in)
         self.op: Any
         if kind == "clebsch_gordan":
             self.op = ClebschGordanConvolution(rep_in, rep_edge, rep_out, chunk_bytes=chunk_bytes)
@@ -112,7 +110,7 @@ class Convolution(nnx.Module):
                 channels,
                 parity=True,
                 chunk_bytes=chunk_bytes,
-                precision=precision_word(precision),
+                precision=self.precision,
             )
             shapes = self.op.weight_shapes
             scales = tuple(1 / math.sqrt(max(shape[-2], 1)) for shape in shapes)
@@ -120,7 +118,7 @@ class Convolution(nnx.Module):
         # A checkpoint holds no empty arrays.
         self.weights = nnx.List(
             [
-                nnx.Param(scale * normal(rngs.params(), shape, param_dtype))
+                parameters.kernel(shape, scale=scale)
                 for shape, scale in zip(shapes, scales, strict=True)
                 if math.prod(shape)
             ]
@@ -144,9 +142,11 @@ class Convolution(nnx.Module):
         Returns:
             ``[nodes, rep_out.dim, channels]``.
         """
-        learned = iter(self.weights)
+        check_feature(x, self.rep_in, self.channels)
+        x, radial, *learned = self.cast(x, radial, *self.weights)
+        edges = jax.tree.map(lambda a: a.astype(x.dtype), edges)
         weights = [
-            next(learned)[...].astype(x.dtype) if math.prod(shape) else jnp.zeros(shape, x.dtype)
+            learned.pop(0) if math.prod(shape) else jnp.zeros(shape, x.dtype)
             for shape in self.shapes
         ]
         if self.kind == "clebsch_gordan":

@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array, PyTree
 
 from equinet.groups import Group
+from equinet.nn.module import Module
 from equinet.ops.frames import Frame, FrameElements
 from equinet.reps import Transformable
 from equinet.typing import Element, Key
@@ -20,7 +20,7 @@ Reps = PyTree[Transformable | None]
 DEGENERATE = ("nan", "keep")
 
 
-class FrameAveraging(nnx.Module):
+class FrameAveraging(Module):
     r"""A module of any kind, averaged over a frame: invariant or equivariant whatever its weights.
 
     .. math:: \Phi(x) = \sum_{g \in F(x)} w_g\; \rho_{out}(g)\, \phi(g^{-1} x)

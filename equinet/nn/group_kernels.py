@@ -6,17 +6,18 @@ with variance one.
 """
 
 import functools
+import itertools
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from equinet.groups import FiniteGroup, Group, GroupNodes, PolarGroup
+from equinet.nn.module import Module, ModuleOptions, along_last
 from equinet.ops.images import moved_window, relative_elements, window
 from equinet.ops.images.group_convolution import bump, polar_features
 from equinet.precision import read_only
@@ -27,7 +28,7 @@ Basis = Literal["sines", "splines"]
 _SPLINE_SIZE = math.sqrt(315 / 151)  # one over the root of the integral of the squared spline
 
 
-class SineNetwork(nnx.Module):
+class SineNetwork(Module):
     r"""A perceptron whose activation is the sine, for functions of coordinates.
 
     .. math:: h_0 = \sin(\omega W_0 x + b_0), \quad h_k = \sin(W_k h_{k-1} + b_k), \quad
@@ -42,8 +43,8 @@ class SineNetwork(nnx.Module):
         width: Of the hidden layers.
         hidden: Number of hidden layers.
         frequency: The :math:`\omega`: how many waves the function starts with.
-        param_dtype: Type of the parameters.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     References:
         Sitzmann et al., arXiv:2006.09661 (2020).
@@ -60,35 +61,30 @@ class SineNetwork(nnx.Module):
         width: int = 32,
         hidden: int = 2,
         frequency: float = 3.0,
-        param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         sizes = [coordinates, *[width] * hidden, outputs]
         self.frequency = frequency
-        self.kernels = nnx.List(
-            [
-                nnx.Param(normal(rngs.params(), (sizes[k], sizes[k + 1]), param_dtype))
-                for k in range(hidden + 1)
-            ]
-        )
+        self.kernels = nnx.List([parameters.kernel(pair) for pair in itertools.pairwise(sizes)])
         self.biases = nnx.List(
-            [
-                nnx.Param(math.pi * normal(rngs.params(), (sizes[k + 1],), param_dtype))
-                for k in range(hidden)
-            ]
+            [parameters.bias((size,), init=normal, scale=math.pi) for size in sizes[1:-1]]
         )
 
     def __call__(self, x: Float[Array, "... coordinates"]) -> Float[Array, "... outputs"]:
         """The values at the coordinates ``x``."""
-        for k, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=False)):
+        x, *kernels = self.cast(x, *self.kernels)
+        _, *biases = self.cast(x, *self.biases)
+        for k, (kernel, bias) in enumerate(zip(kernels, biases, strict=False)):
             size = self.frequency if k == 0 else math.sqrt(2 / kernel.shape[0])
-            shift = bias[...].astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
-            x = jnp.sin(size * jnp.matmul(x, kernel[...].astype(x.dtype)) + shift)
-        last = self.kernels[-1][...].astype(x.dtype)
-        return math.sqrt(2 / last.shape[0]) * jnp.matmul(x, last)
+            product = jnp.matmul(x, kernel, precision=self.precision)
+            x = jnp.sin(size * product + along_last(bias, x.ndim))
+        last = kernels[-1]
+        return math.sqrt(2 / last.shape[0]) * jnp.matmul(x, last, precision=self.precision)
 
 
-class GroupKernel(nnx.Module):
+class GroupKernel(Module):
     r"""A kernel :math:`k(v, g)` of places v, of elements g, or of both.
 
     With a group that is not finite: a ``SineNetwork`` of v over the radius and of the polar factors
@@ -109,8 +105,8 @@ class GroupKernel(nnx.Module):
         basis: "sines", the network, or "splines"; a finite group has neither.
         width: Hidden width of the network.
         frequency: Of the network.
-        param_dtype: Type of the parameters.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If it depends on nothing, a size is out of range, or the basis does not fit.
@@ -137,9 +133,10 @@ class GroupKernel(nnx.Module):
         basis: Basis = "sines",
         width: int = 32,
         frequency: float = 3.0,
-        param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         _check(group, outputs, radius, relative, support)
         if basis not in get_args(Basis) or (basis == "splines" and (relative or radius is None)):
             raise ValueError(
@@ -153,19 +150,14 @@ class GroupKernel(nnx.Module):
         finite = isinstance(group, FiniteGroup)
         pixels = 1 if radius is None else (2 * int(radius) + 1) ** group.vector_dim
         shape = (group.order if finite and relative else 1, pixels, outputs)
-        table = normal(rngs.params(), shape, param_dtype) if finite else None
-        self.table = None if table is None else nnx.Param(table)
+        self.table = parameters.kernel(shape) if finite else None
         splines = basis == "splines" and not finite
-        free = normal(rngs.params(), (pixels, outputs), param_dtype) if splines else None
-        self.splines = None if free is None else nnx.Param(free)
-        sampled = not finite and not splines
-        network = functools.partial(SineNetwork, width=width, rngs=rngs) if sampled else None
-        self.network = network and network(
-            _coordinates(group, radius, relative),
-            outputs,
-            frequency=frequency,
-            param_dtype=param_dtype,
-        )
+        self.splines = parameters.kernel((pixels, outputs)) if splines else None
+        self.network = None
+        if not finite and not splines:
+            coordinates = _coordinates(group, radius, relative)
+            network: dict[str, Any] = {"width": width, "frequency": frequency}
+            self.network = SineNetwork(coordinates, outputs, **network, rngs=rngs, **options)
 
     def __call__(self, nodes: GroupNodes, at: Matrix | None = None) -> Float[Array, "..."]:
         """The values at the nodes.

@@ -6,26 +6,25 @@ and everything is exact.
 """
 
 import math
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.chunks import map_chunks, rows_per_chunk
 from equinet.groups import FiniteGroup, Group, GroupNodes, nodes_mass
 from equinet.linalg import small_matrices as small
 from equinet.nn.group_kernels import Basis, GroupKernel
+from equinet.nn.module import Module, ModuleOptions
 from equinet.ops.images import group_convolution as group_images
 from equinet.ops.images.group_convolution import Boundary, Image
-from equinet.random import normal
 from equinet.typing import Matrix
 
 Form = Literal["full", "separable", "depthwise"]
 
 
-class Lifting(nnx.Module):
+class Lifting(Module):
     r"""From an image to a function on positions and group elements.
 
     .. math:: f_d(x, h_i) = \frac{1}{|\det h_i|} \sum_{y c} k_{c d}(h_i^{-1} (y - x))\, f_c(y)
@@ -44,9 +43,8 @@ class Lifting(nnx.Module):
         basis: Of the kernel: "sines" or "splines".
         width: Hidden width of the kernel network.
         frequency: Of the kernel network.
-        param_dtype: Type of the parameters.
-        precision: Of the sums.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If the group does not act on the image, or the window is wider than it.
@@ -73,14 +71,14 @@ class Lifting(nnx.Module):
         basis: Basis = "sines",
         width: int = 32,
         frequency: float = 3.0,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         if downsampling < 1:
             raise ValueError(f"downsampling: expected 1 pixel or more, got {downsampling}")
         self.group, self.channels_in, self.channels_out = group, channels_in, channels_out
-        self.downsampling, self.precision = downsampling, precision
+        self.downsampling = downsampling
         self.boundary: Boundary = boundary
         self.kernel = GroupKernel(
             group,
@@ -90,8 +88,8 @@ class Lifting(nnx.Module):
             basis=basis,
             width=width,
             frequency=frequency,
-            param_dtype=param_dtype,
             rngs=rngs,
+            **options,
         )
 
     def __call__(
@@ -110,6 +108,7 @@ class Lifting(nnx.Module):
             ValueError: If a shape does not fit.
         """
         _check_image(self.group, x, 1, self.channels_in)
+        (x,) = self.cast(x)
         nodes = _cast(nodes, x)
         values = self.kernel(nodes) * (1 / (self.kernel.size(1.0) * math.sqrt(self.channels_in)))
         values = values / _determinants(nodes.elements).reshape(-1, *[1] * (values.ndim - 1))
@@ -123,7 +122,7 @@ class Lifting(nnx.Module):
         return group_images.beyond_edges(averaged, x, width, self.boundary, factor)
 
 
-class GroupConvolution(nnx.Module):
+class GroupConvolution(Module):
     r"""Convolution of functions on positions and group elements.
 
     .. math:: f_d(x, h_i) = \sum_{j} \frac{w_j}{|\det h_j|} \sum_{y c}
@@ -151,9 +150,8 @@ class GroupConvolution(nnx.Module):
         width: Hidden width of the kernel networks.
         frequency: Of the kernel networks of places, or of both.
         group_frequency: Of the kernel network of elements alone.
-        param_dtype: Type of the parameters.
-        precision: Of the sums.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a word or a size is out of range.
@@ -186,32 +184,30 @@ class GroupConvolution(nnx.Module):
         width: int = 32,
         frequency: float = 3.0,
         group_frequency: float = 1.0,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         if form not in get_args(Form):
             raise ValueError(f"form: expected one of {get_args(Form)}, got {form!r}")
         self.group, self.channels_in, self.channels_out = group, channels_in, channels_out
-        self.form, self.mass, self.precision = form, nodes_mass(group, scale), precision
+        self.form, self.mass = form, nodes_mass(group, scale)
         self.boundary: Boundary = boundary
-        options = {"width": width, "param_dtype": param_dtype, "rngs": rngs}
+        shared: dict[str, Any] = {"width": width, "rngs": rngs, **options}
         place: dict[str, Any] = {"radius": radius, "half_width": half_width, "frequency": frequency}
         mixed = channels_in * channels_out
         full: bool = form == "full"
         place["basis"] = basis
         relative: dict[str, Any] = {"relative": True, "support": support}
-        self.joint = GroupKernel(group, mixed, **relative, **place, **options) if full else None
-        self.spatial = None if full else GroupKernel(group, channels_out, **place, **options)
+        self.joint = GroupKernel(group, mixed, **relative, **place, **shared) if full else None
+        self.spatial = None if full else GroupKernel(group, channels_out, **place, **shared)
         outputs = mixed if form == "separable" else channels_in
         relative["frequency"] = group_frequency
-        self.relative = None if full else GroupKernel(group, outputs, **relative, **options)
+        self.relative = None if full else GroupKernel(group, outputs, **relative, **shared)
         shape = (channels_in, channels_out)
-        last = normal(rngs.params(), shape, param_dtype) if form == "depthwise" else None
-        self.mixing = None if last is None else nnx.Param(last)
+        self.mixing = parameters.kernel(shape) if form == "depthwise" else None
         shape = (channels_in, 1) if form == "depthwise" else shape
-        own = normal(rngs.params(), shape, param_dtype) if self_interaction else None
-        self.own = None if own is None else nnx.Param(own)
+        self.own = parameters.kernel(shape) if self_interaction else None
 
     def __call__(
         self,
@@ -238,6 +234,7 @@ class GroupConvolution(nnx.Module):
         if at is not None and (finite or self.own is not None):
             what = f"all elements of {self.group}" if finite else "the nodes, with self_interaction"
             raise ValueError(f"the result lies at {what}: leave out at")
+        (x,) = self.cast(x)
         nodes = _cast(nodes, x)
         elements = nodes.elements if at is None else at.astype(x.dtype)
         measure = nodes.weights / (self.mass * _determinants(nodes.elements))

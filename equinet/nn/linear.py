@@ -1,23 +1,19 @@
 """Equivariant linear maps between features of any group."""
 
 import math
-from collections.abc import Callable
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from equinet.random import normal
-from equinet.reps import EquivariantBasis, Irreps, Rep, Scalar, as_rep, equivariant_basis
-
-Initializer = Callable[..., Array]
-NORMAL: Initializer = normal
+from equinet.nn.module import Module, ModuleOptions, check_feature
+from equinet.reps import EquivariantBasis, Irreps, Rep, RepLike, Scalar, as_rep, equivariant_basis
 
 
-class Linear(nnx.Module):
+class Linear(Module):
     r"""The most general equivariant linear map between two features of one group.
 
     .. math:: y_{o d} = \frac{1}{\sqrt{C}} \sum_{b i c} s_b\, B^b_{o i}\, W_{b c d}\, x_{i c}
@@ -36,11 +32,8 @@ class Linear(nnx.Module):
         channels_out: Channels of the output.
         use_bias: Whether the invariant part of the output gets a bias.
         num_types: Number of node types with weights of their own; then a one-hot type is given.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing.
-        kernel_init: Initialiser of the weights.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If no equivariant map but zero exists, or the reps are of two groups.
@@ -59,31 +52,29 @@ class Linear(nnx.Module):
 
     def __init__(
         self,
-        rep_in: Rep | str,
-        rep_out: Rep | str,
+        rep_in: RepLike,
+        rep_out: RepLike,
         channels_in: int,
         channels_out: int,
         *,
         use_bias: bool = False,
         num_types: int | None = None,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
-        kernel_init: Initializer = NORMAL,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         self.rep_in, self.rep_out = as_rep(rep_in), as_rep(rep_out)
         self.channels_in, self.channels_out = channels_in, channels_out
-        self.num_types, self.dtype, self.precision = num_types, dtype, precision
+        self.num_types = num_types
         dim = equivariant_basis(self.rep_in, self.rep_out).dim
         if dim == 0:
             raise ValueError(
                 f"no equivariant map exists but zero from {self.rep_in} to {self.rep_out}"
             )
         shape = (dim, (num_types or 1) * channels_in, channels_out)
-        self.kernel = nnx.Param(kernel_init(rngs.params(), shape, param_dtype))
+        self.kernel = parameters.kernel(shape)
         biases = invariants(self.rep_out).dim if use_bias else 0
-        self.bias = nnx.Param(jnp.zeros((biases, channels_out), param_dtype)) if biases else None
+        self.bias = parameters.bias((biases, channels_out)) if biases else None
 
     def __call__(
         self,
@@ -102,22 +93,17 @@ class Linear(nnx.Module):
         Raises:
             ValueError: If a shape does not fit or the types are missing.
         """
-        if x.shape[-2:] != (self.rep_in.dim, self.channels_in):
-            raise ValueError(
-                f"expected [..., {self.rep_in.dim}, {self.channels_in}] for {self.rep_in}, "
-                f"got {x.shape}"
-            )
+        check_feature(x, self.rep_in, self.channels_in)
         if (types is None) != (self.num_types is None):
             raise ValueError(f"the layer has num_types={self.num_types}; types given: {types}")
-        x = x.astype(self.dtype or x.dtype)
+        x, kernel = self.cast(x, self.kernel)
         if types is not None:
             x = types.astype(x.dtype)[..., None, :, None] * x[..., None, :]
             x = x.reshape(*x.shape[:-2], -1)
         basis = equivariant_basis(self.rep_in, self.rep_out)
         scale = jnp.asarray(basis.scales / math.sqrt(self.channels_in), x.dtype)
-        weights = self.kernel[...].astype(x.dtype) * scale[:, None, None]
-        with jax.default_matmul_precision(precision_word(self.precision)):
-            y = basis.apply(x, weights)
+        with jax.default_matmul_precision(self.precision):
+            y = basis.apply(x, kernel * scale[:, None, None])
         if self.bias is None:
             return y
         bias = constant(invariants(self.rep_out), self.bias[...].astype(x.dtype))
@@ -137,10 +123,3 @@ def constant(
     scale = np.asarray(basis.scales)[:, None]
     weights = weights * jnp.asarray(scale, weights.dtype)
     return basis.apply(jnp.ones((1, 1), weights.dtype), weights[:, None, :])
-
-
-def precision_word(precision: jax.lax.Precision | str | None) -> str | None:
-    """The precision as ``jax.default_matmul_precision`` takes it: a word, or None for no change."""
-    if isinstance(precision, jax.lax.Precision):
-        return precision.name.lower()
-    return precision

@@ -1,23 +1,22 @@
 """A message-passing layer: convolution over neighbours, body-order expansion, residual."""
 
 import math
+from typing import Unpack
 
-import jax
-import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PyTree
 
 from equinet.nn.activations import Gate
 from equinet.nn.convolution import Convolution
 from equinet.nn.linear import Linear
+from equinet.nn.module import Module, ModuleOptions
 from equinet.nn.product import BodyOrderExpansion
 from equinet.ops.graphs import GraphBatch
 from equinet.ops.products.paths import blocks
 from equinet.reps import Irreps
 
 
-class MessagePassing(nnx.Module):
+class MessagePassing(Module):
     r"""One equivariant message-passing layer.
 
     .. math:: A_i = L_A \frac{1}{\bar n} \sum_j \phi(r_{ij})\,
@@ -42,10 +41,8 @@ class MessagePassing(nnx.Module):
         product: Which tensor product takes the powers.
         convolution: Which convolution sums over the neighbours.
         chunk_bytes: Bound on the bytes of messages in flight; None: all at once.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If the convolution is unknown, or no path exists.
@@ -69,20 +66,13 @@ class MessagePassing(nnx.Module):
         product: str = "clebsch_gordan",
         convolution: str = "clebsch_gordan",
         chunk_bytes: int | None = None,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         self.rep_in, self.rep_out = Irreps(rep_in), Irreps(rep_out)
-        self.scale, self.dtype = 1 / max(average_neighbours, 1.0), dtype
-        options = {
-            "dtype": dtype,
-            "param_dtype": param_dtype,
-            "precision": precision,
-            "rngs": rngs,
-        }
-        self.gate = Gate(self.rep_out) if gate else None
+        self.scale = 1 / max(average_neighbours, 1.0)
+        self.gate = Gate(self.rep_out, rngs=rngs, **options) if gate else None
         rep_update = self.rep_out if self.gate is None else Irreps(self.gate.rep_in)
         rep_edge, rep_density = _used(self.rep_in, Irreps(rep_edge), Irreps(rep_density))
         self.convolution = Convolution(
@@ -92,13 +82,13 @@ class MessagePassing(nnx.Module):
             channels,
             kind=convolution,
             chunk_bytes=chunk_bytes,
-            param_dtype=param_dtype,
-            precision=precision,
             rngs=rngs,
+            **options,
         )
-        self.linear_up = Linear(self.rep_in, self.rep_in, channels, channels, **options)
+        sizes = (channels, channels)
+        self.linear_up = Linear(self.rep_in, self.rep_in, *sizes, rngs=rngs, **options)
         self.linear_density = (
-            Linear(rep_density, rep_density, channels, channels, **options)
+            Linear(rep_density, rep_density, *sizes, rngs=rngs, **options)
             if correlation > 1
             else None
         )
@@ -109,10 +99,11 @@ class MessagePassing(nnx.Module):
             correlation=correlation,
             num_types=num_types,
             product=product,
+            rngs=rngs,
             **options,
         )
         self.skip = Linear(
-            self.rep_in, rep_update, channels, channels, num_types=num_types, **options
+            self.rep_in, rep_update, *sizes, num_types=num_types, rngs=rngs, **options
         )
 
     def __call__(
@@ -135,9 +126,7 @@ class MessagePassing(nnx.Module):
         Returns:
             ``[nodes, rep_out.dim, channels]``.
         """
-        dtype = self.dtype or x.dtype
-        x, types, radial = (a.astype(dtype) for a in (x, types, radial))
-        edges = jax.tree.map(lambda a: a.astype(dtype), edges)
+        x, types, radial = self.cast(x, types, radial)
         density = self.convolution(self.linear_up(x), edges, radial, graph) * self.scale
         if self.linear_density is not None:
             density = self.linear_density(density)

@@ -1,16 +1,18 @@
 """Equivariant layer normalisation."""
 
+from typing import Unpack
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from equinet.nn.module import Module, ModuleOptions, along_last, check_feature
 from equinet.ops.products.paths import blocks
-from equinet.reps import Irreps
+from equinet.reps import Irreps, IrrepsLike
 
 
-class LayerNorm(nnx.Module):
+class LayerNorm(Module):
     r"""Divide every irrep by its root mean square over components and channels.
 
     .. math:: y^{l}_{m c} = \gamma_{l c}\, x^{l}_{m c} \Big/
@@ -23,7 +25,8 @@ class LayerNorm(nnx.Module):
         rep: Irreps of the feature.
         channels: Number of channels.
         epsilon: Added to the mean square.
-        param_dtype: Type of the parameters.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     References:
         Ba et al., arXiv:1607.06450 (2016); for irreps: Liao and Smidt, arXiv:2206.11990 (2022).
@@ -35,20 +38,23 @@ class LayerNorm(nnx.Module):
 
     def __init__(
         self,
-        rep: Irreps,
+        rep: IrrepsLike,
         channels: int,
         *,
         epsilon: float = 1e-6,
-        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs | None = None,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         self.rep, self.channels, self.epsilon = Irreps(rep), channels, epsilon
         scalars = sum(b.l == 0 and b.p == 1 for b in blocks(self.rep))
-        self.scale = nnx.Param(jnp.ones((len(blocks(self.rep)), channels), param_dtype))
-        self.bias = nnx.Param(jnp.zeros((scalars, channels), param_dtype))
+        self.scale = parameters.scale((len(blocks(self.rep)), channels))
+        self.bias = parameters.bias((scalars, channels))
 
     def __call__(self, x: Float[Array, "... dim channels"]) -> Float[Array, "... dim channels"]:
         """Normalise ``x``, ``[..., rep.dim, channels]``."""
-        scale, bias = self.scale[...].astype(x.dtype), self.bias[...].astype(x.dtype)
+        check_feature(x, self.rep, self.channels)
+        x, scale, bias = self.cast(x, self.scale, self.bias)
         rows, scalars = [], 0
         for index, block in enumerate(blocks(self.rep)):
             value = x[..., block.slice, :]
@@ -56,16 +62,16 @@ class LayerNorm(nnx.Module):
             if even_scalar:
                 value = value - value.mean(-1, keepdims=True)
             square = jnp.mean(value * value, axis=(-2, -1), keepdims=True)
-            row = scale[index].reshape((1,) * (x.ndim - 1) + (-1,))
+            row = along_last(scale[index], x.ndim)
             value = value * (row / jnp.sqrt(square + self.epsilon))
             if even_scalar:
-                value = value + bias[scalars].reshape((1,) * (x.ndim - 1) + (-1,))
+                value = value + along_last(bias[scalars], x.ndim)
                 scalars += 1
             rows.append(value)
         return jnp.concatenate(rows, axis=-2)
 
 
-class SeparableLayerNorm(nnx.Module):
+class SeparableLayerNorm(Module):
     r"""Scalars by mean and variance over channels, all other irreps jointly by one length.
 
     .. math:: y^{0e}_c = \gamma_c \frac{x_c - \bar x}{\sqrt{\epsilon +
@@ -81,7 +87,8 @@ class SeparableLayerNorm(nnx.Module):
         rep: Irreps of the feature.
         channels: Number of channels.
         epsilon: Added to the mean squares.
-        param_dtype: Type of the parameters.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     References:
         Liao et al., arXiv:2306.12059 (2023), "Separable layer normalization".
@@ -93,20 +100,23 @@ class SeparableLayerNorm(nnx.Module):
 
     def __init__(
         self,
-        rep: Irreps | str,
+        rep: IrrepsLike,
         channels: int,
         *,
         epsilon: float = 1e-6,
-        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs | None = None,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         self.rep, self.channels, self.epsilon = Irreps(rep), channels, epsilon
         scalars = sum(b.l == 0 and b.p == 1 for b in blocks(self.rep))
-        self.scale = nnx.Param(jnp.ones((len(blocks(self.rep)), channels), param_dtype))
-        self.bias = nnx.Param(jnp.zeros((scalars, channels), param_dtype))
+        self.scale = parameters.scale((len(blocks(self.rep)), channels))
+        self.bias = parameters.bias((scalars, channels))
 
     def __call__(self, x: Float[Array, "... dim channels"]) -> Float[Array, "... dim channels"]:
         """Normalise ``x``, ``[..., rep.dim, channels]``."""
-        scale, bias = self.scale[...].astype(x.dtype), self.bias[...].astype(x.dtype)
+        check_feature(x, self.rep, self.channels)
+        x, scale, bias = self.cast(x, self.scale, self.bias)
         values = [x[..., block.slice, :] for block in blocks(self.rep)]
         even_scalars = [(block.l, block.p) == (0, 1) for block in blocks(self.rep)]
         others = [
@@ -118,12 +128,12 @@ class SeparableLayerNorm(nnx.Module):
         joint = jax.lax.rsqrt(jnp.asarray(square, x.dtype))
         rows, biases = [], iter(bias)
         for is_scalar, value, row in zip(even_scalars, values, scale, strict=True):
-            row = row.reshape((1,) * (x.ndim - 1) + (-1,))
+            row = along_last(row, x.ndim)
             if is_scalar:
                 value = value - value.mean(-1, keepdims=True)
                 variance = jnp.mean(value * value, axis=-1, keepdims=True)
                 value = value * (row * jax.lax.rsqrt(variance + self.epsilon))
-                rows.append(value + next(biases).reshape((1,) * (x.ndim - 1) + (-1,)))
+                rows.append(value + along_last(next(biases), x.ndim))
             else:
                 rows.append(value * (row * joint))
         return jnp.concatenate(rows, axis=-2)

@@ -2,17 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from equinet.linalg import safe_norm
 from equinet.nn.activations import normalized
 from equinet.nn.mlp import MLP
+from equinet.nn.module import Module, ModuleOptions
 from equinet.ops.graphs import GraphBatch, by_receiver, edge_vectors, polynomial_envelope
 from equinet.ops.orientations import Grid, pair_invariants, spatial_invariants
 from equinet.ops.orientations.convolution import (
@@ -44,7 +44,7 @@ class Kernels:
     senders: Int[Array, "nodes slots"] | None = None
 
 
-class KernelBasis(nnx.Module):
+class KernelBasis(Module):
     r"""A perceptron on the polynomials of invariants: the functions that kernels are made of.
 
     :math:`b(a) = \sigma(W_2\, \sigma(W_1\, p(a / \ell)))` with all monomials p of degree 1 to
@@ -57,10 +57,8 @@ class KernelBasis(nnx.Module):
         degree: Highest degree of the monomials.
         length: The unit :math:`\ell` of the invariants.
         activation: After both layers.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the matrix products.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     References:
         Bekkers et al., arXiv:2310.02970 (2023).
@@ -78,11 +76,10 @@ class KernelBasis(nnx.Module):
         degree: int = 3,
         length: float = 1.0,
         activation: Callable[[Array], Array] = jax.nn.gelu,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         if degree < 1 or not length > 0:
             raise ValueError(
                 "degree must be at least 1 and length positive, got "
@@ -94,10 +91,8 @@ class KernelBasis(nnx.Module):
             (len(monomials(invariants, degree)), hidden, basis),
             activation=activation,
             use_bias=True,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            precision=precision,
             rngs=rngs,
+            **options,
         )
 
     def __call__(self, invariants: Float[Array, "... invariants"]) -> Float[Array, "... basis"]:
@@ -112,7 +107,7 @@ class KernelBasis(nnx.Module):
         return self.activation(self.mlp(features))
 
 
-class GridKernels(nnx.Module):
+class GridKernels(Module):
     r"""Kernels of a grid of orientations that every point carries, or of positions alone.
 
     The spatial basis is a function of :math:`a_1, a_2` (without a grid: of the distance), the
@@ -235,7 +230,7 @@ class GridKernels(nnx.Module):
         return values, coefficients
 
 
-class CloudKernels(nnx.Module):
+class CloudKernels(Module):
     r"""Kernels of points that have one orientation each, functions of all their invariants.
 
     Nothing is factorised: the basis depends on :math:`a_1, ..., a_4`, which are complete in space

@@ -1,18 +1,18 @@
 """Linear layers on sets and graphs of any size that commute with permutations."""
 
 import math
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from equinet.nn.linear import NORMAL, Initializer, precision_word
+from equinet.nn.module import Module, ModuleOptions
 from equinet.ops.graphs import PermutationMaps
 
 
-class PermutationLinear(nnx.Module):
+class PermutationLinear(Module):
     r"""The most general linear layer between order-k and order-l tensors of a set.
 
     .. math:: y = \frac{1}{\sqrt{M C}} \sum_\pi M_\pi(x)\, W_\pi
@@ -32,11 +32,8 @@ class PermutationLinear(nnx.Module):
         channels_in: Channels of the input.
         channels_out: Channels of the output.
         use_bias: Whether there is a bias.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing.
-        kernel_init: Initialiser of the weights.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If an order is negative.
@@ -57,20 +54,16 @@ class PermutationLinear(nnx.Module):
         channels_out: int,
         *,
         use_bias: bool = False,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
-        kernel_init: Initializer = NORMAL,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         self.maps = PermutationMaps(order_in, order_out)
         self.channels_in, self.channels_out = channels_in, channels_out
-        self.dtype, self.precision = dtype, precision
-        shape = (self.maps.num_maps, channels_in, channels_out)
-        self.kernel = nnx.Param(kernel_init(rngs.params(), shape, param_dtype))
+        self.kernel = parameters.kernel((self.maps.num_maps, channels_in, channels_out))
         self.bias_maps = PermutationMaps(0, order_out)
         shape = (self.bias_maps.num_maps, channels_out)
-        self.bias = nnx.Param(jnp.zeros(shape, param_dtype)) if use_bias else None
+        self.bias = parameters.bias(shape) if use_bias else None
 
     def __call__(
         self,
@@ -94,14 +87,13 @@ class PermutationLinear(nnx.Module):
         """
         if x.shape[-1] != self.channels_in:
             raise ValueError(f"expected {self.channels_in} channels, got {x.shape}")
-        x = x.astype(self.dtype or x.dtype)
+        x, kernel = self.cast(x, self.kernel)
         scale = 1 / math.sqrt(self.maps.num_generic * self.channels_in)
-        kernel = self.kernel[...].astype(x.dtype) * scale
-        with jax.default_matmul_precision(precision_word(self.precision)):
-            y = self.maps(x, kernel, mask, n=n)
+        with jax.default_matmul_precision(self.precision):
+            y = self.maps(x, kernel * scale, mask, n=n)
         if self.bias is None:
             return y
         size = y.shape[-2] if self.maps.order_out else None
         one = jnp.ones((1,) * (y.ndim - self.maps.order_out), x.dtype)
-        bias = self.bias[...].astype(x.dtype)[:, None, :]
-        return y + self.bias_maps(one, bias, mask, n=size)
+        _, bias = self.cast(x, self.bias)
+        return y + self.bias_maps(one, bias[:, None, :], mask, n=size)

@@ -2,28 +2,26 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from equinet.nn.mlp import MLP
+from equinet.nn.module import Module, ModuleOptions, along_last
 from equinet.nn.normalization import LayerNorm
 from equinet.nn.orientation_kernels import CloudKernels as CloudKernels
 from equinet.nn.orientation_kernels import GridKernels as GridKernels
 from equinet.nn.orientation_kernels import KernelBasis as KernelBasis
 from equinet.nn.orientation_kernels import Kernels
 from equinet.ops.orientations import convolve, slot_features, spherical_convolution
-from equinet.random import normal
-from equinet.reps import Irreps
 
 Features = Float[Array, "batch points orientations channels"]
 
 
-class PointConvolution(nnx.Module):
+class PointConvolution(Module):
     r"""A kernel for every channel, :math:`y_{i c} = \frac1N \sum_j k_c(a_{i j}) x_{j c} + \beta_c`.
 
     With the kernels of a grid it is the spatial half of ``SeparableConvolution``, with those of a
@@ -34,9 +32,8 @@ class PointConvolution(nnx.Module):
         basis: Number of functions of the kernel basis.
         average_neighbours: The N that sums are divided by.
         use_bias: Whether there is a bias.
-        param_dtype: Type of the parameters.
-        precision: Of the product of basis and weights.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
     """
 
     def __init__(
@@ -46,13 +43,13 @@ class PointConvolution(nnx.Module):
         *,
         average_neighbours: float = 1.0,
         use_bias: bool = True,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
-        self.scale, self.precision = 1 / (math.sqrt(basis) * average_neighbours), precision
-        self.kernel = nnx.Param(normal(rngs.params(), (basis, channels), param_dtype))
-        self.bias = nnx.Param(jnp.zeros(channels, param_dtype)) if use_bias else None
+        parameters = self.configure(rngs, options)
+        self.scale = 1 / (math.sqrt(basis) * average_neighbours)
+        self.kernel = parameters.kernel((basis, channels))
+        self.bias = parameters.bias((channels,)) if use_bias else None
 
     def __call__(self, x: Features, kernels: Kernels) -> Features:
         """Sum over the senders of every point."""
@@ -61,7 +58,8 @@ class PointConvolution(nnx.Module):
 
     def linear(self, x: Features, kernels: Kernels) -> Features:
         """The sum without the bias."""
-        weights = self.kernel[...].astype(x.dtype) * self.scale
+        x, kernel = self.cast(x, self.kernel)
+        weights = kernel * self.scale
         if kernels.coefficients is not None:
             coefficients = kernels.coefficients.astype(x.dtype)
             weights = jnp.matmul(coefficients, weights, precision=self.precision)
@@ -74,7 +72,7 @@ class PointConvolution(nnx.Module):
         _rescale(self.kernel, x, self.linear(x, kernels), mask)
 
 
-class SeparableConvolution(nnx.Module):
+class SeparableConvolution(Module):
     r"""A spatial kernel for every orientation, then a spherical one for every position.
 
     .. math:: y_{i o c} = \frac1N \sum_j k_c(a_1, a_2)\, x_{j o c}, \qquad
@@ -84,9 +82,8 @@ class SeparableConvolution(nnx.Module):
         channels: Number of channels.
         basis: Number of functions of the kernel bases.
         average_neighbours: The N that sums are divided by.
-        param_dtype: Type of the parameters.
-        precision: Of the products with learned weights.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     References:
         Bekkers et al., arXiv:2310.02970 (2023).
@@ -98,17 +95,20 @@ class SeparableConvolution(nnx.Module):
         basis: int,
         *,
         average_neighbours: float = 1.0,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
-        self.precision, self.scale = precision, 1 / math.sqrt(basis)
-        options = {"param_dtype": param_dtype, "precision": precision, "rngs": rngs}
+        parameters = self.configure(rngs, options)
+        self.scale = 1 / math.sqrt(basis)
         self.spatial = PointConvolution(
-            channels, basis, average_neighbours=average_neighbours, use_bias=False, **options
+            *(channels, basis),
+            average_neighbours=average_neighbours,
+            use_bias=False,
+            rngs=rngs,
+            **options,
         )
-        self.kernel = nnx.Param(normal(rngs.params(), (basis, channels), param_dtype))
-        self.bias = nnx.Param(jnp.zeros(channels, param_dtype))
+        self.kernel = parameters.kernel((basis, channels))
+        self.bias = parameters.bias((channels,))
 
     def __call__(self, x: Features, kernels: Kernels) -> Features:
         """Convolve ``[batch, points, orientations, channels]``.
@@ -122,9 +122,8 @@ class SeparableConvolution(nnx.Module):
     def _spherical(self, x: Features, kernels: Kernels) -> Features:
         if kernels.spherical is None:
             raise ValueError("got kernels without a grid, expected GridKernels with one")
-        weights = self.kernel[...].astype(x.dtype) * self.scale
-        spherical = kernels.spherical.astype(x.dtype)
-        kernel = jnp.matmul(spherical, weights, precision=self.precision)
+        x, spherical, weights = self.cast(x, kernels.spherical, self.kernel)
+        kernel = jnp.matmul(spherical, weights * self.scale, precision=self.precision)
         return spherical_convolution(kernel, x, precision=self.precision)
 
     def rescale(self, x: Features, kernels: Kernels, mask: Bool[Array, "batch points"]) -> None:
@@ -134,7 +133,7 @@ class SeparableConvolution(nnx.Module):
         _rescale(self.kernel, x, self._spherical(x, kernels), mask)
 
 
-class ConvNeXtBlock(nnx.Module):
+class ConvNeXtBlock(Module):
     r"""Convolution, normalisation, perceptron, residual.
 
     :math:`x + \gamma\, W_2\, \sigma(W_1\, \mathrm{LayerNorm}(\mathrm{conv}(x)))`
@@ -147,9 +146,8 @@ class ConvNeXtBlock(nnx.Module):
         layer_scale: Where :math:`\gamma`, one number a channel, starts; None: there is none.
         average_neighbours: The number that sums over neighbours are divided by.
         activation: Of the perceptron.
-        param_dtype: Type of the parameters.
-        precision: Of the products with learned weights.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     References:
         Liu et al., A ConvNet for the 2020s, arXiv:2201.03545 (2022).
@@ -165,21 +163,24 @@ class ConvNeXtBlock(nnx.Module):
         layer_scale: float | None = None,
         average_neighbours: float = 1.0,
         activation: Callable[[Array], Array] = jax.nn.gelu,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
-        options = {"param_dtype": param_dtype, "precision": precision, "rngs": rngs}
+        parameters = self.configure(rngs, options)
         kind = SeparableConvolution if separable else PointConvolution
-        self.convolution = kind(channels, basis, average_neighbours=average_neighbours, **options)
-        self.norm = LayerNorm(Irreps("0e"), channels, param_dtype=param_dtype)
+        self.convolution = kind(
+            channels, basis, average_neighbours=average_neighbours, rngs=rngs, **options
+        )
+        self.norm = LayerNorm("0e", channels, rngs=rngs, **options)
         widths = (channels, widening * channels, channels)
-        self.mlp = MLP(widths, activation=activation, use_bias=True, **options)
-        start = None if layer_scale is None else jnp.full(channels, layer_scale, param_dtype)
-        self.layer_scale = None if start is None else nnx.Param(start)
+        self.mlp = MLP(widths, activation=activation, use_bias=True, rngs=rngs, **options)
+        self.layer_scale = (
+            None if layer_scale is None else parameters.scale((channels,), init=layer_scale)
+        )
 
     def __call__(self, x: Features, kernels: Kernels) -> Features:
         """Apply the block to ``[batch, points, orientations, channels]``."""
+        (x,) = self.cast(x)
         y = self.convolution(x, kernels)
         y = self.mlp(self.norm(y[..., None, :])[..., 0, :])
         return x + (y if self.layer_scale is None else y * _row(self.layer_scale, y))
@@ -217,4 +218,4 @@ def _deviation(x: Features, mask: Array) -> Array:
 
 
 def _row(parameter: nnx.Param, x: Array) -> Array:
-    return parameter[...].astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
+    return along_last(parameter[...].astype(x.dtype), x.ndim)

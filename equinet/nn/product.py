@@ -2,22 +2,20 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.nn.linear import Linear
+from equinet.nn.module import Module, ModuleOptions, check_feature
 from equinet.ops.products import ClebschGordanProduct, tensor_product
 from equinet.ops.products.paths import blocks
-from equinet.random import normal
 from equinet.reps import Irreps
 
 
-class TensorProduct(nnx.Module):
+class TensorProduct(Module):
     r"""Tensor product of two features with learned weights.
 
     Three ways to treat the channels, as e3nn names them: ``"uuu"``, channel by channel, for every
@@ -32,12 +30,12 @@ class TensorProduct(nnx.Module):
         rep_out: Irreps of the result.
         channels: Number of channels of the first factor, and of the second where that is not given.
         kind: Which product, a key of ``equinet.ops.products.PRODUCTS``.
-        options: What that product takes beside, e.g. ``{"copies": 4}`` for ``"complete"``.
+        product_options: What that product takes beside, e.g. ``{"copies": 4}`` for ``"complete"``.
         mode: ``"uuu"``, ``"uvu"`` or ``"uvw"``.
         channels2: Channels of the second factor, for ``"uvu"`` and ``"uvw"``.
         channels_out: Channels of the result, for ``"uvw"``.
-        param_dtype: Type of the parameters.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If the product or the mode is unknown, they do not go together, or no path
@@ -56,21 +54,22 @@ class TensorProduct(nnx.Module):
         channels: int,
         *,
         kind: str = "clebsch_gordan",
-        options: Mapping[str, Any] | None = None,
+        product_options: Mapping[str, Any] | None = None,
         mode: str = "uuu",
         channels2: int | None = None,
         channels_out: int | None = None,
-        param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         if mode not in ("uuu", "uvu", "uvw"):
             raise ValueError(f"unknown mode {mode!r}, expected 'uuu', 'uvu' or 'uvw'")
         if mode != "uuu" and kind != "clebsch_gordan":
             raise ValueError(f"mode {mode!r} needs kind='clebsch_gordan', got {kind!r}")
         if (mode == "uuu" and channels2) or (mode != "uvw" and channels_out):
             raise ValueError(f"mode {mode!r} takes no such channels2={channels2} or channels_out")
-        self.product = tensor_product(kind, rep1, rep2, rep_out, **(options or {}))
-        self.mode = mode
+        self.product = tensor_product(kind, rep1, rep2, rep_out, **(product_options or {}))
+        self.mode, self.reps = mode, (Irreps(rep1), Irreps(rep2))
         second = channels2 or channels
         mixed = {
             "uuu": (channels,),
@@ -78,20 +77,23 @@ class TensorProduct(nnx.Module):
             "uvw": (channels, second, channels_out or channels),
         }
         terms = {"uuu": 1, "uvu": second, "uvw": channels * second}
-        weights = normal(rngs.params(), (self.product.num_weights, *mixed[mode]), param_dtype)
-        self.weights = nnx.Param(weights / math.sqrt(terms[mode]))
+        shape = (self.product.num_weights, *mixed[mode])
+        self.weights = parameters.kernel(shape, scale=1 / math.sqrt(terms[mode]))
+        self.channels = channels, second
 
     def __call__(
         self, x: Float[Array, "... dim1 channels"], y: Float[Array, "... dim2 channels2"]
     ) -> Float[Array, "... dim_out channels_out"]:
         """Multiply ``x`` and ``y``."""
-        weights = self.weights[...].astype(x.dtype)
+        for array, rep, count in zip((x, y), self.reps, self.channels, strict=True):
+            check_feature(array, rep, count)
+        x, y, weights = self.cast(x, y, self.weights)
         if self.mode != "uuu" and isinstance(self.product, ClebschGordanProduct):
             return self.product.mix(x, y, weights)
         return self.product(x, y, weights)
 
 
-class BodyOrderExpansion(nnx.Module):
+class BodyOrderExpansion(Module):
     r"""Polynomial of a neighbourhood density: linear maps of its powers up to ``correlation``.
 
     .. math:: A^{(1)} = A, \quad A^{(\nu)} = A^{(\nu-1)} \otimes (s_z \odot A), \quad
@@ -108,10 +110,8 @@ class BodyOrderExpansion(nnx.Module):
         correlation: Highest power, at least 1.
         num_types: Number of node types.
         product: Which tensor product.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If ``correlation`` is less than 1.
@@ -129,11 +129,10 @@ class BodyOrderExpansion(nnx.Module):
         correlation: int,
         num_types: int,
         product: str = "clebsch_gordan",
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         if correlation < 1:
             raise ValueError(f"correlation must be at least 1, got {correlation}")
         self.rep, self.rep_out = Irreps(rep), Irreps(rep_out)
@@ -145,29 +144,16 @@ class BodyOrderExpansion(nnx.Module):
                 source = _common(self.rep, self.rep_out) if last else self.rep
                 self.products.append(
                     TensorProduct(
-                        self.rep,
-                        self.rep,
-                        source,
-                        channels,
+                        *(self.rep, self.rep, source, channels),
                         kind=product,
-                        param_dtype=param_dtype,
                         rngs=rngs,
+                        **options,
                     )
                 )
                 shape = (num_types, len(blocks(self.rep)), channels)
-                self.scales.append(nnx.Param(jnp.full(shape, 0.5, param_dtype)))
-            self.linears.append(
-                Linear(
-                    source,
-                    self.rep_out,
-                    channels,
-                    channels,
-                    dtype=dtype,
-                    param_dtype=param_dtype,
-                    precision=precision,
-                    rngs=rngs,
-                )
-            )
+                self.scales.append(parameters.scale(shape, init=0.5))
+            sizes = (channels, channels)
+            self.linears.append(Linear(source, self.rep_out, *sizes, rngs=rngs, **options))
 
     def __call__(
         self,
@@ -175,11 +161,13 @@ class BodyOrderExpansion(nnx.Module):
         types: Float[Array, "... num_types"],
     ) -> Float[Array, "... dim_out channels"]:
         """Expand ``density``, ``[..., rep.dim, channels]``, for nodes of one-hot ``types``."""
+        density, types = self.cast(density, types)
         power, total = density, self.linears[0](density)
         for linear, product, scale in zip(
             self.linears[1:], self.products, self.scales, strict=True
         ):
-            scales = jnp.tensordot(types.astype(density.dtype), scale[...].astype(density.dtype), 1)
+            _, scale = self.cast(density, scale)
+            scales = jnp.tensordot(types, scale, 1)
             rows = [
                 jnp.repeat(scales[..., index : index + 1, :], 2 * block.l + 1, axis=-2)
                 for index, block in enumerate(blocks(self.rep))

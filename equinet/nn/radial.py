@@ -1,14 +1,15 @@
 """Learned radial functions."""
 
 from collections.abc import Callable, Sequence
+from typing import Unpack
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.nn.mlp import MLP
+from equinet.nn.module import Module, ModuleOptions
 from equinet.ops.graphs import (
     bessel_basis,
     chebyshev_basis,
@@ -21,7 +22,7 @@ from equinet.precision import HIGHEST
 _BASES: dict[str, Callable[..., Array]] = {"bessel": bessel_basis, "gaussian": gaussian_basis}
 
 
-class RadialNetwork(nnx.Module):
+class RadialNetwork(Module):
     r"""Radial functions :math:`\phi_k(r) = u(r) \sum_n T_n(x)\, c_{nk}`, zero from the cutoff on.
 
     :math:`T_n` are Chebyshev polynomials in :math:`x = 2 r / r_c - 1` and u is the envelope. The
@@ -38,10 +39,8 @@ class RadialNetwork(nnx.Module):
         hidden: Widths of the hidden layers of the perceptron.
         degree: Number of Chebyshev polynomials.
         envelope_order: Order p of the polynomial envelope.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the matrix products.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If the basis is unknown or ``degree`` is less than 2.
@@ -61,24 +60,17 @@ class RadialNetwork(nnx.Module):
         hidden: Sequence[int] = (64, 64),
         degree: int = 16,
         envelope_order: int = 6,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         if basis not in _BASES:
             raise ValueError(f"unknown radial basis {basis!r}, expected one of {sorted(_BASES)}")
         if degree < 2:
             raise ValueError(f"degree must be at least 2, got {degree}")
         self.cutoff, self.basis, self.num_basis, self.degree = cutoff, basis, num_basis, degree
-        self.envelope_order, self.dtype = envelope_order, dtype
-        self.mlp = MLP(
-            (num_basis, *hidden, num_out),
-            dtype=dtype,
-            param_dtype=param_dtype,
-            precision=precision,
-            rngs=rngs,
-        )
+        self.envelope_order = envelope_order
+        self.mlp = MLP((num_basis, *hidden, num_out), rngs=rngs, **options)
 
     def __call__(self, distances: Float[Array, "..."]) -> Float[Array, "... num_out"]:
         """Evaluate at ``distances``, in the unit of the cutoff."""

@@ -1,5 +1,7 @@
 """Pointwise nonlinearities on the sphere."""
 
+from typing import Unpack
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,12 +9,13 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from equinet.nn.activations import Activation, normalized
+from equinet.nn.module import Module, ModuleOptions, check_feature
 from equinet.ops.products.paths import blocks
 from equinet.ops.sphere import S2Grid
 from equinet.reps import Irreps
 
 
-class S2Activation(nnx.Module):
+class S2Activation(Module):
     r"""A function applied to the values of a feature on the sphere.
 
     .. math:: f(p) = \frac{1}{L + 1} \sum_{lm} x_{lm} Y_{lm}(p), \qquad
@@ -57,7 +60,10 @@ class S2Activation(nnx.Module):
         grid_degree: int | None = None,
         *,
         method: str = "dense",
+        rngs: nnx.Rngs | None = None,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        self.configure(rngs, options)
         self.rep = Irreps(rep)
         _check_rep(self.rep, activation)
         self.lmax, self.activation = self.rep.lmax, normalized(activation)
@@ -66,6 +72,8 @@ class S2Activation(nnx.Module):
 
     def __call__(self, x: Float[Array, "... dim channels"]) -> Float[Array, "... dim channels"]:
         """Apply the function to ``x``, ``[..., rep.dim, channels]``."""
+        check_feature(x, self.rep)
+        (x,) = self.cast(x)
         return self._on(self.grid, x)
 
     def _on(self, grid: S2Grid, x: Array) -> Array:
@@ -99,7 +107,7 @@ class S2Activation(nnx.Module):
         return float(np.linalg.norm(error) / np.linalg.norm(exact))
 
 
-class SeparableS2Activation(nnx.Module):
+class SeparableS2Activation(Module):
     r"""The activation on the sphere for degrees above zero, and one of its own for the scalar.
 
     The input holds one more scalar :math:`s`, in front:
@@ -136,19 +144,19 @@ class SeparableS2Activation(nnx.Module):
         grid_degree: int | None = None,
         *,
         method: str = "dense",
+        rngs: nnx.Rngs | None = None,
+        **options: Unpack[ModuleOptions],
     ) -> None:
-        self.sphere = S2Activation(rep_out, activation, grid_degree, method=method)
+        self.configure(rngs, options)
+        self.sphere = S2Activation(rep_out, activation, grid_degree, method=method, **options)
         self.rep_out = self.sphere.rep
         scalar = self.rep_out.filter(lmax=0)
         self.rep_in = Irreps([*scalar, *self.rep_out], group=self.rep_out.group)
 
     def __call__(self, x: Float[Array, "... dim_in channels"]) -> Float[Array, "... dim channels"]:
         """Apply both activations; ``x`` is ``[..., rep_in.dim, channels]``."""
-        if x.ndim < 2 or x.shape[-2] != self.rep_in.dim:
-            raise ValueError(
-                f"x must have shape [..., {self.rep_in.dim}, channels] for {self.rep_in}, got "
-                f"{x.shape}"
-            )
+        check_feature(x, self.rep_in)
+        (x,) = self.cast(x)
         scalar = self.sphere.activation(x[..., :1, :])
         return jnp.concatenate([scalar, self.sphere(x[..., 1:, :])[..., 1:, :]], axis=-2)
 

@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.groups import Group
-from equinet.nn.linear import NORMAL, Initializer, invariants
-from equinet.reps import Rep, as_rep, equivariant_basis, restrict
+from equinet.nn.linear import invariants
+from equinet.nn.module import Module, ModuleOptions, Parameters, check_feature
+from equinet.random import normal
+from equinet.reps import Rep, RepLike, as_rep, equivariant_basis, restrict
 
 
-class Dense(nnx.Module):
+class Dense(Module):
     r"""An unconstrained linear layer between features whose reps are known.
 
     .. math:: y_{o d} = b_{o d} + \sum_{i c} W_{o i c d}\, x_{i c}, \quad
@@ -31,11 +33,8 @@ class Dense(nnx.Module):
         channels_out: Channels of the output.
         use_bias: Whether there is a bias.
         equivariant: Whether to start from random equivariant weights, which keep the variance too.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the matrix product.
-        kernel_init: Initialiser of the weights.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If the reps are of two groups.
@@ -46,41 +45,39 @@ class Dense(nnx.Module):
 
     def __init__(
         self,
-        rep_in: Rep | str,
-        rep_out: Rep | str,
+        rep_in: RepLike,
+        rep_out: RepLike,
         channels_in: int,
         channels_out: int,
         *,
         use_bias: bool = False,
         equivariant: bool = False,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
-        kernel_init: Initializer = NORMAL,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         self.rep_in, self.rep_out = as_rep(rep_in), as_rep(rep_out)
         if self.rep_in.group != self.rep_out.group:
             raise ValueError(
                 f"the reps must be of one group, got {self.rep_in.group} and {self.rep_out.group}"
             )
         self.channels_in, self.channels_out = channels_in, channels_out
-        self.dtype, self.precision = dtype, precision
+        shape = (self.rep_out.dim, self.rep_in.dim, channels_in, channels_out)
         if equivariant:
-            kernel = self._equivariant_kernel(kernel_init, rngs.params(), param_dtype)
+            kernel = self._equivariant_kernel(parameters)
+            self.kernel = nnx.Param(kernel, **parameters.metadata("kernel", shape))
         else:
-            shape = (self.rep_out.dim, self.rep_in.dim, channels_in, channels_out)
-            kernel = kernel_init(rngs.params(), shape, param_dtype) / math.sqrt(self.rep_in.dim)
-        self.kernel = nnx.Param(kernel)
+            self.kernel = parameters.kernel(shape, scale=1 / math.sqrt(self.rep_in.dim))
         shape = (self.rep_out.dim, channels_out)
-        self.bias = nnx.Param(jnp.zeros(shape, param_dtype)) if use_bias else None
+        self.bias = parameters.bias(shape) if use_bias else None
 
-    def _equivariant_kernel(self, init: Initializer, key: Array, dtype: DTypeLike) -> Array:
+    def _equivariant_kernel(self, parameters: Parameters) -> Array:
         basis = equivariant_basis(self.rep_in, self.rep_out)
-        scales = jnp.asarray(basis.scales, dtype)
-        kernel = init(key, (basis.dim, self.channels_in, self.channels_out), dtype)
+        shape = (basis.dim, self.channels_in, self.channels_out)
+        kernel = parameters.values("kernel", shape, normal)
+        scales = jnp.asarray(basis.scales, kernel.dtype)
         size = self.rep_in.dim * self.channels_in
-        units = jnp.eye(size, dtype=dtype).reshape(size, self.rep_in.dim, self.channels_in)
+        units = jnp.eye(size, dtype=kernel.dtype).reshape(size, self.rep_in.dim, self.channels_in)
         images = basis.apply(units, kernel * scales[:, None, None])
         images = images.reshape(self.rep_in.dim, self.channels_in, *images.shape[1:])
         return images.transpose(2, 0, 1, 3)
@@ -98,17 +95,12 @@ class Dense(nnx.Module):
         Raises:
             ValueError: If the shape does not fit.
         """
-        if x.shape[-2:] != (self.rep_in.dim, self.channels_in):
-            raise ValueError(
-                f"expected [..., {self.rep_in.dim}, {self.channels_in}] for {self.rep_in}, "
-                f"got {x.shape}"
-            )
-        x = x.astype(self.dtype or x.dtype)
-        weights = self.weights.astype(x.dtype)
+        check_feature(x, self.rep_in, self.channels_in)
+        x, weights = self.cast(x, self.weights)
         y = jnp.einsum("...ic,oicd->...od", x, weights, precision=self.precision)
         if self.bias is None:
             return y
-        bias = self.bias[...].astype(x.dtype)
+        _, bias = self.cast(x, self.bias)
         return y + bias.reshape((1,) * (y.ndim - 2) + bias.shape)
 
 
@@ -182,7 +174,7 @@ class PenaltyState(nnx.Variable):
     """What the tuning of the penalties remembers: not trained, but kept in checkpoints."""
 
 
-class SoftEquivariance(nnx.Module):
+class SoftEquivariance(Module):
     r"""A weighted sum of penalties whose weights are tuned once, on the way.
 
     .. math:: \sum_G \lambda_G R_G, \quad

@@ -1,21 +1,19 @@
 """The Fourier layer, which a finite group of the plane commutes with."""
 
-from collections.abc import Callable
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from equinet.groups import FiniteGroup
-from equinet.nn.linear import precision_word
+from equinet.nn.module import Module, ModuleOptions
 from equinet.ops.images import spectral_convolution
 from equinet.ops.images.spectral import Method, turned_kernel
-from equinet.random import normal
 
 
-class SpectralConvolution(nnx.Module):
+class SpectralConvolution(Module):
     r"""Convolution on the periodic square with a kernel of low modes, one function for all turns.
 
     .. math:: y_g = \frac{1}{\sqrt{|G| C}} \sum_{g'} \psi_{g^{-1} g'}(g^{-1} \,\cdot\,) * x_{g'}
@@ -32,11 +30,8 @@ class SpectralConvolution(nnx.Module):
         channels_out: Channels of the output.
         modes: Modes kept in every direction, the constant included.
         method: "matrix" or "fft"; None chooses by the modes.
-        dtype: Type of the computation; the input's if absent.
-        param_dtype: Type of the parameters.
-        precision: Of the channel mixing.
-        kernel_init: Initialiser of the kernel.
-        rngs: Key ``params``.
+        rngs: Random keys, of which the stream ``params`` is used.
+        **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
         ValueError: If a size is less than 1 or the group does not map modes to modes.
@@ -58,12 +53,10 @@ class SpectralConvolution(nnx.Module):
         *,
         modes: int,
         method: Method | None = None,
-        dtype: DTypeLike | None = None,
-        param_dtype: DTypeLike = jnp.float32,
-        precision: jax.lax.Precision | str | None = None,
-        kernel_init: Callable[..., Array] = normal,
         rngs: nnx.Rngs,
+        **options: Unpack[ModuleOptions],
     ) -> None:
+        parameters = self.configure(rngs, options)
         if min(channels_in, channels_out, modes) < 1:
             raise ValueError(
                 "channels_in, channels_out and modes: expected 1 or more, got "
@@ -74,11 +67,10 @@ class SpectralConvolution(nnx.Module):
         self.group = group
         self.method: Method | None = method
         self.channels_in, self.channels_out, self.modes = channels_in, channels_out, modes
-        self.dtype, self.precision = dtype, precision
         side = 2 * modes - 1
         shape = (side, side, group.order, channels_in, channels_out)
-        jax.eval_shape(lambda k: turned_kernel(k, group), jax.ShapeDtypeStruct(shape, param_dtype))
-        self.kernel = nnx.Param(kernel_init(rngs.params(), shape, param_dtype))
+        jax.eval_shape(lambda k: turned_kernel(k, group), jax.ShapeDtypeStruct(shape, jnp.float32))
+        self.kernel = parameters.kernel(shape)
 
     def __call__(
         self, x: Float[Array, "... height width order channels_in"]
@@ -88,12 +80,11 @@ class SpectralConvolution(nnx.Module):
         Raises:
             ValueError: If the image has another form or too few pixels for the modes.
         """
-        x = x.astype(self.dtype or x.dtype)
-        kernel = self.kernel[...].astype(x.dtype)
+        x, kernel = self.cast(x, self.kernel)
         return spectral_convolution(
             x,
             kernel,
             self.group,
             method=self.method,
-            precision=precision_word(self.precision),
+            precision=self.precision,
         )
