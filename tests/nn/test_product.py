@@ -35,7 +35,9 @@ def test_variance_one(kind: str) -> None:
 
 def test_options_of_a_product_reach_it(key: jax.Array) -> None:
     one, four = (
-        TensorProduct(REP, REP, REP, 512, kind="complete", product_options={"copies": k}, rngs=nnx.Rngs(0))
+        TensorProduct(
+            REP, REP, REP, 512, kind="complete", product_options={"copies": k}, rngs=nnx.Rngs(0)
+        )
         for k in (1, 4)
     )
     assert four.weights.shape[0] == 4 * one.weights.shape[0]
@@ -91,7 +93,9 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="unknown product 'gant'"):
         TensorProduct(REP, REP, REP, 2, kind="gant", rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"takes the options \['method'\], got \['copies'\]"):
-        TensorProduct(REP, REP, REP, 2, kind="gaunt", product_options={"copies": 2}, rngs=nnx.Rngs(0))
+        TensorProduct(
+            REP, REP, REP, 2, kind="gaunt", product_options={"copies": 2}, rngs=nnx.Rngs(0)
+        )
     with pytest.raises(ValueError, match="unknown mode 'uvv'"):
         TensorProduct(REP, REP, REP, 2, mode="uvv", rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="needs kind='clebsch_gordan', got 'gaunt'"):
