@@ -1,16 +1,19 @@
-"""The one place that decides how large a block of work is: blocks in cache run at GEMM speed."""
+"""The one place that decides how large a block of work is: blocks that fit the cache run faster."""
 
 import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
 
-# Bytes of temporaries in flight for one block. A CPU core's share of the last-level cache; on an
-# accelerator the blocks only bound memory, and large ones keep it busy.
+from equinet._sharding import vary_alike
+
+# Bytes of temporaries of one block. On a CPU a core's share of the last-level cache; on an
+# accelerator the blocks only bound the memory, and large ones keep the device busy.
 _WORKING_SET = {"cpu": 16 * 2**20, "gpu": 256 * 2**20, "tpu": 64 * 2**20}
-# The same for chains of small products, which gain from the cache of the core itself.
+# Bytes of temporaries of one block for chains of small products, which gain from a core's cache.
 _CORE_CACHE = {"cpu": 2**20, "gpu": 256 * 2**20, "tpu": 64 * 2**20}
 
 
@@ -19,17 +22,18 @@ def rows_per_chunk(
 ) -> int:
     """Rows of one block that stays within the working set of the default backend.
 
-    The largest divisor of ``rows`` that fits, unless blocks of almost twice the size fit too: then
-    blocks of equal size, the last of which `map_chunks` fills up.
+    The result is the largest divisor of ``rows`` that fits, unless blocks of almost twice that size
+    fit too: then the blocks have equal sizes, and `map_chunks` fills the last one up.
 
     Args:
         rows: Number of independent rows (nodes, edges, channels).
-        bytes_per_row: Temporaries that one row needs.
-        limit: Working set in bytes instead of the backend's own.
-        in_core: Whether blocks should fit the cache of a core, not the one that cores share.
+        bytes_per_row: Bytes of the temporaries of one row.
+        limit: Working set in bytes; that of the default backend if absent.
+        in_core: Whether blocks should fit the cache of one core instead of the shared cache.
 
     Returns:
-        A number of rows, at least 1.
+        A number of rows, at least 1; all rows where there are none, or where a size is symbolic
+        (`jax.export` with symbolic shapes), since the number of blocks must be a constant.
 
     >>> rows_per_chunk(136, 131072, limit=2**21)
     8
@@ -38,6 +42,8 @@ def rows_per_chunk(
     >>> rows_per_chunk(137, 131072, limit=2**21)
     16
     """
+    if jax.export.is_symbolic_dim(rows) or jax.export.is_symbolic_dim(bytes_per_row):
+        return rows
     sizes = _CORE_CACHE if in_core else _WORKING_SET
     budget = limit or sizes.get(jax.default_backend(), sizes["gpu"])
     most = max(1, budget // max(1, bytes_per_row))
@@ -49,7 +55,7 @@ def rows_per_chunk(
 
 
 def map_chunks(function: Callable[..., Any], chunk: int, *arrays: Any) -> Any:
-    """Apply ``function`` to consecutive blocks of ``chunk`` rows and join the results.
+    """Applies ``function`` to consecutive blocks of ``chunk`` rows and join the results.
 
     The blocks run one after another (``jax.lax.map``), and the backward pass recomputes each block
     instead of storing its temporaries, to every order of differentiation.
@@ -60,7 +66,7 @@ def map_chunks(function: Callable[..., Any], chunk: int, *arrays: Any) -> Any:
         *arrays: Trees of arrays with one common leading axis.
 
     Returns:
-        What ``function`` would return on the whole arrays.
+        The result of ``function`` for the whole arrays.
 
     >>> map_chunks(lambda x: 2 * x, 2, jnp.arange(5)).tolist()
     [0, 2, 4, 6, 8]
@@ -82,7 +88,7 @@ def map_chunks(function: Callable[..., Any], chunk: int, *arrays: Any) -> Any:
 
 
 def sum_chunks(function: Callable[..., jax.Array], chunk: int, *arrays: jax.Array) -> jax.Array:
-    """Sum what ``function`` returns for consecutive blocks of ``chunk`` rows.
+    """Sums the results of ``function`` for consecutive blocks of ``chunk`` rows.
 
     Args:
         function: Takes arrays of at most ``chunk`` rows.
@@ -93,12 +99,12 @@ def sum_chunks(function: Callable[..., jax.Array], chunk: int, *arrays: jax.Arra
     30
     """
     rows = arrays[0].shape[0]
-    if rows <= chunk:
+    if rows is chunk or rows <= chunk:
         return function(*arrays)
     count = rows // chunk
     blocks = [x[: count * chunk].reshape(count, chunk, *x.shape[1:]) for x in arrays]
     shape = jax.eval_shape(function, *(x[0] for x in blocks))
-    start = jnp.zeros(shape.shape, shape.dtype)
+    (start,) = vary_alike(jnp.zeros(shape.shape, shape.dtype), like=arrays)
     total, _ = jax.lax.scan(lambda sum, block: (sum + function(*block), None), start, blocks)
     if count * chunk == rows:
         return total

@@ -21,7 +21,7 @@ from equinet.nn import (
     edge_features,
 )
 from equinet.ops.graphs import GraphBatch, edge_vectors
-from equinet.ops.products.paths import blocks
+from equinet.ops.products._paths import blocks
 from equinet.reps import Irreps
 
 

@@ -17,7 +17,7 @@ from equinet.ops.edges import (
     edge_rotations,
 )
 from equinet.ops.graphs import GraphBatch
-from equinet.ops.products.paths import blocks
+from equinet.ops.products._paths import blocks
 from equinet.reps import Irreps, spherical_harmonics
 
 

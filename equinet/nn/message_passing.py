@@ -12,7 +12,7 @@ from equinet.nn.linear import Linear
 from equinet.nn.module import Module, ModuleOptions
 from equinet.nn.product import BodyOrderExpansion
 from equinet.ops.graphs import GraphBatch
-from equinet.ops.products.paths import blocks
+from equinet.ops.products._paths import blocks
 from equinet.reps import Irreps
 
 

@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from equinet.nn.module import Module, ModuleOptions, along_last, check_feature
-from equinet.ops.products.paths import blocks
+from equinet.ops.products._paths import blocks
 from equinet.reps import Irreps, IrrepsLike
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from equinet.nn.linear import Linear
 from equinet.nn.module import Module, ModuleOptions, check_feature
 from equinet.ops.products import ClebschGordanProduct, tensor_product
-from equinet.ops.products.paths import blocks
+from equinet.ops.products._paths import blocks
 from equinet.reps import Irreps
 
 

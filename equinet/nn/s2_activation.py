@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from equinet.nn.activations import Activation, normalized
 from equinet.nn.module import Module, ModuleOptions, check_feature
-from equinet.ops.products.paths import blocks
+from equinet.ops.products._paths import blocks
 from equinet.ops.sphere import S2Grid
 from equinet.reps import Irreps
 

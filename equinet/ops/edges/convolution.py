@@ -7,14 +7,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from equinet.chunks import map_chunks, rows_per_chunk
-from equinet.ops.edges.aligned_products import GauntInFrame, PathsInFrame
+from equinet.ops.edges._aligned_products import GauntInFrame, PathsInFrame
 from equinet.ops.edges.rotations import Rotations, check_rotations, edge_rotations
 from equinet.ops.edges.so2 import SO2Convolution
 from equinet.ops.graphs import GraphBatch, by_receiver, gather_senders, sum_receivers
 from equinet.ops.graphs._messages import sum_messages
 from equinet.ops.products import ClebschGordanProduct, GauntProduct
+from equinet.ops.products._paths import blocks
 from equinet.ops.products.gaunt import gaunt_scale
-from equinet.ops.products.paths import blocks
 from equinet.precision import HIGHEST
 from equinet.reps import Irreps, spherical_harmonics
 

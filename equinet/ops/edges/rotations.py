@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.ops.edges.rotate import FramePlan, from_frame, to_frame
-from equinet.ops.products.paths import blocks
+from equinet.ops.edges._rotate import FramePlan, from_frame, to_frame
+from equinet.ops.products._paths import blocks
 from equinet.reps import Irreps
 from equinet.reps.wigner import tilt_matrices
 
@@ -79,7 +79,7 @@ def edge_rotations(
         raise ValueError(f"vectors must have the shape [edges, 3], got {vectors.shape}")
     highest = lmax if mmax is None else min(mmax, lmax)
     matrices = tilt_matrices(lmax, vectors, highest)
-    entries = [matrix.reshape(len(vectors), -1) for matrix in matrices]
+    entries = [matrix.reshape(vectors.shape[0], -1) for matrix in matrices]
     return Rotations(jnp.concatenate(entries, axis=1), lmax, highest)
 
 

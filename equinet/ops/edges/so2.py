@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from equinet.ops.edges.rotations import FrameRows, Rotations, check_rotations, edge_rotations
 from equinet.ops.graphs import GraphBatch
 from equinet.ops.graphs._messages import sum_messages
-from equinet.ops.products.paths import blocks
+from equinet.ops.products._paths import blocks
 from equinet.reps import Irreps
 
 

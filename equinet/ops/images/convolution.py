@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 
 from equinet.chunks import rows_per_chunk, sum_chunks
 from equinet.ops.images import winograd
-from equinet.ops.primitives import primitive
+from equinet.ops.primitives import bilinear, bind, primitive
 
 Way = Literal["tiles", "windows", "direct"]
 _NARROW = 256  # entries of a window up to which the matrix of all windows is worth its memory
@@ -51,7 +51,7 @@ def convolve_images(
     """
     if jax.default_backend() != "cpu":
         return direct(x, kernel, precision)
-    return _convolve_p.bind(x, kernel, ndim=x.ndim - 2, precision=precision)
+    return bind(_convolve_p, x, kernel, ndim=x.ndim - 2, precision=precision)
 
 
 def correlate_images(
@@ -72,7 +72,7 @@ def correlate_images(
     >>> correlate_images(x, x, (3,))[:, 0, 0].tolist()
     [8.0, 14.0, 8.0]
     """
-    return _correlate_p.bind(x, y, widths=tuple(widths), precision=precision)
+    return bind(_correlate_p, x, y, widths=tuple(widths), precision=precision)
 
 
 def direct(
@@ -183,17 +183,17 @@ def _of_kernel(
 
 
 def _bind(x: Array, kernel: Array, ndim: int, precision: str | None) -> Array:
-    return _convolve_p.bind(x, kernel, ndim=ndim, precision=precision)
+    return bind(_convolve_p, x, kernel, ndim=ndim, precision=precision)
 
 
 _convolve_p = primitive("convolve_images", _convolve)
 _correlate_p = primitive("correlate_images", _correlate)
-ad.defbilinear(
+bilinear(
     _convolve_p,
     lambda g, x, kernel, ndim, precision: _bind(g, _opposite(kernel, ndim), ndim, precision),
     _of_kernel,
 )
-ad.defbilinear(
+bilinear(
     _correlate_p,
     lambda g, x, y, widths, precision: _bind(y, _opposite(g, len(widths)), len(widths), precision),
     lambda g, x, y, widths, precision: _bind(x, g, len(widths), precision),

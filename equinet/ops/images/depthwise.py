@@ -14,10 +14,10 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jax.interpreters import ad
 from jaxtyping import Array, Float
 
-from equinet.ops.primitives import primitive
+from equinet._sharding import vary_alike
+from equinet.ops.primitives import bilinear, bind, primitive
 
 Boundary = Literal["zeros", "periodic"]
 
@@ -39,7 +39,7 @@ def sum_shifts(
     >>> sum_shifts(jnp.arange(1.0, 4.0).reshape(1, 3, 1), jnp.ones((3, 1)), 1)[0, :, 0].tolist()
     [3.0, 6.0, 5.0]
     """
-    return _sum_p.bind(x, kernel, ndim=ndim, boundary=boundary)
+    return bind(_sum_p, x, kernel, ndim=ndim, boundary=boundary)
 
 
 def correlate(
@@ -60,7 +60,7 @@ def correlate(
     >>> correlate(x, x, (3,))[:, 0].tolist()
     [8.0, 14.0, 8.0]
     """
-    return _correlate_p.bind(x, y, widths=widths, boundary=boundary)
+    return bind(_correlate_p, x, y, widths=widths, boundary=boundary)
 
 
 def _padded(x: Array, widths: tuple[int, ...], boundary: Boundary) -> Array:
@@ -112,6 +112,7 @@ def _correlate(x: Array, y: Array, *, widths: tuple[int, ...], boundary: Boundar
         return total + jnp.stack(products, axis=1)
 
     start = jnp.zeros((math.prod(others), last, length, lanes), x.dtype)
+    (start,) = vary_alike(start, like=(x, y))
     total = jax.lax.fori_loop(0, math.prod(rows), add, start)
     return jnp.sum(total, axis=-2).reshape(*widths, lanes)
 
@@ -122,14 +123,14 @@ def _opposite(kernel: Array, ndim: int) -> Array:
 
 _sum_p = primitive("sum_shifts", _sum)
 _correlate_p = primitive("correlate", _correlate)
-ad.defbilinear(
+bilinear(
     _sum_p,
     lambda g, x, kernel, ndim, boundary: sum_shifts(g, _opposite(kernel, ndim), ndim, boundary),
     lambda g, x, kernel, ndim, boundary: correlate(
         x, g, kernel.aval.shape[-ndim - 1 : -1], boundary
     ),
 )
-ad.defbilinear(
+bilinear(
     _correlate_p,
     lambda g, x, y, widths, boundary: sum_shifts(
         y, _opposite(g, len(widths)), len(widths), boundary

@@ -1,3 +1,5 @@
+from ._paths import Path as Path
+from ._paths import coupling_paths as coupling_paths
 from .clebsch_gordan import ClebschGordanProduct as ClebschGordanProduct
 from .complete import CompleteProduct as CompleteProduct
 from .contraction import ContractionPath as ContractionPath
@@ -5,8 +7,6 @@ from .contraction import ContractionProduct as ContractionProduct
 from .cp import CPProduct as CPProduct
 from .gaunt import GauntProduct as GauntProduct
 from .gaunt import ManyBodyGauntProduct as ManyBodyGauntProduct
-from .paths import Path as Path
-from .paths import coupling_paths as coupling_paths
 from .product import PRODUCTS as PRODUCTS
 from .product import TensorProduct as TensorProduct
 from .product import tensor_product as tensor_product

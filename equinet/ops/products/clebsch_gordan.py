@@ -2,29 +2,31 @@
 
 import dataclasses
 import functools
-from typing import Any
+import math
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from equinet.ops.products.clebsch_gordan_kernels import (
+from equinet._sharding import keep_sharding
+from equinet.ops.products._base import ProductBase, check_feature, floating_alike
+from equinet.ops.products._clebsch_gordan_kernels import (
     fold,
     multiply_mixed,
     multiply_rows,
     multiply_shared,
     orders,
 )
-from equinet.ops.products.paths import Path, blocks, coupling_paths, path_scale
-from equinet.ops.products.sign_blocks import KleinOrder
-from equinet.precision import HIGHEST
+from equinet.ops.products._paths import Path, blocks, coupling_paths, path_scale
+from equinet.ops.products._sign_blocks import KleinOrder
+from equinet.precision import HIGHEST, floating, read_only
 from equinet.reps import Irreps, clebsch_gordan
 
 METHODS = ("blocked", "naive")
 
 
 @dataclasses.dataclass(frozen=True)
-class ClebschGordanProduct:
+class ClebschGordanProduct(ProductBase):
     r"""Channel-wise Clebsch-Gordan product of two features.
 
     For channel c, with a weight for every path :math:`(l_1, l_2, l_3)`,
@@ -34,20 +36,23 @@ class ClebschGordanProduct:
 
     where :math:`a = \sqrt{(2 l_3 + 1) / \text{paths into the same block}}`, so that independent
     inputs and weights of variance one give outputs of variance one. A path exists where the
-    triangle rule holds and the parities multiply. The value is hashable and static: two equal
+    triangle rule holds and the parities multiply. Instances are hashable and static: two equal
     products compile once.
 
     Attributes:
         rep1: Irreps of the first factor.
         rep2: Irreps of the second factor.
         rep_out: Irreps of the result.
-        method: ``"blocked"``: shared weights are folded into one bilinear map per channel, four
-            times smaller when components are sorted by their signs under the rotations by pi;
-            weights per row are applied between constant contractions. ``"naive"``: one small
-            contraction a path, the reference.
+        method: ``"blocked"`` folds weights that all rows share into one bilinear map per channel,
+            four times smaller when components are sorted by their signs under the rotations by pi,
+            and applies weights per row between constant contractions. ``"naive"`` is the
+            reference: one small contraction for each path.
 
     Raises:
-        ValueError: If no path exists, or the method is unknown.
+        ValueError: If no path exists, the groups differ, or the method is unknown.
+
+    References:
+        Thomas et al., Tensor field networks, arXiv:1802.08219 (2018).
 
     >>> product = ClebschGordanProduct(Irreps("1o"), Irreps("1o"), Irreps("0e+1e+2e"))
     >>> len(product.paths), product.equivariance_error
@@ -61,68 +66,23 @@ class ClebschGordanProduct:
     rep_out: Irreps
     method: str = "blocked"
 
-    def __post_init__(self) -> None:
-        for name in ("rep1", "rep2", "rep_out"):
-            object.__setattr__(self, name, Irreps(getattr(self, name)))
+    def _check(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"unknown method {self.method!r}, expected one of {METHODS}")
-        if not self.paths:
-            raise ValueError(
-                f"{self.rep1} x {self.rep2} has no path into {self.rep_out}: the result would be "
-                f"zero; possible outputs are {self.rep1.tensor_product(self.rep2)}"
-            )
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Every admissible triple of blocks."""
+        """Every triple of copies of irreps that the triangle rule and the parities admit."""
         return coupling_paths(self.rep1, self.rep2, self.rep_out)
 
     @property
-    def num_weights(self) -> int:
-        """One weight for each path."""
-        return len(self.paths)
-
-    @property
-    def equivariance_error(self) -> float:
-        """Bound on the equivariance error beyond rounding: exact, so zero."""
-        return 0.0
-
-    @property
     def flops(self) -> int:
-        """Operations for one row and channel with shared weights: the outer product, and the maps.
-
-        The maps are dense blocks of characters; see ``equinet.ops.products.sign_blocks``.
-        """
+        """Floating-point operations for one row and channel, with weights that all rows share."""
         first, second, result = orders(self.rep1, self.rep2, self.rep_out)
         pairs = first.classes * first.size * second.size
         return first.classes * pairs * (1 + 2 * result.size)
 
-    @property
-    def bytes_moved(self) -> int:
-        """Bytes of both factors and the result in float32, for one row and channel."""
-        return 4 * (self.rep1.dim + self.rep2.dim + self.rep_out.dim)
-
-    def __call__(
-        self,
-        x: Float[Array, "... dim1 channels"],
-        y: Float[Array, "... dim2 channels"],
-        weights: Float[Array, "... paths channels"] | None = None,
-    ) -> Float[Array, "... dim_out channels"]:
-        """Multiply two features.
-
-        Args:
-            x: First factor, ``[..., rep1.dim, channels]``.
-            y: Second factor, ``[..., rep2.dim, channels]``; one channel is shared by all of ``x``.
-            weights: Path weights, ``[paths, channels]`` or, for each row, ``[..., paths,
-                channels]``; ones if absent.
-
-        Returns:
-            ``[..., rep_out.dim, channels]``.
-
-        Raises:
-            ValueError: If a shape does not fit.
-        """
-        check_factors(self, x, y, weights)
+    def _compute(self, x: Array, y: Array, weights: Array | None) -> Array:
         channels = max(x.shape[-1], y.shape[-1])
         if weights is None:
             weights = jnp.ones((len(self.paths), channels), x.dtype)
@@ -131,12 +91,13 @@ class ClebschGordanProduct:
         y = jnp.broadcast_to(y, (*rows, self.rep2.dim, channels))
         if self.method == "naive":
             return self._naive(x, y, weights)
-        x, y = (a.reshape(-1, *a.shape[-2:]) for a in (x, y))
+        count = math.prod(rows)
+        x, y = (a.reshape(count, *a.shape[-2:]) for a in (x, y))
         if weights.ndim == 2:
-            z = multiply_shared(self, x, y, weights.astype(x.dtype))
+            z = multiply_shared(self, x, y, weights)
         else:
-            weights = jnp.broadcast_to(weights, (*rows, *weights.shape[-2:])).astype(x.dtype)
-            z = multiply_rows(self, x, y, weights.reshape(-1, *weights.shape[-2:]))
+            weights = jnp.broadcast_to(weights, (*rows, *weights.shape[-2:]))
+            z = multiply_rows(self, x, y, weights.reshape(count, *weights.shape[-2:]))
         return z.reshape(*rows, *z.shape[1:])
 
     def mix(
@@ -145,13 +106,13 @@ class ClebschGordanProduct:
         y: Float[Array, "... dim2 v"],
         weights: Float[Array, "paths u v *w"],
     ) -> Float[Array, "... dim_out out"]:
-        """Multiply every channel of x with every channel of y, and mix them by path.
+        """Multiplies every channel of x with every channel of y, and mixes them by path.
 
         Args:
             x: First factor, ``[..., rep1.dim, u]``.
             y: Second factor, ``[..., rep2.dim, v]``.
-            weights: ``[paths, u, v]``: the channels of x stay, those of y are summed ("uvu");
-                ``[paths, u, v, w]``: both are summed into channels w ("uvw").
+            weights: ``[paths, u, v]`` keeps the channels of x and sums over the channels of y
+                ("uvu"); ``[paths, u, v, w]`` sums over both into channels w ("uvw").
 
         Returns:
             ``[..., rep_out.dim, u]`` or ``[..., rep_out.dim, w]``.
@@ -166,36 +127,54 @@ class ClebschGordanProduct:
         >>> product.mix(x, y, jnp.ones((3, 4, 2, 7))).shape
         (5, 9, 7)
         """
-        check_reps(self, x, y)
+        check_feature("x", x, self.rep1)
+        check_feature("y", y, self.rep2)
         expected = (self.num_weights, x.shape[-1], y.shape[-1])
         if weights.ndim not in (3, 4) or weights.shape[:3] != expected:
             raise ValueError(
                 f"weights must have shape {list(expected)} or {[*expected, 'w']}, paths and the "
                 f"channels of x and y, got {weights.shape}"
             )
+        x, y = floating_alike(x, y)
         rows = jnp.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-        x, y = (
-            jnp.broadcast_to(a, (*rows, *a.shape[-2:])).reshape(-1, *a.shape[-2:]) for a in (x, y)
+        out = weights.shape[-1] if weights.ndim == 4 else x.shape[-1]
+        if math.prod((*rows, *weights.shape[1:])) == 0:
+            return jnp.zeros((*rows, self.rep_out.dim, out), x.dtype)
+
+        def mixed(x: Array, y: Array, weights: Array) -> Array:
+            x, y = (
+                jnp.broadcast_to(a, (*rows, *a.shape[-2:])).reshape(-1, *a.shape[-2:])
+                for a in (x, y)
+            )
+            z = multiply_mixed(self, x, y, weights)
+            return z.reshape(*rows, *z.shape[1:])
+
+        return keep_sharding(
+            mixed,
+            x,
+            y,
+            floating(weights).astype(x.dtype),
+            ndim=len(rows) + 2,
+            mixed=(-2, -1),
+            like=(x, y),
         )
-        z = multiply_mixed(self, x, y, weights.astype(x.dtype))
-        return z.reshape(*rows, *z.shape[1:])
 
     def contract(
         self,
         outer: Float[Array, "... dim1*dim2 channels"],
         weights: Float[Array, "paths channels"],
     ) -> Float[Array, "... dim_out channels"]:
-        """The product of outer products that are formed already, or summed over neighbours.
+        """Couples outer products that exist already, for example sums of them over neighbours.
 
         Args:
-            outer: ``x_i y_j`` with j running fastest, ``[..., rep1.dim * rep2.dim, channels]``.
+            outer: Entries ``x_i y_j``, j running fastest, ``[..., rep1.dim * rep2.dim, channels]``.
             weights: Path weights shared by all rows, ``[paths, channels]``.
 
         Returns:
             ``[..., rep_out.dim, channels]``.
         """
-        # Coupling costs a column for each component of each path, folding one for each component
-        # of the result, but it moves the channels to the front: even at about four to one.
+        # Coupling has a column for each component of each path, folding one for each component of
+        # the result; but folding moves the channels to the front. Both take as long at 4 to 1.
         results = blocks(self.rep_out)
         terms = sum(2 * results[path.result].l + 1 for path in self.paths)
         if terms <= 4 * self.rep_out.dim:
@@ -230,44 +209,6 @@ class ClebschGordanProduct:
         return jnp.einsum("...tc,tk->...kc", coupled, table, precision=HIGHEST)
 
 
-def check_factors(product: Any, x: Array, y: Array, weights: Array | None) -> None:
-    """Refuse what a tensor product cannot multiply.
-
-    Args:
-        product: Any tensor product: its ``rep1``, ``rep2`` and ``num_weights`` count.
-        x: First factor.
-        y: Second factor.
-        weights: Its weights, if there are any.
-
-    Raises:
-        ValueError: If a shape does not fit.
-    """
-    check_reps(product, x, y)
-    if x.shape[-1] != y.shape[-1] and 1 not in (x.shape[-1], y.shape[-1]):
-        raise ValueError(
-            f"x and y have {x.shape[-1]} and {y.shape[-1]} channels, expected as many or one"
-        )
-    expected = (product.num_weights, max(x.shape[-1], y.shape[-1]))
-    if weights is not None and weights.shape[-2:] != expected:
-        raise ValueError(
-            f"weights must have shape [..., {expected[0]}, {expected[1]}], num_weights rows and a "
-            f"column for each channel, got {weights.shape}"
-        )
-
-
-def check_reps(product: Any, x: Array, y: Array) -> None:
-    """Refuse factors whose axis -2 is not that of the reps.
-
-    Raises:
-        ValueError: If a shape does not fit.
-    """
-    for name, array, rep in (("x", x, product.rep1), ("y", y, product.rep2)):
-        if array.ndim < 2 or array.shape[-2] != rep.dim:
-            raise ValueError(
-                f"{name} must have shape [..., {rep.dim}, channels] for {rep}, got {array.shape}"
-            )
-
-
 @functools.cache
 def _path_tables(
     rep1: Irreps, rep2: Irreps, rep_out: Irreps
@@ -283,4 +224,5 @@ def _path_tables(
         couple.append(table.reshape(-1, 2 * c.l + 1))
         place.append(np.eye(rep_out.dim)[c.slice])
         owner += [index] * (2 * c.l + 1)
-    return np.concatenate(couple, 1), np.concatenate(place, 0), np.array(owner, np.int32)
+    tables = np.concatenate(couple, 1), np.concatenate(place, 0), np.array(owner, np.int32)
+    return read_only(tables[0]), read_only(tables[1]), read_only(tables[2])

@@ -9,25 +9,33 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.ops.primitives import multiply_matrices
-from equinet.ops.products.clebsch_gordan import check_factors
-from equinet.ops.products.gaunt import gaunt_coefficient, split_weights
-from equinet.ops.products.gaunt_grid import degree_of, grid_flops, lane_bytes
-from equinet.ops.products.lanes import map_lanes, weigh_degrees
-from equinet.ops.products.matrix_product import (
+from equinet.ops.products._base import ProductBase, check_no_copies
+from equinet.ops.products._batch import map_batch, weigh_copies
+from equinet.ops.products._gaunt_grid import degree_of, grid_flops, signal_bytes
+from equinet.ops.products._matrices import (
     from_matrix,
     matrix_coefficient,
     matrix_degree,
     to_matrix,
 )
-from equinet.ops.products.paths import Path, blocks, coupling_paths
-from equinet.ops.products.poisson import bracket_coefficient, multiply_poisson, multiply_vector
+from equinet.ops.products._paths import (
+    Path,
+    blocks,
+    coupling_paths,
+    path_degrees,
+    spread_copies,
+    variance_scales,
+)
+from equinet.ops.products._poisson import bracket_coefficient, multiply_poisson, multiply_vector
+from equinet.ops.products.gaunt import gaunt_coefficient, split_weights
+from equinet.precision import read_only
 from equinet.reps import Irreps
 
 METHODS = ("matrix", "poisson", "vector")
 
 
 @dataclasses.dataclass(frozen=True)
-class CompleteProduct:
+class CompleteProduct(ProductBase):
     r"""Product of two features that contains every path, the antisymmetric ones too.
 
     .. math:: z = \sum_{n=1}^{k} w^{(3)}_n \odot P\big(w^{(1)}_n \odot x,\; w^{(2)}_n \odot y\big)
@@ -71,29 +79,17 @@ class CompleteProduct:
     method: str = "matrix"
     copies: int = 1
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         for name in ("rep1", "rep2", "rep_out"):
-            rep = Irreps(getattr(self, name))
-            object.__setattr__(self, name, rep)
-            kinds = [(block.l, block.p) for block in blocks(rep)]
-            if len(set(kinds)) < len(kinds):
-                raise ValueError(
-                    f"a complete product takes each irrep at most once, {name} is {rep}: put "
-                    "multiplicities into the channels, or use product='clebsch_gordan'"
-                )
+            check_no_copies("complete product", name, getattr(self, name))
         if self.method not in METHODS:
             raise ValueError(f"unknown method {self.method!r}, expected one of {METHODS}")
         if self.copies < 1:
             raise ValueError(f"copies must be at least 1, got {self.copies}")
-        if not self.paths:
-            raise ValueError(
-                f"{self.rep1} x {self.rep2} has no path into {self.rep_out}: the result would be "
-                f"zero; possible outputs are {self.rep1.tensor_product(self.rep2)}"
-            )
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Every admissible triple of blocks."""
+        """Every triple of copies of irreps that the triangle rule and the parities admit."""
         return coupling_paths(self.rep1, self.rep2, self.rep_out)
 
     @property
@@ -107,11 +103,6 @@ class CompleteProduct:
         return self.copies * sum(len(blocks(rep)) for rep in self._reps)
 
     @property
-    def equivariance_error(self) -> float:
-        """Bound on the equivariance error beyond rounding: exact, so zero."""
-        return 0.0
-
-    @property
     def flops(self) -> int:
         """Operations for one row and channel: changes of basis and products."""
         dims = np.array([rep.dim for rep in self._reps])
@@ -122,45 +113,19 @@ class CompleteProduct:
         return self.copies * grid_flops(degree_of(*self._reps), int(transforms @ dims), products=3)
 
     @property
-    def bytes_moved(self) -> int:
-        """Bytes of both factors and the result in float32, for one row and channel."""
-        return 4 * (self.rep1.dim + self.rep2.dim + self.rep_out.dim)
-
-    @property
     def _reps(self) -> tuple[Irreps, Irreps, Irreps]:
         return self.rep1, self.rep2, self.rep_out
 
-    def __call__(
-        self,
-        x: Float[Array, "... dim1 channels"],
-        y: Float[Array, "... dim2 channels"],
-        weights: Float[Array, "... num_weights channels"] | None = None,
-    ) -> Float[Array, "... dim_out channels"]:
-        """Multiply two features.
-
-        Args:
-            x: First factor, ``[..., rep1.dim, channels]``.
-            y: Second factor, ``[..., rep2.dim, channels]``.
-            weights: For every copy the weights of the irreps of x, of y and of the result, one
-                after the other, ``[num_weights, channels]`` or ``[..., num_weights, channels]``;
-                ones if absent.
-
-        Returns:
-            ``[..., rep_out.dim, channels]``.
-
-        Raises:
-            ValueError: If a shape does not fit.
-        """
-        check_factors(self, x, y, weights)
+    def _compute(self, x: Array, y: Array, weights: Array | None) -> Array:
         if weights is None:
             return self._multiply(x, y) * math.sqrt(self.copies)
         results = []
         for copy in jnp.split(weights, self.copies, axis=-2):
             first, second, last = split_weights(copy, self._reps)
             z = self._multiply(
-                weigh_degrees(self.rep1, x, first), weigh_degrees(self.rep2, y, second)
+                weigh_copies(self.rep1, x, first), weigh_copies(self.rep2, y, second)
             )
-            results.append(weigh_degrees(self.rep_out, z, last))
+            results.append(weigh_copies(self.rep_out, z, last))
         return functools.reduce(jnp.add, results) * math.sqrt(1 / self.copies)
 
     def _multiply(self, x: Array, y: Array) -> Array:
@@ -171,12 +136,12 @@ class CompleteProduct:
         else:
             kernel = multiply_poisson if self.method == "poisson" else multiply_vector
             kernel = functools.partial(kernel, ratio=_ratio(*self._reps))
-            row_bytes = 3 * lane_bytes(self._reps, x)
+            row_bytes = 3 * signal_bytes(self._reps, x)
 
         def scaled(x: Array, y: Array) -> Array:
             return kernel(self._reps, x=x, y=y) * jnp.asarray(scale, x.dtype)
 
-        return map_lanes(scaled, row_bytes, x, y)
+        return map_batch(scaled, row_bytes, x, y)
 
 
 def multiply_matrix(reps: tuple[Irreps, ...], x: Array, y: Array) -> Array:
@@ -199,28 +164,29 @@ def multiply_matrix(reps: tuple[Irreps, ...], x: Array, y: Array) -> Array:
 @functools.cache
 def _size(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> int:
     """Degree j of the matrices."""
-    found = coupling_paths(rep1, rep2, rep_out)
-    return matrix_degree(tuple(sorted({_degrees(rep1, rep2, rep_out, path) for path in found})))
+    return matrix_degree(tuple(sorted(set(_degrees(rep1, rep2, rep_out)))))
 
 
-def _degrees(rep1: Irreps, rep2: Irreps, rep_out: Irreps, path: Path) -> tuple[int, int, int]:
-    return blocks(rep1)[path.first].l, blocks(rep2)[path.second].l, blocks(rep_out)[path.result].l
+def _degrees(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> list[tuple[int, int, int]]:
+    reps = rep1, rep2, rep_out
+    return path_degrees(coupling_paths(*reps), *reps)
 
 
 @functools.cache
 def _coefficients(rep1: Irreps, rep2: Irreps, rep_out: Irreps, method: str) -> np.ndarray:
-    found = [_degrees(rep1, rep2, rep_out, path) for path in coupling_paths(rep1, rep2, rep_out)]
+    reps = rep1, rep2, rep_out
     if method == "matrix":
-        j = _size(rep1, rep2, rep_out)
-        return np.array([matrix_coefficient(*degrees, j) for degrees in found])
-    ratio = _ratio(rep1, rep2, rep_out)
-    return np.array([gaunt_coefficient(*d) + ratio * bracket_coefficient(*d) for d in found])
+        j = _size(*reps)
+        return np.array([matrix_coefficient(*degrees, j) for degrees in _degrees(*reps)])
+    ratio = _ratio(*reps)
+    sizes = [gaunt_coefficient(*d) + ratio * bracket_coefficient(*d) for d in _degrees(*reps)]
+    return read_only(np.array(sizes))
 
 
 @functools.cache
 def _ratio(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> float:
-    """What makes the paths of odd sum as strong in the mean as the others."""
-    found = [_degrees(rep1, rep2, rep_out, path) for path in coupling_paths(rep1, rep2, rep_out)]
+    """The factor of the bracket that makes odd paths as strong in the mean as even paths."""
+    found = _degrees(rep1, rep2, rep_out)
     odd = [bracket_coefficient(*d) ** 2 / (2 * d[2] + 1) for d in found if sum(d) % 2]
     even = [gaunt_coefficient(*d) ** 2 / (2 * d[2] + 1) for d in found if sum(d) % 2 == 0]
     return math.sqrt(np.mean(even) / np.mean(odd)) if odd and even else 1.0
@@ -230,9 +196,6 @@ def _ratio(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> float:
 def _scale(
     rep1: Irreps, rep2: Irreps, rep_out: Irreps, method: str
 ) -> Float[np.ndarray, "dim_out 1"]:
-    power = np.zeros(len(blocks(rep_out)))
+    paths = coupling_paths(rep1, rep2, rep_out)
     sizes = _coefficients(rep1, rep2, rep_out, method)
-    for path, size in zip(coupling_paths(rep1, rep2, rep_out), sizes, strict=True):
-        power[path.result] += size**2 / (2 * blocks(rep_out)[path.result].l + 1)
-    scale = np.where(power > 0, power, 1) ** -0.5
-    return np.repeat(scale, [2 * b.l + 1 for b in blocks(rep_out)])[:, None]
+    return read_only(spread_copies(rep_out, variance_scales(rep_out, paths, sizes)))

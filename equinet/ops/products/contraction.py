@@ -6,10 +6,12 @@ import functools
 import itertools
 import math
 import operator
+from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
+from equinet.ops.products._base import ProductBase, at_rank, check_one_group
 from equinet.precision import HIGHEST
 from equinet.reps import Rep, as_rep, tensor_product
 from equinet.reps._terms import factors, split_terms, terms
@@ -29,7 +31,7 @@ class ContractionPath:
 
 
 @dataclasses.dataclass(frozen=True)
-class ContractionProduct:
+class ContractionProduct(ProductBase):
     r"""Channel-wise products of the terms of two features, contracted over dual indices.
 
     For channel c, with a weight for every path,
@@ -67,17 +69,16 @@ class ContractionProduct:
     rep2: Rep
     rep_out: Rep
 
-    def __post_init__(self) -> None:
-        for name in ("rep1", "rep2", "rep_out"):
-            object.__setattr__(self, name, as_rep(getattr(self, name)))
-        groups = {rep.group for rep in (self.rep1, self.rep2, self.rep_out)}
-        if len(groups) > 1:
-            raise ValueError(f"the reps must be of one group, got {sorted(map(repr, groups))}")
-        if not self.paths:
-            raise ValueError(
-                f"no contraction of ({self.rep1}) x ({self.rep2}) is a term of {self.rep_out}: "
-                "the result would be zero; add the dual reps, or products of the terms"
-            )
+    def _convert(self, *reps: Any) -> tuple[Rep, ...]:
+        found = tuple(as_rep(rep) for rep in reps)
+        check_one_group([rep.group for rep in found])
+        return found
+
+    def _no_path(self) -> str:
+        return (
+            f"no contraction of ({self.rep1}) x ({self.rep2}) is a term of {self.rep_out}: "
+            "the result would be zero; add the dual reps, or products of the terms"
+        )
 
     @property
     def paths(self) -> tuple[ContractionPath, ...]:
@@ -85,34 +86,16 @@ class ContractionProduct:
         return _paths(self.rep1, self.rep2, self.rep_out)
 
     @property
-    def num_weights(self) -> int:
-        """One weight for each path."""
-        return len(self.paths)
+    def flops(self) -> int:
+        """Floating-point operations for one row and channel."""
+        left, right = terms(self.rep1), terms(self.rep2)
+        total = 0
+        for path in self.paths:
+            inner = contracted_dim(left[path.first].rep, path.contracted)
+            total += 2 * left[path.first].rep.dim * right[path.second].rep.dim // inner
+        return total
 
-    @property
-    def equivariance_error(self) -> float:
-        """Bound on the equivariance error beyond rounding: exact, so zero."""
-        return 0.0
-
-    def __call__(
-        self,
-        x: Float[Array, "... dim1 channels"],
-        y: Float[Array, "... dim2 channels"],
-        weights: Float[Array, "... num_weights channels"] | None = None,
-    ) -> Float[Array, "... dim_out channels"]:
-        """The product.
-
-        Args:
-            x: ``[..., rep1.dim, channels]``.
-            y: ``[..., rep2.dim, channels]``.
-            weights: ``[num_weights, channels]`` for all rows, or ``[..., num_weights, channels]``.
-
-        Raises:
-            ValueError: If a shape does not fit.
-        """
-        for name, array, rep in (("x", x, self.rep1), ("y", y, self.rep2)):
-            if array.ndim < 2 or array.shape[-2] != rep.dim:
-                raise ValueError(f"{name}: expected [..., {rep.dim}, channels], got {array.shape}")
+    def _compute(self, x: Array, y: Array, weights: Array | None) -> Array:
         firsts, seconds = split_terms(self.rep1, x), split_terms(self.rep2, y)
         cache: dict[ContractionPath, Array] = {}
         count = collections.Counter(path.result for path in self.paths)
@@ -122,8 +105,7 @@ class ContractionProduct:
             inner = contracted_dim(terms(self.rep1)[path.first].rep, path.contracted)
             row: Array | float = 1 / math.sqrt(inner * count[path.result])
             if weights is not None:
-                row = weights[..., index : index + 1, :].astype(x.dtype) * row
-                row = row.reshape((1,) * (x.ndim - row.ndim) + row.shape)
+                row = at_rank(weights[..., index : index + 1, :] * row, x.ndim)
             # Weights go where there are the fewest entries: so do the sums of their gradients.
             sizes = left.shape[-2], right.shape[-2]
             if min(sizes) < math.prod(sizes) // inner**2:

@@ -6,10 +6,17 @@ from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from equinet.ops.products.clebsch_gordan import Path, blocks, check_factors
+from equinet.ops.products._base import ProductBase, at_rank, check_no_copies
+from equinet.ops.products._paths import (
+    Path,
+    blocks,
+    coupling_paths,
+    path_degrees,
+    spread_copies,
+    variance_scales,
+)
 from equinet.ops.products.cp_fit import EXACT, KINDS, Factors, load_factors, residual, stored_ranks
 from equinet.precision import HIGHEST, read_only
 from equinet.reps import Irreps, clebsch_gordan, so3_generators
@@ -19,7 +26,7 @@ LARGEST = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
-class CPProduct:
+class CPProduct(ProductBase):
     r"""Tensor product by a canonical polyadic decomposition of all coupling tables together.
 
     .. math:: z = A \big((B^T x) \odot (C^T y)\big), \qquad
@@ -64,24 +71,16 @@ class CPProduct:
     rep_out: Irreps
     rank: int | Literal["exact"] | None = None
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         for name in ("rep1", "rep2", "rep_out"):
-            rep = Irreps(getattr(self, name))
-            object.__setattr__(self, name, rep)
-            degrees = [block.l for block in blocks(rep)]
-            if len(set(degrees)) < len(degrees):
-                raise ValueError(
-                    f"a CP product takes each degree at most once; {name} is {rep}. "
-                    "Use product='clebsch_gordan' instead"
-                )
-        if not self.paths:
-            raise ValueError(f"{self.rep1} x {self.rep2} has no path into {self.rep_out}")
-        _factors(self.rep1, self.rep2, self.rep_out, self.rank)
+            check_no_copies("CP product", name, getattr(self, name), degree_only=True)
+        if self.paths:
+            _factors(self.rep1, self.rep2, self.rep_out, self.rank)
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The triples of blocks that it contains, with fixed ratios."""
-        return tuple(path for path, _ in _triples(self.rep1, self.rep2, self.rep_out, True))
+        """The triples of copies of irreps that it couples, with fixed ratios."""
+        return coupling_paths(self.rep1, self.rep2, self.rep_out)
 
     @property
     def num_weights(self) -> int:
@@ -123,67 +122,29 @@ class CPProduct:
         """Floating-point operations for one row and channel."""
         return self.terms * (2 * (self.rep1.dim + self.rep2.dim + self.rep_out.dim) + 1)
 
-    @property
-    def bytes_moved(self) -> int:
-        """Bytes of the factors and of the result for one row and channel in float32."""
-        return 4 * (self.rep1.dim + self.rep2.dim + self.rep_out.dim)
-
-    def __call__(
-        self,
-        x: Float[Array, "... dim1 channels"],
-        y: Float[Array, "... dim2 channels"],
-        weights: Float[Array, "... 1 channels"] | None = None,
-    ) -> Float[Array, "... dim_out channels"]:
-        """Multiply two features.
-
-        Args:
-            x: First factor, ``[..., rep1.dim, channels]``.
-            y: Second factor, ``[..., rep2.dim, channels]``; one channel is shared by all of ``x``.
-            weights: The weight of each channel, ``[1, channels]`` or ``[..., 1, channels]``; ones
-                if absent.
-
-        Returns:
-            ``[..., rep_out.dim, channels]``.
-
-        Raises:
-            ValueError: If a shape does not fit.
-        """
-        check_factors(self, x, y, weights)
-        ndim = max(x.ndim, y.ndim, 0 if weights is None else weights.ndim)
-        x, y = (a.reshape((1,) * (ndim - a.ndim) + a.shape) for a in (x, y))
+    def _compute(self, x: Array, y: Array, weights: Array | None) -> Array:
         first, second, back = (
             jnp.asarray(table, x.dtype)
             for table in _factors(self.rep1, self.rep2, self.rep_out, self.rank)
         )
-        terms = _map(first.T, x) * _map(second.T, y)
-        z = _map(back, terms)
+        z = _map(back, _map(first.T, x) * _map(second.T, y))
         if weights is None:
             return z
-        return z * weights.astype(x.dtype).reshape((1,) * (ndim - weights.ndim) + weights.shape)
+        rank = max(z.ndim, weights.ndim)
+        return at_rank(z, rank) * at_rank(weights, rank)
 
 
 def _map(table: Array, x: Array) -> Array:
     return jnp.einsum("pm,...mc->...pc", table, x, precision=HIGHEST)
 
 
-def _triples(rep1: Irreps, rep2: Irreps, rep_out: Irreps, parity: bool) -> list[tuple]:
-    """Paths with their blocks; ``parity=False``: also those that the parities forbid."""
-    return [
-        (Path(i, j, k), (a, b, c))
-        for i, a in enumerate(blocks(rep1))
-        for j, b in enumerate(blocks(rep2))
-        for k, c in enumerate(blocks(rep_out))
-        if abs(a.l - b.l) <= c.l <= a.l + b.l and (a.p * b.p == c.p or not parity)
-    ]
-
-
 def _kind(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> str:
-    """Which stacked tensor holds exactly the paths that the parities admit."""
-    wanted = _triples(rep1, rep2, rep_out, True)
-    triples = _triples(rep1, rep2, rep_out, False)
-    if wanted == [t for t in triples if sum(block.l for block in t[1]) % 2 == 0]:
+    """Which of the stored tensors has exactly the paths that the parities admit."""
+    reps = rep1, rep2, rep_out
+    wanted = coupling_paths(*reps)
+    if wanted == coupling_paths(*reps, even=True, parity=False):
         return "even"
-    if wanted == triples:
+    if wanted == coupling_paths(*reps, parity=False):
         return "all"
     raise ValueError(
         f"a CP product holds all paths (every parity even) or exactly those of even l1 + l2 + l3 "
@@ -213,10 +174,8 @@ def _factors(rep1: Irreps, rep2: Irreps, rep_out: Irreps, rank: int | str | None
         found = trivial
     assert found is not None
     first, second, third = found
-    power = (_project(_compose(found), *reps)[0] ** 2).sum((0, 1))
-    power = np.concatenate([np.full(2 * b.l + 1, power[b.slice].mean()) for b in blocks(rep_out)])
-    reached = power > 1e-20
-    third = third * np.where(reached, np.where(reached, power, 1.0) ** -0.5, 0.0)[:, None]
+    scales = variance_scales(rep_out, coupling_paths(*reps), _project(_compose(found), *reps)[1])
+    third = third * spread_copies(rep_out, scales)
     first, second, third = (read_only(np.ascontiguousarray(u)) for u in (first, second, third))
     return first, second, third
 
@@ -260,10 +219,15 @@ def _is_exact(kind: str, lmax: int, rank: int) -> bool:
 
 
 def _couplings(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> list[tuple]:
-    return [
-        (tuple(block.slice for block in found), clebsch_gordan(*(block.l for block in found)))
-        for _, found in _triples(rep1, rep2, rep_out, True)
+    """For every path the entries of the product's tensor and the coupling of norm one."""
+    reps = rep1, rep2, rep_out
+    paths = coupling_paths(*reps)
+    places = [
+        (blocks(rep1)[p.first].slice, blocks(rep2)[p.second].slice, blocks(rep_out)[p.result].slice)
+        for p in paths
     ]
+    tables = [clebsch_gordan(*degrees) for degrees in path_degrees(paths, *reps)]
+    return list(zip(places, tables, strict=True))
 
 
 def _project(
@@ -323,15 +287,15 @@ def _measured_error(
 
 
 def _action(rep: Irreps, axis: np.ndarray, invert: bool) -> np.ndarray:
-    """The matrix of a rotation vector on all irreps, after the inversion.
+    """The matrix of a rotation vector on all irreps, after the inversion where that is asked for.
 
-    The exponential by eigenvalues, which are known to be whole numbers: orthogonal to rounding.
+    The exponential is taken by eigenvalues, which are whole numbers: it is orthogonal to rounding.
     """
-    angle, matrices = np.linalg.norm(axis), []
+    angle, matrix = np.linalg.norm(axis), np.zeros((rep.dim, rep.dim))
     for b in blocks(rep):
         generator = np.tensordot(axis / angle, so3_generators(b.l), 1)
         values, vectors = np.linalg.eigh(1j * generator)
         phases = np.exp(-1j * angle * np.round(values))
-        matrix = ((vectors * phases) @ vectors.conj().T).real
-        matrices.append(b.p * matrix if invert else matrix)
-    return np.asarray(scipy.linalg.block_diag(*matrices))
+        rotation = ((vectors * phases) @ vectors.conj().T).real
+        matrix[b.slice, b.slice] = b.p * rotation if invert else rotation
+    return matrix

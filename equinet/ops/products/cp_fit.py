@@ -18,8 +18,9 @@ import scipy.linalg
 from jaxtyping import Float
 
 from equinet.files import atomic_file, cache_directory
+from equinet.ops.products._paths import coupling_paths, path_degrees
 from equinet.precision import read_only
-from equinet.reps import clebsch_gordan
+from equinet.reps import Irreps, clebsch_gordan
 
 Table = Float[np.ndarray, "dim dim dim"]
 Factor = Float[np.ndarray, "dim rank"]
@@ -73,13 +74,9 @@ def couplings(lmax: int, kind: str) -> tuple[Coupling, ...]:
     """
     if kind not in KINDS or lmax < 0:
         raise ValueError(f"expected lmax >= 0 and a kind of {KINDS}, got {lmax} and {kind!r}")
-    step = 2 if kind == "even" else 1
-    return tuple(
-        Coupling((a, b, c), clebsch_gordan(a, b, c))
-        for a in range(lmax + 1)
-        for b in range(lmax + 1)
-        for c in range(abs(a - b), min(lmax, a + b) + 1, step)
-    )
+    reps = (Irreps.spherical_harmonics(lmax, parity=1),) * 3
+    triples = path_degrees(coupling_paths(*reps, even=kind == "even"), *reps)
+    return tuple(Coupling(degrees, clebsch_gordan(*degrees)) for degrees in triples)
 
 
 def stack(paths: Sequence[Coupling], weights: np.ndarray) -> Table:

@@ -10,17 +10,33 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.ops.products.clebsch_gordan import check_factors
-from equinet.ops.products.gaunt_fourier import multiply_fourier
-from equinet.ops.products.gaunt_grid import (
+from equinet._sharding import keep_sharding
+from equinet.groups import SO
+from equinet.ops.products._base import (
+    ProductBase,
+    check_feature,
+    check_no_copies,
+    irreps_of_one_group,
+)
+from equinet.ops.products._batch import map_batch, weigh_copies
+from equinet.ops.products._gaunt_fourier import multiply_fourier
+from equinet.ops.products._gaunt_grid import (
     degree_of,
     grid_flops,
-    lane_bytes,
     multiply_grid,
     multiply_separable,
+    signal_bytes,
 )
-from equinet.ops.products.lanes import map_lanes, weigh_degrees
-from equinet.ops.products.paths import Path, blocks
+from equinet.ops.products._paths import (
+    Path,
+    blocks,
+    coupling_paths,
+    obeys_triangle_rule,
+    path_degrees,
+    spread_copies,
+    variance_scales,
+)
+from equinet.precision import floating, read_only
 from equinet.reps import Irreps
 
 METHODS = ("auto", "grid", "separable", "fft")
@@ -33,7 +49,7 @@ On a CPU of two cores the grid takes 0.7 of their time at a sum of 60, forward a
 
 
 @dataclasses.dataclass(frozen=True)
-class GauntProduct:
+class GauntProduct(ProductBase):
     r"""Product of two features as functions on the sphere.
 
     .. math:: z_{lm} = a_l \int_{S^2} \Big(\sum x_{l_1 m_1} Y_{l_1 m_1}\Big)
@@ -73,21 +89,22 @@ class GauntProduct:
     rep_out: Irreps
     method: str = "auto"
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         for name in ("rep1", "rep2", "rep_out"):
-            object.__setattr__(self, name, natural(name, getattr(self, name)))
+            check_natural(name, getattr(self, name))
         if self.method not in METHODS:
             raise ValueError(f"unknown method {self.method!r}, expected one of {METHODS}")
-        if not self.paths:
-            raise ValueError(
-                f"{self.rep1} x {self.rep2} has no Gaunt path into {self.rep_out}: the triangle "
-                "rule and an even sum of the degrees are needed"
-            )
+
+    def _no_path(self) -> str:
+        return (
+            f"{self.rep1} x {self.rep2} has no Gaunt path into {self.rep_out}: the triangle "
+            "rule and an even sum of the degrees are needed"
+        )
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The triples of blocks that it contains, with fixed ratios."""
-        return gaunt_paths(self.rep1, self.rep2, self.rep_out)
+        """The triples of copies of irreps that it couples, with fixed ratios."""
+        return coupling_paths(self.rep1, self.rep2, self.rep_out, even=True)
 
     @property
     def num_weights(self) -> int:
@@ -95,48 +112,18 @@ class GauntProduct:
         return sum(len(blocks(rep)) for rep in (self.rep1, self.rep2, self.rep_out))
 
     @property
-    def equivariance_error(self) -> float:
-        """Bound on the equivariance error beyond rounding: the quadrature is exact, so zero."""
-        return 0.0
-
-    @property
     def flops(self) -> int:
         """Operations for one row and channel by the grid: three transforms and the products."""
         degree = degree_of(self.rep1, self.rep2, self.rep_out)
         return grid_flops(degree, self.rep1.dim + self.rep2.dim + self.rep_out.dim)
 
-    @property
-    def bytes_moved(self) -> int:
-        """Bytes of both factors and the result in float32, for one row and channel."""
-        return 4 * (self.rep1.dim + self.rep2.dim + self.rep_out.dim)
-
-    def __call__(
-        self,
-        x: Float[Array, "... dim1 channels"],
-        y: Float[Array, "... dim2 channels"],
-        weights: Float[Array, "... num_weights channels"] | None = None,
-    ) -> Float[Array, "... dim_out channels"]:
-        """Multiply two features.
-
-        Args:
-            x: First factor, ``[..., rep1.dim, channels]``.
-            y: Second factor, ``[..., rep2.dim, channels]``.
-            weights: Weights of the degrees of x, of y and of the result, one after the other,
-                ``[num_weights, channels]`` or ``[..., num_weights, channels]``; ones if absent.
-
-        Returns:
-            ``[..., rep_out.dim, channels]``.
-
-        Raises:
-            ValueError: If a shape does not fit.
-        """
-        check_factors(self, x, y, weights)
+    def _compute(self, x: Array, y: Array, weights: Array | None) -> Array:
         reps = (self.rep1, self.rep2, self.rep_out)
         if weights is None:
             return self._multiply(x, y)
         first, second, last = split_weights(weights, reps)
-        z = self._multiply(weigh_degrees(self.rep1, x, first), weigh_degrees(self.rep2, y, second))
-        return weigh_degrees(self.rep_out, z, last)
+        z = self._multiply(weigh_copies(self.rep1, x, first), weigh_copies(self.rep2, y, second))
+        return weigh_copies(self.rep_out, z, last)
 
     def _multiply(self, x: Array, y: Array) -> Array:
         reps = (self.rep1, self.rep2, self.rep_out)
@@ -152,7 +139,7 @@ class GauntProduct:
         kernel = functools.partial(kernels[method], reps)
         scale = gaunt_scale(self.rep1, self.rep2, self.rep_out)
         scaled = functools.partial(_scaled, kernel, scale)
-        return map_lanes(scaled, lane_bytes(reps, x), x, y)
+        return map_batch(scaled, signal_bytes(reps, x), x, y)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,11 +170,14 @@ class ManyBodyGauntProduct:
     rep_out: Irreps
 
     def __post_init__(self) -> None:
-        reps = tuple(natural(f"reps[{i}]", rep) for i, rep in enumerate(self.reps))
-        object.__setattr__(self, "reps", reps)
-        object.__setattr__(self, "rep_out", natural("rep_out", self.rep_out))
-        if not reps:
+        if not self.reps:
             raise ValueError("a product needs at least one factor, got none")
+        *reps, rep_out = irreps_of_one_group(*self.reps, self.rep_out)
+        for i, rep in enumerate(reps):
+            check_natural(f"reps[{i}]", rep)
+        check_natural("rep_out", rep_out)
+        object.__setattr__(self, "reps", tuple(reps))
+        object.__setattr__(self, "rep_out", rep_out)
 
     @property
     def equivariance_error(self) -> float:
@@ -202,41 +192,39 @@ class ManyBodyGauntProduct:
         """
         if len(factors) != len(self.reps):
             raise ValueError(f"got {len(factors)} factors for {len(self.reps)} reps")
-        for x, rep in zip(factors, self.reps, strict=True):
-            if x.ndim < 2 or x.shape[-2] != rep.dim:
-                raise ValueError(f"expected [..., {rep.dim}, channels] for {rep}, got {x.shape}")
+        for i, (x, rep) in enumerate(zip(factors, self.reps, strict=True)):
+            check_feature(f"factors[{i}]", x, rep)
+        factors = tuple(floating(x) for x in factors)
+        lead = jnp.broadcast_shapes(*(x.shape[:-2] for x in factors))
+        channels = max(x.shape[-1] for x in factors)
+        if channels == 0 or any(size == 0 for size in lead):
+            return jnp.zeros((*lead, self.rep_out.dim, channels), factors[0].dtype)
         reps = (*self.reps, self.rep_out)
-        return map_lanes(
-            functools.partial(multiply_grid, reps), lane_bytes(reps, factors[0]), *factors
-        )
+
+        def multiply(*factors: Array) -> Array:
+            kernel = functools.partial(multiply_grid, reps)
+            return map_batch(kernel, signal_bytes(reps, factors[0]), *factors)
+
+        return keep_sharding(multiply, *factors, ndim=len(lead) + 2)
 
 
-def natural(name: str, rep: Irreps | str) -> Irreps:
-    """Irreps that are functions on the sphere.
+def check_natural(name: str, rep: Irreps) -> None:
+    """Refuses irreps that are no functions on the sphere.
+
+    Args:
+        name: Name of the argument.
+        rep: The irreps. For SO(3), where parities say nothing, any degrees are allowed.
 
     Raises:
         ValueError: If an irrep has the other parity or occurs twice.
     """
-    rep = Irreps(rep)
-    kinds = [(block.l, block.p) for block in blocks(rep)]
-    if any(p != (-1) ** l for l, p in kinds) or len(set(kinds)) < len(kinds):
+    check_no_copies("Gaunt product", name, rep)
+    wrong = any(block.p != (-1) ** block.l for block in blocks(rep))
+    if wrong and rep.group.linear_group != SO(3):
         raise ValueError(
-            f"a Gaunt product takes functions on the sphere: each degree at most once and of "
-            f"parity (-1)^l; {name} is {rep}. Use product='clebsch_gordan' or 'complete' instead"
+            f"a Gaunt product takes functions on the sphere, which have parity (-1)^l; {name} is "
+            f"{rep}. Use product='clebsch_gordan' instead, or 'complete'"
         )
-    return rep
-
-
-@functools.cache
-def gaunt_paths(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> tuple[Path, ...]:
-    """Triples of blocks that obey the triangle rule and have an even sum of degrees."""
-    return tuple(
-        Path(i, j, k)
-        for i, a in enumerate(blocks(rep1))
-        for j, b in enumerate(blocks(rep2))
-        for k, c in enumerate(blocks(rep_out))
-        if abs(a.l - b.l) <= c.l <= a.l + b.l and (a.l + b.l + c.l) % 2 == 0
-    )
 
 
 def gaunt_coefficient(l1: int, l2: int, l3: int) -> float:
@@ -251,7 +239,7 @@ def gaunt_coefficient(l1: int, l2: int, l3: int) -> float:
     (0.0, 2.23606797749979)
     """
     total = l1 + l2 + l3
-    if total % 2 or not abs(l1 - l2) <= l3 <= l1 + l2:
+    if total % 2 or not obeys_triangle_rule(l1, l2, l3):
         return 0.0
     f, g = math.factorial, total // 2
     square = math.prod(f(total - 2 * l) for l in (l1, l2, l3)) / f(total + 1)
@@ -260,21 +248,18 @@ def gaunt_coefficient(l1: int, l2: int, l3: int) -> float:
 
 
 def split_weights(weights: Array, reps: tuple[Irreps, ...]) -> list[Array]:
-    """The weights of each rep, which stand one after the other."""
+    """The weights of the factors and of the result, which follow each other on axis -2."""
     ends = np.cumsum([len(blocks(rep)) for rep in reps])[:-1].tolist()
     return jnp.split(weights, ends, axis=-2)
 
 
 @functools.cache
 def gaunt_scale(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> Float[np.ndarray, "dim_out 1"]:
-    """What makes outputs of variance one from independent inputs of variance one."""
-    power = np.zeros(len(blocks(rep_out)))
-    for path in gaunt_paths(rep1, rep2, rep_out):
-        degrees = blocks(rep1)[path.first].l, blocks(rep2)[path.second].l
-        result = blocks(rep_out)[path.result].l
-        power[path.result] += gaunt_coefficient(*degrees, result) ** 2 / (2 * result + 1)
-    scale = np.where(power > 0, power, 1) ** -0.5
-    return np.repeat(scale, [2 * b.l + 1 for b in blocks(rep_out)])[:, None]
+    """Scales for outputs of variance one from independent inputs of variance one."""
+    reps = rep1, rep2, rep_out
+    paths = coupling_paths(*reps, even=True)
+    sizes = [gaunt_coefficient(*degrees) for degrees in path_degrees(paths, *reps)]
+    return read_only(spread_copies(rep_out, variance_scales(rep_out, paths, sizes)))
 
 
 def _scaled(kernel: Callable[..., Array], scale: np.ndarray, *factors: Array) -> Array:

@@ -18,7 +18,7 @@ from equinet.ops.edges import (
     SO2Convolution,
 )
 from equinet.ops.graphs import GraphBatch, edge_vectors
-from equinet.ops.products.paths import blocks
+from equinet.ops.products._paths import blocks
 from equinet.reps import Irreps, Points, WithoutChannels, spherical_harmonics
 from equinet.testing import assert_equivariant, equivariance_error
 

@@ -12,10 +12,10 @@ import pytest
 
 from equinet.groups import SO, O
 from equinet.ops.edges import Rotations, SO2Convolution
-from equinet.ops.edges.aligned_products import path_weights_to_so2
+from equinet.ops.edges._aligned_products import path_weights_to_so2
 from equinet.ops.graphs import GraphBatch, edge_vectors
 from equinet.ops.products import ClebschGordanProduct, coupling_paths
-from equinet.ops.products.paths import blocks, path_scale
+from equinet.ops.products._paths import blocks, path_scale
 from equinet.reps import Irreps, Points, spherical_harmonics, wigner_table
 from equinet.testing import assert_equivariant, equivariance_error
 

@@ -10,8 +10,8 @@ import pytest
 
 from equinet import chunks
 from equinet.ops.products import ClebschGordanProduct, Path
-from equinet.ops.products import clebsch_gordan_kernels as coupling
-from equinet.ops.products.paths import Block, blocks
+from equinet.ops.products import _clebsch_gordan_kernels as coupling
+from equinet.ops.products._paths import Block, blocks
 from equinet.reps import Irreps, clebsch_gordan
 from equinet.testing import assert_equivariant, equivariance_error
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equinet.ops.products.sign_blocks import KleinOrder, characters
+from equinet.ops.products._sign_blocks import KleinOrder, characters
 from equinet.reps import Irreps, clebsch_gordan, wigner_matrices
 
 

@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.ops.primitives import dot, move_rows
-from equinet.ops.products.paths import blocks
+from equinet.ops.products._paths import blocks
 from equinet.ops.sphere import S2Grid, hemisphere_grid
 from equinet.reps import Irreps, so3_generators, spherical_harmonics_table
 
-Signal = list[Float[Array, "points lanes"] | None]
+Signal = list[Float[Array, "points batch"] | None]
 """Values of the even and of the odd part on half of the sphere; None: zero."""
 
 
@@ -35,7 +35,7 @@ def multiply_signals(f: Signal, g: Signal) -> Signal:
 def to_grid(
     rep: Irreps,
     degree: int,
-    x: Float[Array, "dim lanes"],
+    x: Float[Array, "dim batch"],
     *,
     kind: str = "values",
     natural: int | None = None,
@@ -66,7 +66,7 @@ def from_grid(
     *,
     kind: str = "values",
     natural: int | None = None,
-) -> Float[Array, "dim lanes"] | float:
+) -> Float[Array, "dim batch"] | float:
     """Integrals of a signal with every harmonic, or with its derivatives; see `to_grid`."""
     index, inverse, _ = _by_parity(rep, natural)
     like = next((values for values in signal if values is not None), None)
@@ -163,7 +163,7 @@ def degree_of(*reps: Irreps) -> int:
     return sum(max(block.l for block in blocks(rep)) for rep in reps)
 
 
-def lane_bytes(reps: tuple[Irreps, ...], x: Array) -> int:
+def signal_bytes(reps: tuple[Irreps, ...], x: Array) -> int:
     """Bytes of the values on a grid of all factors, for one row and channel."""
     return (len(reps) - 1) * x.dtype.itemsize * (degree_of(*reps) + 1) ** 2 // 2
 

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Complex
 
 from equinet.ops.primitives import move_rows
-from equinet.ops.products.gaunt_grid import all_degrees
-from equinet.ops.products.paths import blocks
+from equinet.ops.products._gaunt_grid import all_degrees
+from equinet.ops.products._paths import blocks
 from equinet.precision import HIGHEST, read_only
 from equinet.reps import Irreps, spherical_harmonics_table
 
@@ -48,7 +48,7 @@ def multiply_fourier(reps: tuple[Irreps, ...], x: Array, y: Array) -> Array:
 
 
 def _values(rep: Irreps, x: Array, size: int) -> Array:
-    """Values at ``size**2`` pairs of angles, ``[lanes, size, size]``."""
+    """Values at ``size**2`` pairs of angles, ``[batch, size, size]``."""
     index, inverse = all_degrees(rep)
     x, lmax = move_rows(x, index, inverse), math.isqrt(len(index) - 1)
     zero = jnp.zeros((x.shape[-1],), x.dtype)

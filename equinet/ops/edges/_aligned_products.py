@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from equinet.ops.edges.rotations import FrameRows
 from equinet.ops.primitives import contract, dot, move_rows
 from equinet.ops.products import coupling_paths
-from equinet.ops.products.paths import blocks, path_scale
+from equinet.ops.products._paths import blocks, path_scale
 from equinet.precision import read_only
 from equinet.reps import Irreps, clebsch_gordan, spherical_harmonics_table
 

@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.ops.primitives import dot, move_rows
-from equinet.ops.products.paths import blocks
-from equinet.ops.products.sign_blocks import characters
+from equinet.ops.products._paths import blocks, obeys_triangle_rule
+from equinet.ops.products._sign_blocks import characters
 from equinet.reps import Irreps, clebsch_gordan
 
 SMALLEST = 1e-3
@@ -26,8 +26,8 @@ SMALLEST = 1e-3
 
 
 def to_matrix(
-    rep: Irreps, parity: int, j: int, x: Float[Array, "dim lanes"]
-) -> Float[Array, "size size lanes"] | None:
+    rep: Irreps, parity: int, j: int, x: Float[Array, "dim batch"]
+) -> Float[Array, "size size batch"] | None:
     """The irreps of one parity as a matrix on degree j; None if there are none.
 
     Args:
@@ -48,8 +48,8 @@ def to_matrix(
 
 
 def from_matrix(
-    rep: Irreps, parity: int, j: int, matrix: Float[Array, "size size lanes"] | None
-) -> Float[Array, "dim lanes"] | float:
+    rep: Irreps, parity: int, j: int, matrix: Float[Array, "size size batch"] | None
+) -> Float[Array, "dim batch"] | float:
     """The irreps of one parity in a matrix, zeros for the others: the transpose of `to_matrix`."""
     plan = _plan(rep, parity, j)
     if not plan.components[0] or matrix is None:
@@ -122,7 +122,7 @@ def matrix_coefficient(l1: int, l2: int, l3: int, j: int) -> float:
     0.0
     """
     f, total = math.factorial, l1 + l2 + l3
-    if not abs(l1 - l2) <= l3 <= l1 + l2 or max(l1, l2, l3) > 2 * j:
+    if not obeys_triangle_rule(l1, l2, l3) or max(l1, l2, l3) > 2 * j:
         return 0.0
     lower = (total, l1 + 2 * j, l2 + 2 * j, l3 + 2 * j)
     upper = (l1 + l2 + 2 * j, l2 + l3 + 2 * j, l3 + l1 + 2 * j)

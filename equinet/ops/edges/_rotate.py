@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import batching, mlir
 from jaxtyping import Array, Float
 
-from equinet.ops.primitives import primitive
+from equinet.ops.primitives import bilinear, bind, primitive
 from equinet.precision import HIGHEST
 
 
@@ -57,14 +57,14 @@ def to_frame(
     maps: Float[Array, "edges entries"], x: Float[Array, "edges dim channels"], plan: FramePlan
 ) -> Float[Array, "rows edges channels"]:
     """The matrices of every edge times its features, rows in the order of the plan."""
-    return _to_p.bind(maps, x, plan=plan)
+    return bind(_to_p, maps, x, plan=plan)
 
 
 def from_frame(
     maps: Float[Array, "edges entries"], z: Float[Array, "rows edges channels"], plan: FramePlan
 ) -> Float[Array, "edges dim channels"]:
     """The transposed matrices of every edge times rows in the order of the plan."""
-    return _from_p.bind(maps, z, plan=plan)
+    return bind(_from_p, maps, z, plan=plan)
 
 
 def _to(maps: Array, x: Array, *, plan: FramePlan) -> Array:
@@ -151,7 +151,7 @@ def _batch_edges(prim: Primitive, edge_axes: tuple[int, ...], axis_out: int) -> 
             moved = jnp.moveaxis(batching.bdim_at_front(argument, axis, size), 0, edges)
             shape = moved.shape
             joined.append(moved.reshape(*shape[:edges], -1, *shape[edges + 2 :]))
-        found = prim.bind(*joined, **words)
+        found = bind(prim, *joined, **words)
         shape = found.shape
         split = found.reshape(*shape[:axis_out], size, -1, *shape[axis_out + 1 :])
         return split, axis_out
@@ -172,18 +172,18 @@ _on_cpu(_from_p, _from_written_out)
 _batch_edges(_to_p, (0, 0), 1)
 _batch_edges(_from_p, (0, 1), 0)
 _batch_edges(_pair_p, (1, 0), 0)
-ad.defbilinear(
+bilinear(
     _to_p,
-    lambda g, maps, x, plan: _pair_p.bind(g, x, plan=plan),
-    lambda g, maps, x, plan: _from_p.bind(maps, g, plan=plan),
+    lambda g, maps, x, plan: bind(_pair_p, g, x, plan=plan),
+    lambda g, maps, x, plan: bind(_from_p, maps, g, plan=plan),
 )
-ad.defbilinear(
+bilinear(
     _from_p,
-    lambda g, maps, z, plan: _pair_p.bind(z, g, plan=plan),
-    lambda g, maps, z, plan: _to_p.bind(maps, g, plan=plan),
+    lambda g, maps, z, plan: bind(_pair_p, z, g, plan=plan),
+    lambda g, maps, z, plan: bind(_to_p, maps, g, plan=plan),
 )
-ad.defbilinear(
+bilinear(
     _pair_p,
-    lambda g, z, x, plan: _to_p.bind(g, x, plan=plan),
-    lambda g, z, x, plan: _from_p.bind(g, z, plan=plan),
+    lambda g, z, x, plan: bind(_to_p, g, x, plan=plan),
+    lambda g, z, x, plan: bind(_from_p, g, z, plan=plan),
 )

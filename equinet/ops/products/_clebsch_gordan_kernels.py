@@ -1,4 +1,4 @@
-"""How a Clebsch-Gordan product is computed: few large matrix products, whatever the paths."""
+"""How a Clebsch-Gordan product is computed: by few large matrix products for all paths."""
 
 import dataclasses
 import functools
@@ -8,13 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.interpreters import ad
 from jaxtyping import Array, Float
 
 from equinet.chunks import map_chunks, rows_per_chunk
-from equinet.ops.primitives import dot, move_rows, outer, primitive
-from equinet.ops.products.paths import Block, Path, blocks, coupling_paths, path_scale
-from equinet.ops.products.sign_blocks import KleinOrder
+from equinet.ops.primitives import bind, dot, linear, move_rows, outer, primitive
+from equinet.ops.products._paths import Block, Path, blocks, coupling_paths, path_scale
+from equinet.ops.products._sign_blocks import KleinOrder
 from equinet.precision import HIGHEST
 from equinet.reps import Irreps, clebsch_gordan
 
@@ -23,7 +22,7 @@ PART = 24
 
 
 def orders(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> tuple[KleinOrder, ...]:
-    """The orders of the three reps: told apart by character where that saves work."""
+    """How the components of the three reps are ordered: by their signs where that saves work."""
     split = tuple(KleinOrder(rep) for rep in (rep1, rep2, rep_out))
     work = 16 * split[0].size * split[1].size * split[2].size
     if work < rep1.dim * rep2.dim * rep_out.dim:
@@ -49,8 +48,8 @@ def fold(
         ``[channels, classes, size_out, classes * size1 * size2]``: for character k of the result,
         the pairs of character t of the first factor with the one of the second that gives k.
     """
-    words = dict(zip(("rep1", "rep2", "rep_out"), (o.irreps for o in ordered), strict=True))
-    return _fold_p.bind(weights.T, **words, bits=ordered[0].bits)
+    options = dict(zip(("rep1", "rep2", "rep_out"), (o.irreps for o in ordered), strict=True))
+    return bind(_fold_p, weights.T, **options, bits=ordered[0].bits)
 
 
 def _fold(weights: Array, *, rep1: Irreps, rep2: Irreps, rep_out: Irreps, bits: int) -> Array:
@@ -81,8 +80,8 @@ def _unfold(maps: Array, *, rep1: Irreps, rep2: Irreps, rep_out: Irreps, bits: i
 
 _fold_p = primitive("fold_weights", _fold)
 _unfold_p = primitive("unfold_weights", _unfold)
-ad.deflinear2(_fold_p, lambda g, weights, **words: [_unfold_p.bind(g, **words)])
-ad.deflinear2(_unfold_p, lambda g, maps, **words: [_fold_p.bind(g, **words)])
+linear(_fold_p, lambda g, weights, **options: bind(_unfold_p, g, **options))
+linear(_unfold_p, lambda g, maps, **options: bind(_fold_p, g, **options))
 
 
 def multiply_shared(
@@ -118,7 +117,7 @@ def multiply_shared(
 
     map_bytes = pairs * ordered[2].classes * ordered[2].size
     z = map_chunks(some_maps, rows_per_chunk(channels, map_bytes), weights.T, x, y)
-    # Rows go back to the front in a step of their own: together both would write with a stride.
+    # The rows go back to the front in a separate step: fused, both would write with a stride.
     z = jax.lax.optimization_barrier(jnp.swapaxes(ordered[2].unsort(z), 0, 1))
     return jnp.transpose(z, (2, 0, 1))
 
@@ -150,7 +149,7 @@ def multiply_rows(
     y: Float[Array, "rows dim2 channels"],
     weights: Float[Array, "rows paths channels"],
 ) -> Float[Array, "rows dim_out channels"]:
-    """The product with weights of its own for every row, in blocks of rows that stay in cache."""
+    """The product with one set of weights for each row, in blocks of rows that stay in cache."""
     channels = x.shape[-1]
 
     def some_rows(x: Array, y: Array, weights: Array) -> Array:
@@ -162,7 +161,7 @@ def multiply_rows(
         z = _accumulate(product, x, y, weights, weigh)
         return z.reshape(product.rep_out.dim, -1, channels).swapaxes(0, 1)
 
-    block = rows_per_chunk(x.shape[0], _lane_bytes(product, x) * channels, in_core=True)
+    block = rows_per_chunk(x.shape[0], _signal_bytes(product, x) * channels, in_core=True)
     return map_chunks(some_rows, block, x, y, weights)
 
 
@@ -201,7 +200,7 @@ def multiply_mixed(
         z = _accumulate(product, flat_x, flat_y, flat, weigh)
         return z.reshape(product.rep_out.dim, rows, -1).swapaxes(0, 1)
 
-    block = rows_per_chunk(x.shape[0], _lane_bytes(product, x) * u * v, in_core=True)
+    block = rows_per_chunk(x.shape[0], _signal_bytes(product, x) * u * v, in_core=True)
     return map_chunks(some_rows, block, x, y)
 
 
@@ -230,15 +229,15 @@ class _Group:
 
 def _accumulate(
     product: Any,
-    x: Float[Array, "dim1 lanes"],
-    y: Float[Array, "dim2 lanes"],
+    x: Float[Array, "dim1 batch"],
+    y: Float[Array, "dim2 batch"],
     weights: Float[Array, "paths *rest"],
     weigh: Callable[[np.ndarray, Array, Array], Array],
-) -> Float[Array, "dim_out lanes_out"]:
-    """Couple blocks of both factors, group after group, weigh every term, add up the results."""
+) -> Float[Array, "dim_out batch_out"]:
+    """Couples the factors group after group, weighs every term and adds up the results."""
     result = orders(product.rep1, product.rep2, product.rep_out)[2]
     groups = _groups(product.rep1, product.rep2, product.rep_out)
-    classes, lanes = result.classes, x.shape[-1]
+    classes, batch = result.classes, x.shape[-1]
     # Splits, because the transpose of a slice is a sum of padded arrays.
     firsts = jnp.split(x, [block.start for block in blocks(product.rep1)][1:])
     seconds = jnp.split(y, [block.start for block in _starts(product.rep2)][1:])
@@ -249,8 +248,8 @@ def _accumulate(
         flat = group.orders[1].sort(seconds[group.part]).reshape(classes, -1)
         for k in (k for k in range(classes) if len(group.couple[k])):
             partner = [t ^ k for t in range(classes)]
-            pairs = outer(first, move_rows(flat, partner, partner).reshape(classes, -1, lanes))
-            coupled = dot(group.couple[k], pairs.reshape(-1, lanes))
+            pairs = outer(first, move_rows(flat, partner, partner).reshape(classes, -1, batch))
+            coupled = dot(group.couple[k], pairs.reshape(-1, batch))
             weighed = weigh(group.spread[k], coupled, weights_here)
             total[k].append(dot(group.place[k], weighed))
     zero = jnp.zeros_like(next(terms[0] for terms in total if terms))
@@ -258,7 +257,7 @@ def _accumulate(
     return result.unsort(jnp.stack(sums))
 
 
-def _lane_bytes(product: Any, x: Array) -> int:
+def _signal_bytes(product: Any, x: Array) -> int:
     """Bytes in flight for one row and pair of channels: four times pairs and terms."""
     groups = _groups(product.rep1, product.rep2, product.rep_out)
     return 4 * x.dtype.itemsize * max(sum(table.shape) for g in groups for table in g.couple)
@@ -320,21 +319,21 @@ def _terms(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Couplings, paths and places of all terms of character ``k``: a path and a component each."""
     l1 = blocks(order.irreps)[0].l
-    places = list(result.place[k])
-    partner = second.place[[t ^ k for t in range(order.classes)]]
+    places = list(result.index[k])
+    partner = second.index[[t ^ k for t in range(order.classes)]]
     couple, spread, place = [], [], []
     for number, (index, path) in enumerate(paths):
         b, c = blocks(second.irreps)[path.second], blocks(result.irreps)[path.result]
         table = np.zeros((order.irreps.dim + 1, second.irreps.dim + 1, 2 * c.l + 1))
         table[:-1, b.slice] = scale[index] * clebsch_gordan(l1, b.l, c.l)
-        chosen = table[order.place[:, :, None], partner[:, None, :]]
+        chosen = table[order.index[:, :, None], partner[:, None, :]]
         for component in range(2 * c.l + 1):
             if c.start + component in places:
                 couple.append(chosen[..., component].reshape(-1))
                 spread.append(np.eye(len(paths))[number])
                 place.append(np.eye(len(places))[places.index(c.start + component)])
     if not couple:
-        pairs = order.place.size * second.size
+        pairs = order.index.size * second.size
         return np.zeros((0, pairs)), np.zeros((0, len(paths))), np.zeros((len(places), 0))
     return np.stack(couple), np.stack(spread), np.stack(place, axis=1)
 
@@ -367,7 +366,7 @@ def _entries(
         c = blocks(rep_out)[path.result]
         coupling[a.slice, b.slice, c.slice] = scale[index] * clebsch_gordan(a.l, b.l, c.l)
         path_of[a.slice, b.slice, c.slice] = index
-    first, second, result = (KleinOrder(rep, bits).place for rep in (rep1, rep2, rep_out))
+    first, second, result = (KleinOrder(rep, bits).index for rep in (rep1, rep2, rep_out))
     # [character of the result, its components, character of the first, components of both]
     chosen = (
         first[None, None, :, :, None],

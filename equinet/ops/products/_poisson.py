@@ -15,7 +15,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from equinet.ops.products.gaunt_grid import Signal, degree_of, from_grid, multiply_signals, to_grid
+from equinet.ops.products._gaunt_grid import Signal, degree_of, from_grid, multiply_signals, to_grid
 from equinet.reps import Irreps, complex_clebsch_gordan
 
 PAIRS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
@@ -45,8 +45,8 @@ def multiply_poisson(reps: tuple[Irreps, ...], ratio: float, x: Array, y: Array)
     Args:
         reps: Irreps of the factors and of the result; each is a function by its degree.
         ratio: Factor of the brackets.
-        x: First factor, ``[dim1, lanes]``.
-        y: Second factor, ``[dim2, lanes]``.
+        x: First factor, ``[dim1, batch]``.
+        y: Second factor, ``[dim2, batch]``.
     """
     degree = degree_of(*reps)
     f = {s: _with_slopes(reps[0], degree, x, s) for s in (1, -1)}
