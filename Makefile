@@ -21,10 +21,10 @@ train: setup ## Train CONFIG in a fresh directory under runs/
 	$(BIN)/equinet train --config=$(CONFIG) --workdir=$(RUN) $(ARGS)
 
 test: setup ## Tests and doctests, without the slow ones
-	$(PYTEST) -n $(WORKERS) -m "not slow" --durations=25 tests equinet $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow" --durations=25 tests equinet $(ARGS)
 
 test-slow: setup ## The slow tests alone
-	$(PYTEST) -n $(WORKERS) -m slow tests $(ARGS) || { code=$$?; \
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m slow tests $(ARGS) || { code=$$?; \
 		[ $$code = 5 ] && echo "no slow tests to run" || exit $$code; }
 
 lint: setup ## Style, format and types

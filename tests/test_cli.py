@@ -2,11 +2,11 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 
-import equinet
 from equinet.cli import main
 
 TOY = str(Path(__file__).parent / "training" / "toy_project" / "toy_config.py")
@@ -28,7 +28,7 @@ def equinet_command(capsys):
     ("words", "line"),
     [
         ((), "the following arguments are required: COMMAND"),
-        (("trian",), "(choose from 'train', 'evaluate', 'md', 'cayley', 'products', 'list')"),
+        (("trian",), "invalid choice: 'trian'"),
         (("train",), "the following arguments are required: --config, --workdir"),
         (("train", "--config=x.py", "--workdir=w", "--stpes=3"), "unrecognized arguments: --stpes"),
         (("train", "--config=no_such.py", "--workdir=w"), "no config file no_such.py"),
@@ -119,8 +119,7 @@ def test_md_hands_its_flags_on(equinet_command, monkeypatch):
         given.update(flags)
         return {"command": "md", "energy_drift_mev_per_atom_per_ps": float("nan")}
 
-    monkeypatch.setattr(equinet.potentials.dynamics, "run_md", run_md)
-    monkeypatch.delattr(equinet.potentials, "run_md", raising=False)
+    monkeypatch.setattr("equinet.potentials.run_md", run_md)
     code, out, err = equinet_command(
         "md", "--workdir=w", "--ensemble=nvt", "--temperature=10", "--steps=5", "--dtype=float64"
     )
@@ -152,7 +151,8 @@ def test_cayley_prints_the_layers(equinet_command):
     layers = [1, 3, 6, 10, 16, 24, 29, 21, 6, 3, 1]
     head = {"command": "cayley", "family": "lrx", "n": 5, "order": 120, "diameter": 10}
     assert result == {**head, "layers": layers}
-    assert [line.split() for line in err] == [[str(d), str(k)] for d, k in enumerate(layers)]
+    assert err[0].split() == ["distance", "elements"]
+    assert [line.split() for line in err[1:]] == [[str(d), str(k)] for d, k in enumerate(layers)]
 
 
 def test_cayley_by_other_ways(equinet_command):
@@ -172,13 +172,26 @@ def test_list_reads_the_docstrings_and_runs_nothing(equinet_command, tmp_path, m
     (configs / "b.py").write_text("def get_config(:\n")
     (configs / "common.py").write_text('"""Not a config."""\n')
     monkeypatch.chdir(tmp_path)
+    code, out, err = equinet_command("list", "--json")
+    assert (code, len(out), err) == (0, 1, [])
+    listed = json.loads(out[0])
+    assert listed["configs"]["configs/a.py"] == "First line."
+    assert "cannot be read" in listed["configs"]["configs/b.py"]
+    assert len(listed["configs"]) == 2
+    assert "potential" in listed["presets"]
+
+
+def test_list_prints_a_table_for_people(equinet_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # there is no configs/ folder
     code, out, err = equinet_command("list")
-    assert code == 0
-    listed = json.loads(out[-1])["configs"]
-    assert listed["configs/a.py"] == "First line."
-    assert "does not parse" in listed["configs/b.py"]
-    assert len(listed) == 2
-    assert any("First line." in line for line in err)
+    assert (code, err) == (0, [])
+    assert out[0].split() == ["config", "time", "command"]
+    name, *_, command = re.split("  +", out[1])
+    assert (name, command) == (
+        "potential",
+        "equinet train --config=potential --workdir=runs/potential",
+    )
+    assert not any(line.startswith("{") for line in out)
 
 
 def test_a_bug_is_not_hidden(monkeypatch, tmp_path):

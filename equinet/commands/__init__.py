@@ -1,1 +1,1 @@
-"""What the `equinet` command runs."""
+"""The commands of `equinet`, one file each; what they share is in `_command`."""

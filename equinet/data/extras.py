@@ -19,5 +19,5 @@ def require(module: str, extra: str = "potentials") -> ModuleType:
         package = module.partition(".")[0]
         raise ImportError(
             f"this needs {package}, which is not installed ({error}): "
-            f"pip install 'equinet[{extra}]'"
+            f"pip install 'equinet-jax[{extra}]'"
         ) from error

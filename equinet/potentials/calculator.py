@@ -12,7 +12,7 @@ from equinet.data.atoms import Budget, Graph, ShapeCounter, collate, from_atoms,
 from equinet.data.extras import require
 from equinet.models import EnergyModel, potential_from_spec
 from equinet.ops.graphs import GraphBatch
-from equinet.training import load_best, load_model_spec
+from equinet.training import load_best, load_model_spec, load_run
 
 _calculator = require("ase.calculators.calculator")
 
@@ -30,9 +30,13 @@ def load_potential(workdir: str | Path) -> EnergyModel:
         FileNotFoundError: If the folder is not of a training, or has no model yet.
         ValueError: If it was made by another task, or its checkpoint is damaged.
     """
+    load_run(workdir)  # a network of the user's own is importable after this
     spec = load_model_spec(workdir)
     if "model" not in spec:
-        raise ValueError(f"{workdir}/model.json holds no potential: keys {sorted(spec)}")
+        raise ValueError(
+            f"{workdir} holds no potential: expected the folder of a training of potentials, such "
+            f"as `equinet train --config=potential --workdir={workdir}` makes"
+        )
     model = potential_from_spec(spec["model"])
     load_best(workdir, model)
     return model
@@ -41,8 +45,8 @@ def load_potential(workdir: str | Path) -> EnergyModel:
 def _compiled(model: EnergyModel, method: str) -> Callable[[GraphBatch], Any]:
     """A method of the model as a compiled function of the graph alone.
 
-    The parameters go in as a flat list: walking through the modules at every call would take longer
-    than the forces of a small molecule.
+    The parameters are passed as a flat list: walking through the modules at every call would take
+    longer than the forces of a small molecule.
     """
     leaves, structure = jax.tree.flatten(nnx.split(model))
 
@@ -107,7 +111,7 @@ class PotentialCalculator(_calculator.Calculator):
         properties: Sequence[str] = ("energy", "forces"),
         system_changes: Sequence[str] = _calculator.all_changes,
     ) -> None:
-        """Compute what ASE asks for; energy and forces always come together."""
+        """Computes what ASE asks for; energy and forces are always computed together."""
         super().calculate(atoms, list(properties), list(system_changes))
         configuration = from_atoms(self.atoms, molecule=None)
         graph = to_graph(configuration, cutoff=self.model.cutoff, elements=self.model.elements)
@@ -135,7 +139,7 @@ class PotentialCalculator(_calculator.Calculator):
             # One neighbour to spare: a vibration at the cutoff must not compile again.
             self._budget = round_up(
                 max(graph.num_nodes, self._budget.nodes),
-                max(min(graph.degree + 1, _most(graph)), self._budget.degree, 1),
+                max(min(graph.degree + 1, _most_neighbours(graph)), self._budget.degree, 1),
                 1,
             )
         batch = collate([graph], range(1), shards=1, budget=self._budget, dtype=self.dtype)
@@ -143,6 +147,6 @@ class PotentialCalculator(_calculator.Calculator):
         return jax.tree.map(lambda x: x[0], batch["graph"])
 
 
-def _most(graph: Graph) -> int:
-    """No molecule has more neighbours than other atoms; a crystal may."""
+def _most_neighbours(graph: Graph) -> int:
+    """A number that no atom's neighbours exceed in a molecule; a crystal may have more."""
     return graph.degree + 1 if graph.cell.any() else max(graph.num_nodes - 1, graph.degree)

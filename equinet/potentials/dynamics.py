@@ -1,6 +1,6 @@
 """Molecular dynamics with a trained potential, through ASE."""
 
-import sys
+import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +15,9 @@ from equinet.data.extras import require
 from equinet.potentials.calculator import PotentialCalculator
 from equinet.training import load_model_spec
 from equinet.training.machine import keep_freed_memory
+from equinet.training.progress import Progress
 
-ase = require("ase")
+_ENDINGS = (".xyz", ".extxyz", ".traj")
 
 
 def run_md(
@@ -35,8 +36,8 @@ def run_md(
 ) -> dict[str, Any]:
     """Molecular dynamics with the best model of a training, through ASE.
 
-    The start is the first held-out configuration of the training or the first of ``data``, with
-    velocities drawn at ``temperature``.
+    The start is the first test configuration of the training or the first configuration of
+    ``data``, with velocities drawn at ``temperature`` and the centre of mass at rest.
 
     Args:
         workdir: Folder of the training.
@@ -44,56 +45,84 @@ def run_md(
         temperature: Temperature of the first velocities and of the thermostat in kelvin.
         timestep_fs: Time step in femtoseconds.
         steps: Number of steps.
-        friction_per_fs: Friction of the thermostat.
-        seed: Seed of velocities and noise.
-        data: File with the start; the training's own if absent.
-        trajectory: File, any format of ASE; ``workdir/md_<ensemble>.xyz`` if absent.
-        log_every: Steps between two configurations of the trajectory.
-        dtype: Type of the potential's computation.
+        friction_per_fs: Friction of the thermostat in 1/fs.
+        seed: Seed of the velocities and of the thermostat.
+        data: Extended XYZ file with the start; the training's own if absent.
+        trajectory: File that is written, extended XYZ (``.xyz``, ``.extxyz``) or ASE's own format
+            (``.traj``); ``workdir/md_<ensemble>.xyz`` if absent.
+        log_every: Number of steps between two configurations of the trajectory.
+        dtype: Floating-point type of the potential.
 
     Returns:
-        What the command prints: ``energy_drift_mev_per_atom_per_ps`` is the slope of the linear fit
-        to the total energy.
+        What `equinet md` prints. ``energy_drift_mev_per_atom_per_ps`` is the slope of the linear
+        fit to the total energy.
 
     Raises:
-        ValueError: If a number is out of range or the potential does not know an element.
+        ValueError: If a number is out of range, the potential does not know an element, or the
+            format of the trajectory is unknown.
         FileNotFoundError: If the workdir has no model.
-        FloatingPointError: If the dynamics explodes.
+        FloatingPointError: If the energy is not finite any more.
     """
-    _check_positive(temperature=temperature, timestep_fs=timestep_fs, steps=steps)
-    _check_positive(log_every=log_every, friction_per_fs=friction_per_fs)
+    run = _Run(ensemble, temperature, timestep_fs, steps, friction_per_fs, seed, log_every)
+    path = _trajectory_path(trajectory or Path(workdir) / f"md_{ensemble}.xyz")
     began = time.monotonic()
     keep_freed_memory()
     calculator = PotentialCalculator.from_workdir(workdir, dtype=dtype)
     atoms = _start(workdir, data)
     atoms.calc = calculator
-    path = Path(trajectory) if trajectory else Path(workdir) / f"md_{ensemble}.xyz"
-    dynamics = _dynamics(atoms, ensemble, temperature, timestep_fs, friction_per_fs, seed)
-    first = time.monotonic()
-    energies, temperatures = _propagate(dynamics, atoms, steps, log_every, path)
-    seconds = time.monotonic() - first
-    return {
-        "command": "md",
-        "workdir": str(workdir),
-        "ensemble": ensemble,
-        "atoms": len(atoms),
-        "steps": steps,
-        "timestep_fs": timestep_fs,
-        "seed": seed,
-        "dtype": dtype,
-        "metrics": _summary(energies, temperatures, timestep_fs, len(atoms)),
-        "steps_per_second": round(steps / seconds, 1),
-        "compilations": calculator.compilations,
-        "trajectory": str(path),
-        "seconds": round(time.monotonic() - began, 3),
-        "device": jax.devices()[0].device_kind,
-    }
+    result = _propagate(run, atoms, path)
+    head = {"command": "md", "workdir": str(workdir), "dtype": dtype, "trajectory": str(path)}
+    seconds = round(time.monotonic() - began, 3)
+    return {**head, **result, "compilations": calculator.compilations, "seconds": seconds}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """The numbers of a dynamics; see `run_md`."""
+
+    ensemble: str
+    temperature: float
+    timestep_fs: float
+    steps: int
+    friction_per_fs: float
+    seed: int
+    log_every: int
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "timestep_fs", "steps", "friction_per_fs", "log_every"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise ValueError(f"{name} must be above 0, got {value}")
+        if self.ensemble not in ("nve", "nvt"):
+            raise ValueError(f"ensemble must be 'nve' or 'nvt', got {self.ensemble!r}")
+
+    def integrator(self, atoms: Any) -> Any:
+        """ASE's integrator, with velocities drawn and the centre of mass at rest."""
+        rng = np.random.default_rng(self.seed)
+        velocities = require("ase.md.velocitydistribution")
+        velocities.thermalize_momenta(atoms, temperature_K=self.temperature, rng=rng)
+        velocities.Stationary(atoms)
+        if not any(atoms.pbc):
+            velocities.ZeroRotation(atoms)
+        fs = require("ase.units").fs
+        timestep = self.timestep_fs * fs
+        if self.ensemble == "nve":
+            return require("ase.md.verlet").VelocityVerlet(atoms, timestep=timestep)
+        atoms.set_constraint(require("ase.constraints").FixCom())
+        return require("ase.md.langevin").Langevin(
+            atoms,
+            timestep=timestep,
+            temperature_K=self.temperature,
+            friction=self.friction_per_fs / fs,
+            fixcm=False,
+            rng=rng,
+        )
 
 
 def _summary(
     energies: Sequence[float], temperatures: Sequence[float], timestep_fs: float, atoms: int
 ) -> dict[str, float]:
-    """Drift (slope of the linear fit), spread of the total energy, and mean temperature."""
+    """Drift (slope of the linear fit) and spread of the total energy, and the mean temperature."""
     total = 1e3 * np.array(energies) / atoms
     picoseconds = np.arange(len(total)) * timestep_fs * 1e-3
     slope = np.polynomial.Polynomial.fit(picoseconds, total, 1).convert().coef[1]
@@ -104,14 +133,22 @@ def _summary(
     }
 
 
-def _propagate(
-    dynamics: Any, atoms: Any, steps: int, log_every: int, path: Path
-) -> tuple[list[float], list[float]]:
-    """Total energy and temperature at every step; trajectory and log lines now and then."""
-    energies: list[float] = []
-    temperatures: list[float] = []
-    write = require("ase.io").write
-    report = max(steps // 10, 1)
+def _trajectory_path(path: str | Path) -> Path:
+    """The path of the trajectory, whose ending must be one of extended XYZ."""
+    path = Path(path).expanduser()
+    if path.suffix not in _ENDINGS:
+        raise ValueError(
+            f"--trajectory: expected a file that ends in {', '.join(_ENDINGS[:-1])} (extended XYZ) "
+            f"or {_ENDINGS[-1]} (ASE), got {str(path)!r}"
+        )
+    return path
+
+
+def _propagate(run: _Run, atoms: Any, path: Path) -> dict[str, Any]:
+    """Runs the dynamics, writes the trajectory, and returns what is reported about them."""
+    energies: list[float] = []  # total energy in eV at every step
+    temperatures: list[float] = []  # in kelvin
+    dynamics = run.integrator(atoms)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
 
@@ -120,47 +157,36 @@ def _propagate(
         energies.append(atoms.get_total_energy())
         temperatures.append(atoms.get_temperature())
         if not np.isfinite(energies[-1]):
-            raise FloatingPointError(f"the energy is {energies[-1]} at step {step}: it exploded")
-        if step % log_every == 0:
-            write(path, atoms, append=True)
-        if step % report == 0:
-            text = f"step {step} of {steps}: {energies[-1]:.4f} eV, {temperatures[-1]:.0f} K"
-            print(text, file=sys.stderr, flush=True)
+            raise FloatingPointError(
+                f"the total energy is {energies[-1]} at step {step}: the dynamics is unstable, try "
+                "a shorter time step"
+            )
+        if step % run.log_every == 0:
+            _append(path, atoms)
+        progress.show(step, f"{energies[-1]:.4f} eV  {temperatures[-1]:.0f} K")
 
     dynamics.attach(observe, interval=1)
-    dynamics.run(steps)
-    return energies, temperatures
+    began = time.monotonic()
+    with Progress(run.steps) as progress:
+        dynamics.run(run.steps)
+    seconds = time.monotonic() - began
+    names = ("ensemble", "steps", "timestep_fs", "seed")
+    return {
+        **{name: getattr(run, name) for name in names},
+        "atoms": len(atoms),
+        "metrics": _summary(energies, temperatures, run.timestep_fs, len(atoms)),
+        "steps_per_second": round(run.steps / seconds, 1),
+        "device": jax.devices()[0].device_kind,
+    }
 
 
-def _dynamics(
-    atoms: Any,
-    ensemble: str,
-    temperature: float,
-    timestep_fs: float,
-    friction_per_fs: float,
-    seed: int,
-) -> Any:
-    """ASE's integrator, with the atoms thermalised and their centre at rest."""
-    rng = np.random.default_rng(seed)
-    velocities = require("ase.md.velocitydistribution")
-    velocities.thermalize_momenta(atoms, temperature_K=temperature, rng=rng)
-    velocities.Stationary(atoms)
-    if not any(atoms.pbc):
-        velocities.ZeroRotation(atoms)
-    fs = require("ase.units").fs
-    if ensemble == "nve":
-        return require("ase.md.verlet").VelocityVerlet(atoms, timestep=timestep_fs * fs)
-    if ensemble == "nvt":
-        atoms.set_constraint(require("ase.constraints").FixCom())
-        return require("ase.md.langevin").Langevin(
-            atoms,
-            timestep=timestep_fs * fs,
-            temperature_K=temperature,
-            friction=friction_per_fs / fs,
-            fixcm=False,
-            rng=rng,
-        )
-    raise ValueError(f"ensemble must be 'nve' or 'nvt', got {ensemble!r}")
+def _append(path: Path, atoms: Any) -> None:
+    """Adds a configuration to a trajectory."""
+    if path.suffix == ".traj":
+        with require("ase.io").Trajectory(path, "a") as trajectory:
+            trajectory.write(atoms)
+    else:
+        require("ase.io").write(path, atoms, format="extxyz", append=True)
 
 
 def _start(workdir: str | Path, data: str | None) -> Any:
@@ -176,15 +202,9 @@ def _start(workdir: str | Path, data: str | None) -> Any:
             pbc=tuple(spec["pbc"]),
         )
     cell: Float[np.ndarray, "3 3"] | None = configuration.cell
-    return ase.Atoms(
+    return require("ase").Atoms(
         numbers=configuration.numbers,
         positions=configuration.positions,
         cell=cell,
         pbc=configuration.pbc,
     )
-
-
-def _check_positive(**numbers: float) -> None:
-    for name, value in numbers.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be above 0, got {value}")

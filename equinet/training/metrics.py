@@ -1,14 +1,12 @@
-"""Where numbers go while a run is under way: metrics.jsonl, TensorBoard, a progress line."""
+"""Where numbers go while a run is under way: metrics.jsonl and TensorBoard."""
 
 import importlib
 import importlib.util
 import json
 import math
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -80,67 +78,3 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return records
-
-
-class Progress:
-    """A line on stderr: a bar that rewrites itself on a terminal, else a line now and then.
-
-    Args:
-        steps: Steps of the whole run.
-        bar: True for the bar, False for plain lines, None to ask whether `stream` is a terminal.
-        active: False on every process but the first.
-        stream: Where to write.
-    """
-
-    def __init__(
-        self,
-        steps: int,
-        bar: bool | None = None,
-        active: bool = True,
-        stream: TextIO | None = None,
-    ) -> None:
-        self._steps, self._active, self._stream = steps, active, stream or sys.stderr
-        self._bar = self._stream.isatty() if bar is None else bar
-        self._last = -math.inf
-        self._open = False
-
-    def show(self, step: int, loss: float, rate: float, interval: float = 10.0) -> None:
-        """Shows the step, the loss, steps a second and the time left.
-
-        Args:
-            step: Steps done.
-            loss: Of the last of them.
-            rate: Steps a second.
-            interval: Seconds between two plain lines.
-        """
-        now = time.monotonic()
-        if not self._active or (not self._bar and now - self._last < interval < math.inf):
-            return
-        self._last = now
-        left = _clock((self._steps - step) / rate) if rate > 0 else "?"
-        text = f"step {step}/{self._steps}  loss {loss:.4g}  {rate:.3g} steps/s  left {left}"
-        if self._bar:
-            done = int(24 * step / self._steps)
-            text = f"\r[{'#' * done}{'.' * (24 - done)}] {text}\x1b[K"
-        self._open = self._bar
-        self._stream.write(text if self._bar else text + "\n")
-        self._stream.flush()
-
-    def note(self, text: str) -> None:
-        """Writes one line below the bar."""
-        if self._active:
-            self._stream.write(("\n" if self._open else "") + text + "\n")
-            self._stream.flush()
-            self._open = False
-
-    def close(self) -> None:
-        """Ends the line of the bar."""
-        if self._open:
-            self._stream.write("\n")
-            self._open = False
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -15,8 +15,9 @@ from flax import nnx
 from equinet.training.checkpoint import Checkpoints, DamagedCheckpointError
 from equinet.training.data import read_batches
 from equinet.training.mesh import make_mesh, to_host
-from equinet.training.metrics import MetricsWriter, Progress
+from equinet.training.metrics import MetricsWriter
 from equinet.training.optimizer import make_optimizer
+from equinet.training.progress import Progress
 from equinet.training.settings import TrainingConfig
 from equinet.training.state import (
     Arrays,
@@ -210,7 +211,7 @@ class Run:
         self._add_seconds()
         timing = {"steps_per_second": rate, "seconds": self.tally.seconds}
         self.writer.write(self.done, "train", values | timing)
-        self.progress.show(self.done, values["loss"], rate)
+        self.progress.show(self.done, f"loss {values['loss']:.4g}", rate)
 
     def _validate(self) -> None:
         arrays = self._averaged()

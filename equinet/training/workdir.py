@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from equinet import __version__
 from equinet.files import write_atomically
 from equinet.training.config import flatten, from_json, make_importable, split_source, to_json
 from equinet.training.metrics import plain
@@ -138,8 +139,8 @@ class Workdir:
     def _origin(self) -> dict[str, Any]:
         path = split_source(self.source)[0].resolve() if self.source else None
         folder = str(path.parent) if path else "."
-        packages = ("equinet", "jax", "flax", "optax", "orbax-checkpoint", "grain")
-        versions = {name: _version(name) for name in packages}
+        packages = ("jax", "flax", "optax", "orbax-checkpoint", "grain")
+        versions = {"equinet": __version__} | {name: _version(name) for name in packages}
         return {
             "config": self.source,
             "file": str(path) if path else "",

@@ -12,7 +12,6 @@ read and one write of input and output. Before the timing the spans and the resu
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,7 +34,15 @@ from experiments.benchmarks.harness.race import (
     peer_python,
     race,
 )
-from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of, write
+from experiments.benchmarks.harness.rows import (
+    OURS,
+    Row,
+    parser,
+    report,
+    some_of,
+    version_of,
+    write,
+)
 from experiments.benchmarks.harness.worker import peak_rss_mb, time_calls
 
 BATCH, CHANNELS = 32, 64
@@ -59,7 +66,7 @@ class Timed:
 
     def __init__(self, library: str, function: Callable[[], object]) -> None:
         self.library, self._function = library, function
-        self.facts: dict[str, Any] = {"version": importlib.metadata.version(library)}
+        self.facts: dict[str, Any] = {"version": version_of(library)}
 
     def times(self, repeats: int) -> list[float]:
         """Seconds per call."""
@@ -151,7 +158,7 @@ def apply_rows(
         part = "apply" if direction == "forward" else "apply and gradient"
         head = {"benchmark": "equivariant_linear", "case": case, "direction": direction}
         jitted = [
-            Jitted(name, wrap(f), [x, weights], version=importlib.metadata.version(OURS))
+            Jitted(name, wrap(f), [x, weights], version=version_of(OURS))
             for name, f in contestants.items()
         ]
         for other in jitted[1:]:

@@ -14,7 +14,6 @@ against channels, samples and size of the image, for every form of the kernel.
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -39,7 +38,15 @@ from experiments.benchmarks.harness.race import (
     measure_ceilings,
     race,
 )
-from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of, write
+from experiments.benchmarks.harness.rows import (
+    OURS,
+    Row,
+    parser,
+    report,
+    some_of,
+    version_of,
+    write,
+)
 from experiments.benchmarks.harness.sides import start_worker
 
 NAME = "lie_convolution"
@@ -78,7 +85,7 @@ def contender(layer: nnx.Module, nodes: Any, x: jax.Array, direction: str) -> Ji
         return y, backward(jnp.ones_like(y))
 
     function = forward if direction == "forward" else both
-    version = importlib.metadata.version(OURS)
+    version = version_of(OURS)
     made = Jitted(OURS, function, (params, x), version=version)
     made.facts["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(params))
     return made

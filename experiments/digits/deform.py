@@ -109,7 +109,7 @@ def read_bundled_digits() -> Digits:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise ImportError(
-            "the bundled digits need scikit-learn: install equinet[images]"
+            "the bundled digits need scikit-learn: pip install 'equinet-jax[images]'"
         ) from error
     bundled: Any = load_digits()
     order = np.random.default_rng(0).permutation(len(bundled.target))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from equinet.cli import main
-from equinet.commands.products import HEADS, VARIANTS, compare_products, table
+from equinet.commands._comparison import HEADS, VARIANTS, compare_products, table
 from equinet.ops.products import PRODUCTS
 
 

@@ -1,12 +1,11 @@
 """metrics.jsonl and the progress on stderr."""
 
-import io
 import sys
 
 import numpy as np
 
 from equinet.training import read_metrics
-from equinet.training.metrics import MetricsWriter, Progress, plain
+from equinet.training.metrics import MetricsWriter, plain
 
 
 def test_plain_is_json():
@@ -50,30 +49,3 @@ def test_tensorboard_where_it_is_installed(tmp_path, monkeypatch):
     writer.close()
     calls = sys.modules.pop("tensorboardX").SummaryWriter.calls
     assert calls == [(str(tmp_path / "tensorboard"), 5), ("train/loss", 0.5, 5), "closed"]
-
-
-def test_plain_lines_come_now_and_then():
-    stream = io.StringIO()
-    progress = Progress(100, stream=stream)
-    progress.show(10, 0.5, 2.0)
-    progress.show(11, 0.4, 2.0)  # too soon
-    progress.note("step 11  mse 0.1")
-    progress.close()
-    assert stream.getvalue() == (
-        "step 10/100  loss 0.5  2 steps/s  left 0:00:45\nstep 11  mse 0.1\n"
-    )
-
-
-def test_the_bar_rewrites_its_line():
-    stream = io.StringIO()
-    progress = Progress(10, bar=True, stream=stream)
-    progress.show(5, 0.5, 0.0)
-    progress.note("note")
-    progress.show(10, 0.25, 1.0)
-    progress.close()
-    text = stream.getvalue()
-    assert text.count("\r") == 2
-    assert "[############............]" in text
-    assert "left ?" in text
-    assert "\nnote\n" in text
-    assert text.endswith("\n")

@@ -8,7 +8,6 @@ them take turns, so that a change in the machine's load meets all of them.
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -23,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.harness.rows import OURS, Row
+from experiments.benchmarks.harness.rows import OURS, Row, version_of
 from experiments.benchmarks.harness.worker import peak_rss_mb, time_calls
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -80,7 +79,7 @@ class Jitted:
         self._inputs = tuple(inputs)
         self.library = library
         self.facts = {
-            "version": version or importlib.metadata.version(library),
+            "version": version or version_of(library),
             "compile_s": compile_s,
             "temp_mb": temporaries_mb(self._compiled),
         }

@@ -8,16 +8,23 @@ A row has the keys `benchmark`, `case`, `library`, `version`, `direction`, `part
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import equinet
 from equinet.files import write_atomically
 
 OURS = "equinet"
 Row = dict[str, Any]
+
+
+def version_of(library: str) -> str:
+    """The version of an installed library; the distribution of ours has another name."""
+    return equinet.__version__ if library == OURS else importlib.metadata.version(library)
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -7,7 +7,6 @@ worker, for one direction. `measure` starts them all, lets them race and gives t
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -25,7 +24,7 @@ from experiments.benchmarks.harness.race import (
     peer_python,
     race,
 )
-from experiments.benchmarks.harness.rows import Row, case_text
+from experiments.benchmarks.harness.rows import Row, case_text, version_of
 
 DIRECTIONS = ("forward", "forward+backward")
 LARGEST_SECONDS = 60.0
@@ -148,7 +147,7 @@ def start_side(side: Side, direction: str, judge: Judge) -> Contender:
     Raises:
         WorkerError: If a comparison fails or the temporaries are too large.
     """
-    version = importlib.metadata.version(side.version_of or side.library)
+    version = version_of(side.version_of or side.library)
     function, inputs = side.function, side.inputs
     if direction != "forward":
         function, inputs = with_gradients(side.function), (side.cotangent, *side.inputs)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 from typing import Any
 
 import jax
 
+import equinet
 from equinet.groups.cayley import cayley_graph, cayley_growth
 from equinet.groups.cayley import cosets as cayley_cosets
 from experiments.benchmarks.harness.worker import Prepared, peak_rss_mb
@@ -38,7 +38,7 @@ def setup(case: dict[str, Any]) -> Prepared:
     end = time.perf_counter()
     return Prepared(
         step=fresh,
-        version=importlib.metadata.version("equinet"),
+        version=equinet.__version__,
         compile_s=2 * middle - begin - end,
         temp_mb=peak_rss_mb() - before,
         checks={"layers": layers},
