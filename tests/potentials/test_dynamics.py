@@ -143,7 +143,7 @@ def test_the_thermostat_is_reproducible(workdir, tmp_path):
 def test_bad_numbers_and_a_workdir_without_a_model(workdir, tmp_path):
     with pytest.raises(ValueError, match="steps must be above 0, got 0"):
         run_md(workdir, steps=0)
-    with pytest.raises(FileNotFoundError, match=r"model\.json"):
+    with pytest.raises(FileNotFoundError, match=r"config\.json"):
         run_md(tmp_path)
 
 
@@ -159,7 +159,7 @@ def test_an_explosion_is_named(workdir, monkeypatch):
     model = load_potential(workdir)
     nnx.update(model, jax.tree.map(lambda x: x * np.float32(np.nan), nnx.state(model)))
     monkeypatch.setattr("equinet.potentials.calculator.load_potential", lambda workdir: model)
-    with pytest.raises(FloatingPointError, match="the energy is nan at step 0"):
+    with pytest.raises(FloatingPointError, match="the total energy is nan at step 0"):
         run_md(workdir, steps=1)
 
 
