@@ -123,7 +123,7 @@ def _series(x: Scalars, coefficients: Sequence[float]) -> Scalars:
     return total
 
 
-@functools.cache
+@functools.lru_cache
 def _bernoulli(derivative: int, terms: int = 12) -> tuple[float, ...]:
     """Series in t^2 of e (derivative 1) or of its derivative (2): |B_2k| / (2k)! t^(2k - 2)."""
     numbers = [Fraction(1)]
@@ -137,7 +137,7 @@ def _bernoulli(derivative: int, terms: int = 12) -> tuple[float, ...]:
     return tuple(float(value) for value in series[:terms])
 
 
-@functools.cache
+@functools.lru_cache
 def _pi_parts(dtype: np.dtype) -> tuple[float, ...]:
     """Pi as a sum whose first part times a small integer is exact in this dtype."""
     if dtype == np.float64:

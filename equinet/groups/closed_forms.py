@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from equinet.groups.angle_functions import (
     Scalars,
@@ -180,27 +180,64 @@ def so2_left_jacobian(v: Float[Array, "... 1"]) -> Float[Array, "... 1 1"]:
     return jnp.ones_like(v)[..., None]
 
 
+def is_rotation(g: Float[Array, "... n n"], atol: float) -> Bool[Array, "..."]:
+    """Whether the rows are orthonormal up to ``atol`` and the determinant is positive; n = 2, 3."""
+    return _are_rotations(entries(g), atol)
+
+
+def is_motion(g: Float[Array, "... n+1 n+1"], atol: float) -> Bool[Array, "..."]:
+    """Whether each is a homogeneous matrix whose linear part is a rotation; n = 2, 3."""
+    *rows, last = entries(g)
+    inside = _are_rotations([row[:-1] for row in rows], atol) & (jnp.abs(last[-1] - 1) <= atol)
+    for entry in last[:-1]:
+        inside &= jnp.abs(entry) <= atol
+    return inside
+
+
+def _are_rotations(m: Rows, atol: float) -> Bool[Array, "..."]:
+    """Entry by entry, which XLA fuses into one pass over the matrices."""
+    if len(m) == 2:
+        volume = m[0][0] * m[1][1] - m[0][1] * m[1][0]
+    else:
+        volume = sum(x * y for x, y in zip(m[0], _cross(m[1], m[2]), strict=True))
+    inside = volume > 0
+    for i, row in enumerate(m):
+        for other in m[i:]:
+            product = sum(x * y for x, y in zip(row, other, strict=True))
+            inside &= jnp.abs(product - (1 if row is other else 0)) <= atol
+    return inside
+
+
 @dataclasses.dataclass(frozen=True)
 class ClosedForm:
-    """What is known in closed form about a group of motions; elements by coordinates."""
+    """Formulas for a connected group of motions in its exponential coordinates.
 
+    Attributes:
+        contains: Whether matrices lie in the group up to a tolerance.
+        exp: From coordinates to elements.
+        log: From elements to coordinates; whatever it gives for other matrices has no meaning.
+        left_jacobian: Of ``exp``, from coordinates.
+        left_jacobian_inverse: The inverse of the left Jacobian, from coordinates.
+    """
+
+    contains: Callable[[Array, float], Array]
     exp: Callable[[Array], Array]
     log: Callable[[Array], Array]
     left_jacobian: Callable[[Array], Array]
     left_jacobian_inverse: Callable[[Array], Array]
 
 
-TURNS = {
-    2: ClosedForm(so2_exp, so2_log, so2_left_jacobian, so2_left_jacobian),
-    3: ClosedForm(so3_exp, so3_log, so3_left_jacobian, so3_left_jacobian_inverse),
+ROTATIONS = {
+    2: ClosedForm(is_rotation, so2_exp, so2_log, so2_left_jacobian, so2_left_jacobian),
+    3: ClosedForm(is_rotation, so3_exp, so3_log, so3_left_jacobian, so3_left_jacobian_inverse),
 }
-"""By n, for the identity component of O(n)."""
+"""By the dimension of space, for SO(n), the identity component of O(n)."""
 
 MOTIONS = {
-    2: ClosedForm(se2_exp, se2_log, se2_left_jacobian, se2_left_jacobian_inverse),
-    3: ClosedForm(se3_exp, se3_log, se3_left_jacobian, se3_left_jacobian_inverse),
+    2: ClosedForm(is_motion, se2_exp, se2_log, se2_left_jacobian, se2_left_jacobian_inverse),
+    3: ClosedForm(is_motion, se3_exp, se3_log, se3_left_jacobian, se3_left_jacobian_inverse),
 }
-"""By n, for the identity component of E(n)."""
+"""By the dimension of space, for SE(n), the identity component of E(n)."""
 
 
 def components(v: Float[Array, "... d"]) -> list[Scalars]:

@@ -8,6 +8,9 @@ References:
     2310.11366.
 """
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
@@ -16,7 +19,7 @@ from jaxtyping import Array, Bool, Float
 from equinet.groups.orthogonal import SO
 from equinet.linalg import safe_eigh
 from equinet.linalg import small_matrices as small
-from equinet.precision import HIGHEST
+from equinet.precision import HIGHEST, at_least_float32, floating
 from equinet.typing import Matrix
 
 Diagonal = Float[Array, "... n"]
@@ -35,15 +38,14 @@ def polar(g: Matrix) -> tuple[Matrix, Matrix]:
         ValueError: If a determinant is not positive (not under jit).
 
     Example:
-        >>> stretch, turn = polar(jnp.asarray([[0.0, -2.0], [3.0, 0.0]]))
-        >>> print(stretch, turn)
+        >>> stretch, rotation = polar(jnp.asarray([[0.0, -2.0], [3.0, 0.0]]))
+        >>> print(stretch, rotation)
         [[2. 0.]
          [0. 3.]] [[ 0. -1.]
          [ 1.  0.]]
     """
-    turn = _polar_turn(_positive(g))
-    stretch = small.matmul(g, turn.mT)
-    return (stretch + stretch.mT) / 2, turn
+    stretch, rotation = _of_positive(g, _polar)
+    return stretch, rotation
 
 
 def from_polar(stretch: Matrix, turn: Matrix) -> Matrix:
@@ -66,11 +68,8 @@ def cartan(g: Matrix) -> tuple[Matrix, Diagonal, Matrix]:
     Raises:
         ValueError: If a determinant is not positive (not under jit).
     """
-    stretch, turn = polar(g)
-    a, k = (x[..., ::-1] for x in safe_eigh(stretch))
-    sign = jnp.sign(small.determinant(jax.lax.stop_gradient(k)))
-    k = jnp.concatenate([k[..., :1] * sign[..., None, None], k[..., 1:]], -1)
-    return k, a, small.matmul(k.mT, turn)
+    k, a, other = _of_positive(g, _cartan)
+    return k, a, other
 
 
 def from_cartan(k: Matrix, a: Diagonal, other: Matrix) -> Matrix:
@@ -90,12 +89,8 @@ def iwasawa(g: Matrix) -> tuple[Matrix, Diagonal, Matrix]:
     Raises:
         ValueError: If a determinant is not positive (not under jit).
     """
-    with jax.default_matmul_precision("highest"):
-        k, upper = jnp.linalg.qr(_positive(g))
-    diagonal = jnp.diagonal(upper, axis1=-2, axis2=-1)
-    sign = jnp.sign(jax.lax.stop_gradient(diagonal))
-    a = diagonal * sign
-    return k * sign[..., None, :], a, upper * (sign / a)[..., None]
+    k, a, upper = _of_positive(g, _iwasawa)
+    return k, a, upper
 
 
 def from_iwasawa(k: Matrix, a: Diagonal, upper: Matrix) -> Matrix:
@@ -116,6 +111,7 @@ def spd_log_density(s: Matrix) -> Float[Array, "..."]:
         >>> round(float(spd_log_density(2 * jnp.eye(3))), 4)  # -2 log 8
         -4.1589
     """
+    s = floating(s)
     n = s.shape[-1]
     return -(n + 1) / 2 * jnp.linalg.slogdet(s)[1]
 
@@ -131,7 +127,7 @@ def polar_log_density(log_stretch: Matrix) -> Float[Array, "..."]:
     Args:
         log_stretch: Symmetric matrices X ``[..., n, n]``; traceless for SL(n).
     """
-    x = log_stretch
+    x = floating(log_stretch)
     n, one = x.shape[-1], small.eye_like(x)
     left = x[..., :, None, :, None] * one[..., None, :, None, :]
     right = one[..., :, None, :, None] * x[..., None, :, None, :]
@@ -139,19 +135,59 @@ def polar_log_density(log_stretch: Matrix) -> Float[Array, "..."]:
     return jnp.linalg.slogdet(small.phi1(2 * bracket))[1] / 2
 
 
-def _positive(g: Matrix) -> Matrix:
+def _polar(g: Matrix) -> tuple[Matrix, Matrix]:
+    rotation = _polar_rotation(g)
+    stretch = small.matmul(g, rotation.mT)
+    return (stretch + stretch.mT) / 2, rotation
+
+
+def _cartan(g: Matrix) -> tuple[Matrix, Diagonal, Matrix]:
+    stretch, rotation = _polar(g)
+    a, k = (x[..., ::-1] for x in safe_eigh(stretch))
+    sign = jnp.sign(small.determinant(jax.lax.stop_gradient(k)))
+    k = jnp.concatenate([k[..., :1] * sign[..., None, None], k[..., 1:]], -1)
+    return k, a, small.matmul(k.mT, rotation)
+
+
+def _iwasawa(g: Matrix) -> tuple[Matrix, Diagonal, Matrix]:
+    with jax.default_matmul_precision("highest"):
+        k, upper = jnp.linalg.qr(g)
+    diagonal = jnp.diagonal(upper, axis1=-2, axis2=-1)
+    sign = jnp.sign(jax.lax.stop_gradient(diagonal))
+    a = diagonal * sign
+    return k * sign[..., None, :], a, upper * (sign / a)[..., None]
+
+
+def _of_positive(g: Matrix, decompose: Callable[[Matrix], tuple[Array, ...]]) -> tuple[Array, ...]:
+    """The factors of matrices with positive determinant: else an error, or NaN under jit."""
+    g = floating(g)
     if g.ndim < 2 or g.shape[-1] != g.shape[-2]:
         raise ValueError(f"got shape {g.shape}, expected square matrices [..., n, n]")
-    if not isinstance(g, Tracer) and not bool((jnp.linalg.det(g) > 0).all()):
+    factors, complete = _checked(decompose, g)
+    if not isinstance(complete, Tracer) and not bool(complete):
         raise ValueError(
             "got a matrix whose determinant is not positive, expected one in GL+(n) or SL(n); "
-            "negate a column first"
+            "negate a column first; under jit the result is NaN"
         )
-    return g
+    return factors
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _checked(
+    decompose: Callable[[Matrix], tuple[Array, ...]], g: Matrix
+) -> tuple[tuple[Array, ...], Bool[Array, ""]]:
+    """The factors in at least float32, NaN where the determinant is not positive; whether it is."""
+    wide = g.astype(at_least_float32(g.dtype))
+    good = small.determinant(wide) > 0
+    factors = []
+    for x in decompose(wide):
+        inside = good.reshape(*good.shape, *[1] * (x.ndim - good.ndim))
+        factors.append(jnp.where(inside, x, jnp.nan).astype(g.dtype))
+    return tuple(factors), good.all()
 
 
 @jax.custom_jvp
-def _polar_turn(g: Matrix) -> Matrix:
+def _polar_rotation(g: Matrix) -> Matrix:
     """The orthogonal factor by Newton's iteration X -> (X + X^-T) / 2, scaled by determinants."""
 
     def step(state: tuple[Matrix, Matrix, Array]) -> tuple[Matrix, Matrix, Array]:
@@ -168,13 +204,13 @@ def _polar_turn(g: Matrix) -> Matrix:
     return jax.lax.while_loop(unfinished, step, (g, jnp.zeros_like(g), jnp.int32(0)))[0]
 
 
-@_polar_turn.defjvp
-def _polar_turn_jvp(primals: tuple[Matrix], tangents: tuple[Matrix]) -> tuple[Matrix, Matrix]:
-    turn = _polar_turn(*primals)
-    return turn, turn_derivative(turn, *primals, *tangents)
+@_polar_rotation.defjvp
+def _polar_rotation_jvp(primals: tuple[Matrix], tangents: tuple[Matrix]) -> tuple[Matrix, Matrix]:
+    turn = _polar_rotation(*primals)
+    return turn, rotation_derivative(turn, *primals, *tangents)
 
 
-def turn_derivative(turn: Matrix, g: Matrix, dg: Matrix) -> Matrix:
+def rotation_derivative(turn: Matrix, g: Matrix, dg: Matrix) -> Matrix:
     """The derivative of a rotation R for which R^T g is symmetric, along dg.
 
     It is R W with the antisymmetric W that solves W H + H W = R^T dg - dg^T R, where H = R^T g. It

@@ -14,7 +14,7 @@ from equinet.groups.matrix_lie_group import MatrixLieGroup, candidates, differs
 from equinet.groups.orthogonal import SO, O, check_dimension
 from equinet.groups.subgroup import check_linear
 from equinet.linalg import small_matrices as small
-from equinet.precision import read_only
+from equinet.precision import floating, read_only
 from equinet.random import normal
 from equinet.typing import DTypeLike, Key, Matrix, PointCloud, Shape
 
@@ -48,14 +48,15 @@ class SemidirectGroup(MatrixLieGroup, abc.ABC):
 
     def linear_part(self, g: Matrix) -> Matrix:
         """The matrices A ``[..., n, n]``."""
-        return jnp.asarray(g)[..., :-1, :-1]
+        return floating(g)[..., :-1, :-1]
 
     def translation(self, g: Matrix) -> PointCloud:
         """The vectors t ``[..., n]``."""
-        return jnp.asarray(g)[..., :-1, -1]
+        return floating(g)[..., :-1, -1]
 
     def homogeneous(self, linear: Matrix, translation: PointCloud) -> Matrix:
         """The elements with these linear parts ``[..., n, n]`` and translations ``[..., n]``."""
+        linear, translation = floating(linear), floating(translation)
         batch = jnp.broadcast_shapes(linear.shape[:-2], translation.shape[:-1])
         n, dtype = self.vector_dim, linear.dtype
         linear = jnp.broadcast_to(linear, (*batch, n, n))
@@ -85,9 +86,9 @@ class SemidirectGroup(MatrixLieGroup, abc.ABC):
 
     def act(self, g: Matrix, points: PointCloud) -> PointCloud:
         """Moves points: A x + t."""
-        turned = super().act(g, points)
-        shift = self.translation(g).astype(points.dtype)
-        return turned + jnp.broadcast_to(shift, turned.shape)
+        rotated = super().act(g, points)
+        shift = self.translation(g).astype(rotated.dtype)
+        return rotated + jnp.broadcast_to(shift, rotated.shape)
 
     def lie_algebra(self) -> Float[np.ndarray, "d n+1 n+1"]:
         """The n translations, then the basis of H."""
@@ -141,10 +142,8 @@ class E(SemidirectGroup):
         """Formulas for n = 2 and 3."""
         return MOTIONS.get(self.n)
 
-    def _log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
-        v = super()._log_coordinates(g)
-        proper = (small.determinant(self.linear_part(g)) > 0)[..., None]
-        return jnp.where(proper, v, jnp.full_like(v, jnp.nan))
+    def _has_log(self, g: Matrix, atol: float) -> Bool[Array, "..."]:
+        return SE(self.n)._has_log(g, atol)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -179,7 +178,7 @@ class SE(SemidirectGroup):
 
     def adjoint(self, g: Matrix) -> Float[Array, "... d d"]:
         """For n = 3 [[R, [t]x R], [0, R]], where t is the translation."""
-        return se3_adjoint(jnp.asarray(g)) if self.n == 3 else super().adjoint(g)
+        return se3_adjoint(floating(g)) if self.n == 3 else super().adjoint(g)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -215,7 +214,7 @@ def _embed(linear: Float[np.ndarray, "k n n"], corner: float) -> Float[np.ndarra
     return matrices
 
 
-@functools.cache
+@functools.lru_cache
 def _semidirect_basis(group: SemidirectGroup) -> Float[np.ndarray, "d n+1 n+1"]:
     n = group.vector_dim
     translations = np.zeros((n, n + 1, n + 1))

@@ -158,12 +158,12 @@ class Dihedral(_PlaneGroup):
         return g % self.n, g // self.n
 
 
-@functools.cache
+@functools.lru_cache
 def _integers(count: int) -> Int[np.ndarray, "count"]:
     return read_only(np.arange(count, dtype=np.int32))
 
 
-@functools.cache
+@functools.lru_cache
 def _plane_matrices(n: int) -> Float[np.ndarray, "2*n 2 2"]:
     """The n rotations, then the n rotations after the reflection of y; right angles are exact."""
     quarters = 4 * np.arange(n) / n

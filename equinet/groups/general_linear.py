@@ -166,7 +166,7 @@ class GLPlus(PolarGroup):
         g, atol = candidates(g, atol)
         if g.shape[-2:] != (self.n, self.n):
             return jnp.zeros(g.shape[:-2], bool)
-        return jnp.linalg.det(g) > 0
+        return small.determinant(g) > 0
 
     def _project(self, symmetric: Matrix) -> Matrix:
         return symmetric
@@ -197,7 +197,7 @@ class SL(PolarGroup):
         if g.shape[-2:] != (self.n, self.n):
             return jnp.zeros(g.shape[:-2], bool)
         size = jnp.maximum(jnp.sqrt((g * g).sum(-1)).prod(-1), 1)
-        return jnp.abs(jnp.linalg.det(g) - 1) <= atol * size
+        return jnp.abs(small.determinant(g) - 1) <= atol * size
 
     def _project(self, symmetric: Matrix) -> Matrix:
         trace = jnp.trace(symmetric, axis1=-2, axis2=-1)[..., None, None] / self.n
@@ -205,7 +205,7 @@ class SL(PolarGroup):
         return symmetric - trace * one
 
 
-@functools.cache
+@functools.lru_cache
 def _traceless_basis(n: int) -> Float[np.ndarray, "d n n"]:
     off = [(i, j) for i in range(n) for j in range(n) if i != j]
     basis = np.zeros((n * n - 1, n, n))

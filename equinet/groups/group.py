@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, PyTree
 
 from equinet.linalg import block_diagonal
-from equinet.precision import HIGHEST, read_only
+from equinet.precision import HIGHEST, floating, read_only
 from equinet.typing import DTypeLike, Element, Key, Matrix, PointCloud, Shape
 
 
@@ -67,6 +67,7 @@ class Group(abc.ABC):
 
     def act(self, g: Element, points: PointCloud) -> PointCloud:
         """Moves points ``[..., n]``; their batch axes broadcast against those of ``g``."""
+        points = floating(points)
         matrix = self.linear_part(g).astype(points.dtype)
         return jnp.einsum("...ij,...j->...i", matrix, points, precision=HIGHEST)
 
@@ -84,7 +85,7 @@ class Group(abc.ABC):
 
     def lie_linear_part(self, algebra: PyTree[Array]) -> Matrix:
         """The derivative of ``linear_part`` at the identity: matrices of Lie algebra elements."""
-        return jnp.asarray(algebra)
+        return floating(algebra)
 
     def discrete_generators(self) -> Element:
         """Elements ``[k, ...]`` that, with the identity component, generate the group (numpy)."""
@@ -178,7 +179,7 @@ class DirectProduct(Group):
     def act(self, g: Element, points: PointCloud) -> PointCloud:
         """Acts with every factor on its entries of ``points``."""
         ends = np.cumsum([group.vector_dim for group in self.factors])[:-1]
-        pieces = jnp.split(jnp.asarray(points), ends, axis=-1)
+        pieces = jnp.split(floating(points), ends, axis=-1)
         rows = zip(self.factors, self._parts(g), pieces, strict=True)
         moved = [group.act(part, piece) for group, part, piece in rows]
         batch = jnp.broadcast_shapes(*(piece.shape[:-1] for piece in moved))

@@ -48,15 +48,15 @@ class MatrixLieGroup(Group):
 
     def compose(self, g: Matrix, h: Matrix) -> Matrix:
         """The matrix product ``g h``."""
-        return small.matmul(jnp.asarray(g), jnp.asarray(h))
+        return small.matmul(floating(g), floating(h))
 
     def inverse(self, g: Matrix) -> Matrix:
         """The inverse matrix."""
-        return _widely(jnp.linalg.inv, jnp.asarray(g))
+        return _widely(jnp.linalg.inv, floating(g))
 
     def linear_part(self, g: Matrix) -> Matrix:
         """The element itself."""
-        return jnp.asarray(g)
+        return floating(g)
 
     def lie_linear_part(self, algebra: Matrix) -> Matrix:
         """As ``linear_part``, which for a group of matrices is linear: its own derivative."""
@@ -64,13 +64,13 @@ class MatrixLieGroup(Group):
 
     def hat(self, coordinates: Float[Array, "... d"]) -> Matrix:
         """The Lie algebra element with these coordinates in the basis ``lie_algebra()``."""
-        coordinates = jnp.asarray(coordinates)
+        coordinates = floating(coordinates)
         basis = jnp.asarray(self.lie_algebra(), coordinates.dtype)
         return jnp.einsum("...d,dij->...ij", coordinates, basis, precision=HIGHEST)
 
     def vee(self, algebra: Matrix) -> Float[Array, "... d"]:
         """The coordinates of a Lie algebra element: undoes ``hat``, projects what is outside."""
-        algebra = jnp.asarray(algebra)
+        algebra = floating(algebra)
         dual = jnp.asarray(_dual_basis(self), algebra.dtype)
         return jnp.einsum("...ij,dij->...d", algebra, dual, precision=HIGHEST)
 
@@ -120,9 +120,12 @@ class MatrixLieGroup(Group):
             Array([1. , 2. , 0.5], dtype=float32)
         """
         g = floating(g)
-        _check_member(self, g)
-        v = _widely(self._log_coordinates, g)
-        _check_log(self, v)
+        n = self.matrix_dim
+        if g.shape[-2:] != (n, n):
+            raise ValueError(f"got shape {g.shape}, expected elements of {self}: [..., {n}, {n}]")
+        v, complete = _principal_log(self, g)
+        if not isinstance(complete, Tracer) and not bool(complete):
+            raise ValueError(_why_no_log(self, g))
         return v
 
     def adjoint(self, g: Matrix) -> Float[Array, "... d d"]:
@@ -156,6 +159,12 @@ class MatrixLieGroup(Group):
         """Formulas for the identity component, where there are any that are fast."""
         return None
 
+    def _has_log(self, g: Matrix, atol: float) -> Bool[Array, "..."]:
+        """Whether ``_log_coordinates`` can be believed: cheaper than it, for it always runs."""
+        if self.closed_form is not None:
+            return self.closed_form.contains(g, atol)
+        return self.contains(g, atol)
+
     def _log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
         if self.closed_form is not None:
             return self.closed_form.log(g)
@@ -185,7 +194,7 @@ def differs(actual: Array, expected: ArrayLike, atol: float) -> Bool[Array, "...
     return (error > atol).any(tuple(range(-expected.ndim, 0)))
 
 
-@functools.cache
+@functools.lru_cache
 def _dual_basis(group: MatrixLieGroup) -> Float[np.ndarray, "d n n"]:
     """Matrices whose inner products with a Lie algebra element are its coordinates."""
     basis = group.lie_algebra()
@@ -193,7 +202,7 @@ def _dual_basis(group: MatrixLieGroup) -> Float[np.ndarray, "d n n"]:
     return read_only(np.linalg.pinv(flat).T.reshape(basis.shape))
 
 
-@functools.cache
+@functools.lru_cache
 def _structure_constants(group: MatrixLieGroup) -> Float[np.ndarray, "d d d"]:
     """The table c with [b_i, b_j] = sum over k of c[i, k, j] b_k."""
     basis = group.lie_algebra()
@@ -244,24 +253,38 @@ def _log_jvp(
     return v, small.apply(group.right_jacobian_inverse(v), step)
 
 
-def _check_member(group: MatrixLieGroup, g: Matrix) -> None:
-    """Raises where a concrete ``g`` is not in the group."""
-    if isinstance(g, Tracer):
-        return
-    atol = 10 * float(jnp.finfo(g.dtype).eps) ** 0.5
+def _tolerance(dtype: np.dtype) -> float:
+    """How far a matrix may be from a group whose logarithm is asked for."""
+    return 10 * float(jnp.finfo(dtype).eps) ** 0.5
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _principal_log(
+    group: MatrixLieGroup, g: Matrix
+) -> tuple[Float[Array, "... d"], Bool[Array, ""]]:
+    """Coordinates, NaN for matrices outside of the group; whether all are finite.
+
+    One compiled function for both, so that the check costs a caller outside of ``jit`` no pass over
+    the matrices and no dispatch. Inside of ``jit`` the second result is not computed.
+    """
+    wide = g.astype(at_least_float32(g.dtype))
+    v = group._log_coordinates(wide)
+    inside = group._has_log(wide, _tolerance(g.dtype))[..., None]
+    v = jnp.where(inside, v, jnp.full_like(v, jnp.nan))
+    return v.astype(g.dtype), jnp.isfinite(v).all()
+
+
+def _why_no_log(group: MatrixLieGroup, g: Matrix) -> str:
+    atol = _tolerance(g.dtype)
     if not bool(group.contains(g, atol).all()):
-        raise ValueError(
-            f"got a matrix that is not in {group} (up to {atol:.0e}); contains(g) tells which"
+        return (
+            f"got a matrix that is not in {group} (up to {atol:.0e}); contains(g, {atol:.0e}) "
+            "says which; under jit the result is NaN"
         )
-
-
-def _check_log(group: MatrixLieGroup, v: Float[Array, "... d"]) -> None:
-    """Raises where the concrete coordinates of a logarithm are not finite."""
-    if not isinstance(v, Tracer) and not bool(jnp.isfinite(v).all()):
-        raise ValueError(
-            f"got an element of {group} without a real principal logarithm (an eigenvalue is "
-            "negative, or it lies off the identity component); under jit the result is NaN"
-        )
+    return (
+        f"got an element of {group} without a real principal logarithm (an eigenvalue is "
+        "negative, or it lies off the identity component); under jit the result is NaN"
+    )
 
 
 class FormGroup(MatrixLieGroup, abc.ABC):
@@ -279,6 +302,7 @@ class FormGroup(MatrixLieGroup, abc.ABC):
 
     def inverse(self, g: Matrix) -> Matrix:
         """F^-1 g^T F: no equations are solved."""
+        g = floating(g)
         form = jnp.asarray(self.form, g.dtype)
         return jnp.einsum("ji,...kj,kl->...il", form, g, form, precision=HIGHEST)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from equinet.groups.closed_forms import TURNS, ClosedForm
+from equinet.groups.closed_forms import ROTATIONS, ClosedForm
 from equinet.groups.matrix_lie_group import MatrixLieGroup, candidates, differs
 from equinet.linalg import small_matrices as small
 from equinet.precision import HIGHEST, at_least_float32, floating, read_only
@@ -43,11 +43,11 @@ class _Orthogonal(MatrixLieGroup, abc.ABC):
     @property
     def closed_form(self) -> ClosedForm | None:
         """Rodrigues' formula and its kin, in two and three dimensions."""
-        return TURNS.get(self.n)
+        return ROTATIONS.get(self.n)
 
     def inverse(self, g: Matrix) -> Matrix:
         """The transpose."""
-        return jnp.swapaxes(g, -1, -2)
+        return floating(g).mT
 
     def adjoint(self, g: Matrix) -> Float[Array, "... d d"]:
         """For n = 3 the matrix itself, times its determinant."""
@@ -77,10 +77,8 @@ class O(_Orthogonal):  # noqa: E742
         (True, True, False)
     """
 
-    def _log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
-        v = super()._log_coordinates(g)
-        proper = (small.determinant(g) > 0)[..., None]
-        return jnp.where(proper, v, jnp.full_like(v, jnp.nan))
+    def _has_log(self, g: Matrix, atol: float) -> Bool[Array, "..."]:
+        return SO(self.n)._has_log(g, atol)
 
     def discrete_generators(self) -> Float[np.ndarray, "1 n n"]:
         """The inversion for odd n; for even n, where that is a rotation, the reflection of x."""
@@ -125,7 +123,7 @@ class SO(_Orthogonal):
         g = _haar(key, shape, self.n, dtype)
         # Not g.at[..., 0].multiply(sign): jaxlib 0.12 fuses that scatter into a matrix product that
         # follows under jit, and the result is wrong (CPU).
-        flip = (jnp.linalg.det(g) < 0)[..., None, None]
+        flip = (small.determinant(g) < 0)[..., None, None]
         first = jnp.broadcast_to(jnp.arange(self.n) == 0, g.shape)
         return jnp.where(first & flip, -g, g).astype(dtype)
 
@@ -134,7 +132,7 @@ class SO(_Orthogonal):
         g, atol = candidates(g, atol)
         orthogonal = O(self.n).contains(g, atol)
         square = g.shape[-2:] == (self.n, self.n)
-        return orthogonal & (jnp.linalg.det(g) > 0) if square else orthogonal
+        return orthogonal & (small.determinant(g) > 0) if square else orthogonal
 
 
 def check_dimension(name: str, n: int) -> None:
@@ -143,7 +141,7 @@ def check_dimension(name: str, n: int) -> None:
         raise ValueError(f"{name}(n) needs an integer n >= 1, got {n!r}; space is {name}(3)")
 
 
-@functools.cache
+@functools.lru_cache
 def _antisymmetric_basis(n: int) -> Float[np.ndarray, "d n n"]:
     """Planes in reverse order with alternating orientation: for n = 3 this is x, y, z."""
     planes = [(i, j) for i in range(n) for j in range(i + 1, n)][::-1]

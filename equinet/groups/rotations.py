@@ -27,9 +27,10 @@ from equinet.groups.closed_forms import (
     so3_exp,
     so3_log,
 )
-from equinet.groups.decompositions import turn_derivative
+from equinet.groups.decompositions import rotation_derivative
 from equinet.linalg import gram_schmidt, safe_norm, safe_normalize
 from equinet.linalg import small_matrices as small
+from equinet.precision import floating
 from equinet.typing import Matrix
 
 Rotation = Float[Array, "... 3 3"]
@@ -44,13 +45,13 @@ def quaternion_to_matrix(q: Float[Array, "... 4"]) -> Rotation:
          [ 0. -1.  0.]
          [ 0.  0.  1.]]
     """
-    w, x, y, z = components(safe_normalize(q))
+    w, x, y, z = components(safe_normalize(floating(q)))
     return from_rows(rotation_rows(x, y, z, w))
 
 
 def matrix_to_quaternion(r: Rotation) -> Float[Array, "... 4"]:
     """The unit quaternion (w, x, y, z) with w >= 0; it jumps at rotations by pi."""
-    w, vector = long_quaternion(entries(r))
+    w, vector = long_quaternion(entries(floating(r)))
     q = jnp.stack([w, *vector], -1)
     q = q / jnp.sqrt((q * q).sum(-1, keepdims=True))
     return jnp.where(q[..., :1] < 0, -q, q)
@@ -58,12 +59,12 @@ def matrix_to_quaternion(r: Rotation) -> Float[Array, "... 4"]:
 
 def axis_angle_to_matrix(v: Float[Array, "... 3"]) -> Rotation:
     """The rotation about the axis v by the angle ``|v|``."""
-    return so3_exp(v)
+    return so3_exp(floating(v))
 
 
 def matrix_to_axis_angle(r: Rotation) -> Float[Array, "... 3"]:
     """The rotation vector, no longer than pi; it jumps at rotations by pi."""
-    return so3_log(r)
+    return so3_log(floating(r))
 
 
 def euler_to_matrix(angles: Float[Array, "... 3"], axes: str = "ZYX") -> Rotation:
@@ -88,6 +89,7 @@ def euler_to_matrix(angles: Float[Array, "... 3"], axes: str = "ZYX") -> Rotatio
          [ 1.  0.  0.]
          [ 0.  0.  1.]]
     """
+    angles = floating(angles)
     order, fixed = _axes(axes)
     turns = [_turn(axis, angles[..., place]) for place, axis in enumerate(order)]
     a, b, c = turns[::-1] if fixed else turns
@@ -103,6 +105,7 @@ def matrix_to_euler(r: Rotation, axes: str = "ZYX") -> Float[Array, "... 3"]:
     Raises:
         ValueError: If ``axes`` is not three axes of one kind, neighbours different.
     """
+    r = floating(r)
     order, fixed = _axes(axes)
     i, j, k = order[::-1] if fixed else order
     m = entries(r)
@@ -148,6 +151,7 @@ def gram_schmidt_to_matrix(x: Float[Array, "... n*(n-1)"]) -> Matrix:
          [0. 1. 0.]
          [0. 0. 1.]]
     """
+    x = floating(x)
     length = x.shape[-1]
     n = (1 + math.isqrt(1 + 4 * length)) // 2
     _check_length(length, n * (n - 1), n, "n (n - 1): 2, 6, 12, ...")
@@ -156,6 +160,7 @@ def gram_schmidt_to_matrix(x: Float[Array, "... n*(n-1)"]) -> Matrix:
 
 def matrix_to_gram_schmidt(r: Matrix) -> Float[Array, "... n*(n-1)"]:
     """The first n - 1 columns, one after another: six numbers for n = 3."""
+    r = floating(r)
     n = r.shape[-1]
     return r.mT[..., : n - 1, :].reshape(*r.shape[:-2], n * (n - 1))
 
@@ -172,6 +177,7 @@ def stereographic_to_matrix(x: Float[Array, "... n*n-2*n+2"]) -> Matrix:
     Raises:
         ValueError: If the length is not n^2 - 2 n + 2 for an integer n >= 2.
     """
+    x = floating(x)
     length = x.shape[-1]
     n = 1 + math.isqrt(max(length - 1, 0))
     _check_length(length, n * n - 2 * n + 2, n, "n^2 - 2 n + 2: 2, 5, 10, ...")
@@ -188,13 +194,13 @@ def matrix_to_stereographic(r: Matrix) -> Float[Array, "... n*n-2*n+2"]:
     All but two entries z of the first column move into the lengths z + sqrt(1 + z^2) of the other
     columns but the last: a stereographic projection of (z, column) from a pole that it never meets.
     """
+    r = floating(r)
     n = r.shape[-1]
     z, columns = r[..., 2:, 0], r.mT[..., 1 : n - 1, :]
     scaled = columns * (z + jnp.sqrt(1 + z * z))[..., None]
     return jnp.concatenate([r[..., :2, 0], scaled.reshape(*r.shape[:-2], n * (n - 2))], -1)
 
 
-@jax.custom_jvp
 def nearest_rotation(m: Matrix) -> Matrix:
     """The rotation nearest to a matrix: U diag(1, ..., 1, det(U V)) V of its singular values.
 
@@ -207,16 +213,21 @@ def nearest_rotation(m: Matrix) -> Matrix:
     Returns:
         Rotations ``[..., n, n]``.
     """
+    return _nearest_rotation(floating(m))
+
+
+@jax.custom_jvp
+def _nearest_rotation(m: Matrix) -> Matrix:
     u, _, v = jnp.linalg.svd(m)
     sign = jnp.sign(small.determinant(u) * small.determinant(v))
     flipped = jnp.concatenate([u[..., :-1], u[..., -1:] * sign[..., None, None]], -1)
     return small.matmul(flipped, v)
 
 
-@nearest_rotation.defjvp
+@_nearest_rotation.defjvp
 def _nearest_rotation_jvp(primals: tuple[Matrix], tangents: tuple[Matrix]) -> tuple[Matrix, Matrix]:
-    turn = nearest_rotation(*primals)
-    return turn, turn_derivative(turn, *primals, *tangents)
+    turn = _nearest_rotation(*primals)
+    return turn, rotation_derivative(turn, *primals, *tangents)
 
 
 def svd_to_matrix(x: Float[Array, "... n*n"]) -> Matrix:
@@ -225,6 +236,7 @@ def svd_to_matrix(x: Float[Array, "... n*n"]) -> Matrix:
     Raises:
         ValueError: If the length is not a square.
     """
+    x = floating(x)
     n = math.isqrt(x.shape[-1])
     _check_length(x.shape[-1], n * n, n, "n^2: 4, 9, 16, ...")
     return nearest_rotation(x.reshape(*x.shape[:-1], n, n))
@@ -232,6 +244,7 @@ def svd_to_matrix(x: Float[Array, "... n*n"]) -> Matrix:
 
 def matrix_to_svd(r: Matrix) -> Float[Array, "... n*n"]:
     """All entries, row by row."""
+    r = floating(r)
     return r.reshape(*r.shape[:-2], r.shape[-1] ** 2)
 
 

@@ -94,11 +94,11 @@ def _trace_part(symmetric: Matrix) -> Matrix:
     return trace * jnp.broadcast_to(small.eye_like(symmetric), symmetric.shape)
 
 
-@functools.cache
+@functools.lru_cache
 def _identity_basis(n: int) -> Float[np.ndarray, "1 n n"]:
     return read_only(np.eye(n)[None] / np.sqrt(n))
 
 
-@functools.cache
+@functools.lru_cache
 def _similitude_basis(n: int) -> Float[np.ndarray, "d n n"]:
     return read_only(np.concatenate([_identity_basis(n), SO(n).lie_algebra()]))

@@ -125,6 +125,9 @@ class OnAxes(MatrixLieGroup):
     def _log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
         return self.group._log_coordinates(self.restrict(g))
 
+    def _has_log(self, g: Matrix, atol: float) -> Bool[Array, "..."]:
+        return self.contains(g, atol) & self.group._has_log(self.restrict(g), atol)
+
     def _embed(self, h: Matrix) -> Matrix:
         h = floating(h)
         choice = jnp.asarray(self._choice, h.dtype)
@@ -145,6 +148,6 @@ def check_linear(name: str, group: object) -> None:
         )
 
 
-@functools.cache
+@functools.lru_cache
 def _embedded_basis(group: OnAxes) -> Float[np.ndarray, "d n n"]:
     return read_only(group._choice @ group.group.lie_algebra() @ group._choice.T)

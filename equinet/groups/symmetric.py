@@ -15,6 +15,7 @@ from equinet.precision import read_only
 from equinet.typing import DTypeLike, Key, Matrix, Shape
 
 LARGEST_LIST, LARGEST_INDEX = 10, 12
+_LARGEST_CACHED = 8  # 1.3 MB; the list of S(10) takes 145 MB and is made anew for each caller
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -64,7 +65,7 @@ class S(FiniteGroup):
                 f"{self} has {self.order} elements, too many to list (n <= {LARGEST_LIST}); "
                 "draw some with sample()"
             )
-        return _permutations(self.n)
+        return _permutations(self.n) if self.n <= _LARGEST_CACHED else _list_permutations(self.n)
 
     def index(self, g: Int[Array, "... n"]) -> Int[Array, "..."]:
         """The lexicographic rank: how many later entries are smaller, in the factorial base.
@@ -133,6 +134,8 @@ def _take(values: Shaped[Array, "... n"], places: Int[Array, "... n"]) -> Shaped
     return jnp.take_along_axis(values, places, axis=-1)
 
 
-@functools.cache
-def _permutations(n: int) -> Int[np.ndarray, "order n"]:
+def _list_permutations(n: int) -> Int[np.ndarray, "order n"]:
     return read_only(np.array(list(itertools.permutations(range(n))), np.int32))
+
+
+_permutations = functools.lru_cache(_list_permutations)

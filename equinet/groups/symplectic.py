@@ -89,12 +89,12 @@ def _blocks(a: Matrix, b: Matrix, c: Matrix, d: Matrix) -> Matrix:
     return jnp.concatenate([jnp.concatenate([a, b], -1), jnp.concatenate([c, d], -1)], -2)
 
 
-@functools.cache
+@functools.lru_cache
 def _symplectic_form(n: int) -> Float[np.ndarray, "n n"]:
     return read_only(np.kron([[0.0, 1.0], [-1.0, 0.0]], np.eye(n // 2)))
 
 
-@functools.cache
+@functools.lru_cache
 def _symplectic_basis(n: int) -> Float[np.ndarray, "d n n"]:
     k, basis = n // 2, []
     for i in range(k):

@@ -125,7 +125,7 @@ class Cosets:
         return before[:, : len(weights)] @ weights
 
 
-@functools.cache
+@functools.lru_cache
 def _cycles(n: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Coprime cycles of at most 32 states on n values; the longest, and what fits, are tails.
 
@@ -153,7 +153,7 @@ def _blocks(cycles: Sequence[int], n: int) -> list[tuple[int, int]]:
     return [(cycle, int(places)) for cycle, places in zip(cycles, free, strict=False)]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=16)  # some megabytes each
 def _canonical(cycle: int, n: int) -> tuple[Places, Int64[np.ndarray, "..."]]:
     """Places of a cycle's values up to H, smallest first, and the rank and turn of all others."""
     chosen = [t for t in itertools.permutations(range(n), cycle) if t[0] == min(t)]
@@ -200,7 +200,7 @@ def _lehmer_digit(images: Places, i: int) -> Int64[np.ndarray, " count"]:
     return (images[:, i + 1 :] < images[:, i, None]).sum(axis=1)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)  # as long as the rows of the table of words
 def _lead_places(cosets: Cosets) -> tuple[Places, Places]:
     """The places of the leads' values for every lead, and the places left, in order."""
     places = _arrangements(cosets.cycles[0], cosets.n)
@@ -210,7 +210,7 @@ def _lead_places(cosets: Cosets) -> tuple[Places, Places]:
     return read_only(places), read_only(rest)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)
 def _tail_actions(cosets: Cosets) -> UInt16[np.ndarray, "permutations columns"]:
     tail = cosets.cycles[1]
     size = sum(tail)
