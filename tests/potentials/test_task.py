@@ -25,8 +25,8 @@ from equinet.data.atoms import (
     write_configurations,
 )
 from equinet.models import Potential, potential_from_spec
-from equinet.potentials import DataConfig, LossConfig, PotentialTask
-from equinet.potentials.data import read_part, turned
+from equinet.potentials import FileDataConfig, LossConfig, PotentialTask
+from equinet.potentials.data import read_part, rotated
 from equinet.potentials.task import energy_and_force_errors, potential_loss, predict, some_of
 from equinet.training import load_config
 
@@ -91,15 +91,15 @@ def test_the_loss_does_not_depend_on_the_shards(network, model, ponita, graphs, 
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_turned_batches(ponita, graphs, count):
-    """The loss of ponita, on shards, is that of the graphs turned by hand."""
+def test_rotated_batches(ponita, graphs, count):
+    """The loss of ponita, on shards, is that of the graphs rotated by hand."""
     weights, key = LossConfig(energy=2.0, forces=3.0), jax.random.key(3)
     batch = jax.tree.map(jnp.asarray, collate(graphs, range(count), shards=count))
     loss = loss_and_parts(ponita, batch, weights=weights, key=key)[0]
-    by_hand = loss_and_parts(ponita, turned(batch, key), weights=weights)[0]
+    by_hand = loss_and_parts(ponita, rotated(batch, key), weights=weights)[0]
     np.testing.assert_allclose(loss, by_hand, rtol=1e-5)
     assert abs(loss - loss_and_parts(ponita, batch, weights=weights)[0]) > 1e-6
-    old, new = batch["graph"].positions, turned(batch, key)["graph"].positions
+    old, new = batch["graph"].positions, rotated(batch, key)["graph"].positions
     gram = [jnp.einsum("sna,sma->snm", x, x) for x in (old, new)]
     same = batch["graph"].graph_index[:, :, None] == batch["graph"].graph_index[:, None]
     np.testing.assert_allclose(jnp.where(same, gram[0] - gram[1], 0), 0, atol=1e-5)
@@ -111,7 +111,7 @@ def test_turned_batches(ponita, graphs, count):
     ["ponita", *(pytest.param(word, marks=pytest.mark.slow) for word in ("fixed", "irreps"))],
 )
 def test_what_is_built(word, tmp_path):
-    """Ponita of its own words, calibrated, trained on turned graphs; irreps need no turning."""
+    """Ponita is calibrated and trained on rotated graphs; irreps need no rotations."""
     write_configurations(tmp_path / "all.xyz", configurations(6))
     network = "irreps" if word == "irreps" else "ponita"
     overrides = {f"data.{part}": "all.xyz" for part in ("train", "validation", "test")} | {
@@ -121,8 +121,9 @@ def test_what_is_built(word, tmp_path):
         "training.batch_size": "2",
         "model.channels": "4",
         "model.layers": "1",
-        "model.basis": "4",
     }
+    if network == "ponita":
+        overrides["model.basis"] = "4"
     config = load_config(f"{CONFIG}:{network}", list(overrides.items()))
     experiment = PotentialTask().build(config, shards=2)
     spec = experiment.model_spec["model"]
@@ -169,10 +170,10 @@ def test_turning_changes_no_label_of_an_invariant_network(model):
     """Energies, forces and stresses of a crystal turn with its positions and its cell."""
     weights, batch = LossConfig(stress=2.0), crystal_batch()
     plain, parts = loss_and_parts(model, batch, weights=weights)
-    loss, turned_parts = loss_and_parts(model, batch, weights=weights, key=jax.random.key(3))
+    loss, rotated_parts = loss_and_parts(model, batch, weights=weights, key=jax.random.key(3))
     np.testing.assert_allclose(loss, plain, rtol=1e-4)
     for name, part in parts.items():
-        np.testing.assert_allclose(turned_parts[name], part, rtol=1e-4)
+        np.testing.assert_allclose(rotated_parts[name], part, rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -197,7 +198,7 @@ def test_errors_are_in_milli_electron_volts_whatever_the_batch(model, graphs):
 
 def test_slices_of_a_file(tmp_path):
     write_configurations(tmp_path / "all.xyz", configurations(5))
-    config = DataConfig()
+    config = FileDataConfig(train="a", validation="a", test="a")
     energies = [
         configuration.energy for configuration in read_part("all.xyz", config, str(tmp_path))
     ]

@@ -1,17 +1,18 @@
 """The image task: splits, every group trained three steps, bad input."""
 
-import math
+from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.training import evaluate, load_config, train
+from equinet.training import count_parameters, evaluate, load_config, train
+from equinet.training.config import flatten
 from experiments.digits.config import GROUPS, DataConfig
 from experiments.digits.data import deformed, load_digits
-from experiments.digits.task import collate_batch, make, predict
+from experiments.digits.task import ImageTask, make_model, probabilities
 
+CONFIGS = Path(__file__).parents[3] / "configs"
 TINY = {
     "data.samples": "12",
     "data.validation": "4",
@@ -31,9 +32,13 @@ TINY = {
 }
 
 
-def config(words, **changes):
-    overrides = TINY | {key.replace("__", "."): value for key, value in changes.items()}
-    return load_config(f"configs/affnist.py:{words}", list(overrides.items()))
+def config(name, **changes):
+    source = f"{CONFIGS}/affnist.py:{name}"
+    known = flatten(load_config(source))
+    overrides = {key: value for key, value in TINY.items() if key in known} | {
+        key.replace("__", "."): value for key, value in changes.items()
+    }
+    return load_config(source, list(overrides.items()))
 
 
 @pytest.mark.parametrize(
@@ -54,10 +59,9 @@ def test_every_group_trains_and_is_evaluated(group, tmp_path):
 
 def test_networks_have_about_as_many_parameters():
     counts = []
-    for word in GROUPS:
-        chosen = load_config(f"configs/affnist.py:{word}", [])
-        state = jax.eval_shape(lambda config=chosen: nnx.state(make(config)[2], nnx.Param))
-        counts.append(sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state)))
+    for name in GROUPS:
+        chosen = load_config(f"{CONFIGS}/affnist.py:{name}")
+        counts.append(count_parameters(nnx.eval_shape(lambda config=chosen: make_model(config))))
     assert max(counts) < 1.06 * min(counts)
 
 
@@ -84,22 +88,26 @@ def test_the_same_seed_gives_the_same_test():
 
 
 def test_batches_and_predictions():
-    section, words, model = make(config("gl"))
-    digits = load_digits(section, None)[0]
-    batch = collate_batch(digits, [3, 1, 2], range(2), 2)
+    made = config("gl")
+    experiment = ImageTask().build(made, shards=2)
+    digits = load_digits(made.data, None)[0]
+    batch = experiment.collate([3, 1, 2], range(2))
+    np.testing.assert_array_equal(batch["images"][1, 0], digits.images[2])
     assert batch["images"].shape == (2, 2, 24, 24)
     assert batch["mask"].tolist() == [[1.0, 1.0], [1.0, 0.0]]
-    found = predict(model, digits, words.draws)
+    found = probabilities(experiment.model, digits, made.model.draws)
     assert found.shape == (2, 12, 10)
     np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
 
 
 def test_bad_input():
     with pytest.raises(ValueError, match="has the groups"):
-        load_config("configs/affnist.py:glplus", [])
-    with pytest.raises(ValueError, match=r"model\.group"):
-        make(config("gl", model__group="o"))
-    with pytest.raises(ValueError, match=r"data\.size"):
-        make(config("gl", data__size="0"))
-    with pytest.raises(ValueError, match=r"model\.count"):
-        make(config("gl", model__count="0"))
+        load_config(f"{CONFIGS}/affnist.py:glplus", [])
+    with pytest.raises(ValueError, match=r"config\.model\.group: got 'o'"):
+        config("gl", model__group="o")
+    with pytest.raises(ValueError, match=r"config\.data\.size"):
+        config("gl", data__size="0")
+    with pytest.raises(ValueError, match=r"no effect with model\.group=p4: .*model\.group=gl"):
+        config("p4", model__count="3")
+    with pytest.raises(ValueError, match="count"):
+        make_model(config("gl", model__count="0"))

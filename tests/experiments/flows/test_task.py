@@ -1,6 +1,7 @@
 """The task of flows: its data, windows, losses, rollouts, every model three steps, bad input."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,20 +10,23 @@ import pytest
 from flax import nnx
 
 from equinet.training import evaluate, load_config, train
-from experiments.flows.config import DEFAULTS, DataConfig, ModelConfig
+from experiments.flows.config import DEFAULTS, DataConfig
 from experiments.flows.data import load_flows, simulated
 from experiments.flows.navier_stokes import NavierStokes, simulate
 from experiments.flows.periodic import resample
 from experiments.flows.shallow_water import ShallowWater, WaterState, simulate_water
 from experiments.flows.task import (
+    FlowTask,
+    Forecast,
     collate_batch,
-    make,
+    make_network,
     relative_errors,
     scores,
     symmetry_error,
     training_loss,
 )
 
+CONFIGS = Path(__file__).parents[3] / "configs"
 TINY = {
     "data.size": "8",
     "data.transfer": "12",
@@ -59,7 +63,7 @@ SECTION = DataConfig(
 
 def config(model, **changes):
     overrides = TINY | {key.replace("__", "."): value for key, value in changes.items()}
-    return load_config(f"configs/navier_stokes.py:{model}", list(overrides.items()))
+    return load_config(f"{CONFIGS}/navier_stokes.py:{model}", list(overrides.items()))
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +134,11 @@ def test_windows(frames):
     np.testing.assert_array_equal(whole["frames"][0, 0], np.moveaxis(frames[3], 0, -1))
 
 
+def make(config):
+    flows = load_flows(config.data)
+    return config.data, flows, Forecast(make_network(config), flows.change)
+
+
 @pytest.fixture(scope="module")
 def made():
     return make(config("gfno_p4"))
@@ -191,7 +200,7 @@ def test_scores(made):
 )
 def test_every_model_trains_and_is_evaluated(model, equation, tmp_path):
     changes = {"data.equation": equation, "data.cache": str(tmp_path / "flows")}
-    made = load_config(f"configs/navier_stokes.py:{model}", [*(TINY | changes).items()])
+    made = load_config(f"{CONFIGS}/navier_stokes.py:{model}", [*(TINY | changes).items()])
     result = train(made, tmp_path / "run")
     assert (result["steps"], result["model"], result["equation"]) == (3, model, equation)
     names = {"relative_l2", "rollout_relative_l2", "still_relative_l2", "transfer_12"}
@@ -217,9 +226,9 @@ def test_the_network_knows_the_place_where_there_is_a_forcing():
 
 def test_bad_input():
     with pytest.raises(ValueError, match=r"navier_stokes.py:<model> is one of fno, .* got 'cnn'"):
-        load_config("configs/navier_stokes.py:cnn", [])
+        load_config(f"{CONFIGS}/navier_stokes.py:cnn", [])
     with pytest.raises(ValueError, match=r"model.modes: expected 4 or less for images of 8 pixels"):
-        make(config("fno", model__modes="5"))
+        config("fno", model__modes="5")
     with pytest.raises(ValueError, match=r"data.samples: expected 1 or more, got 0"):
         DataConfig(samples=0)
     with pytest.raises(ValueError, match=r"expected a solver of at least 8 cells .* got 64, 32"):
@@ -228,8 +237,12 @@ def test_bad_input():
         DataConfig(viscosity=-1.0)
     with pytest.raises(ValueError, match=r"no more than data.interval=0.05, got 0.5"):
         DataConfig(equation="shallow_water", time_step=0.5)
-    with pytest.raises(ValueError, match=r"model.layers: expected 1 or more, got 0"):
-        ModelConfig(layers=0)
     wild = dataclasses.replace(SECTION, amplitude=1e6)
     with pytest.raises(ValueError, match=r"do not stay finite: lower data.time_step from 0.05"):
         simulated(wild, jax.random.key(0), 1, (8,))
+
+
+def test_a_network_is_checked_before_the_flows(monkeypatch):
+    monkeypatch.setattr("experiments.flows.task.load_flows", lambda _: pytest.fail("flows first"))
+    with pytest.raises(ValueError, match="layers"):
+        FlowTask().build(config("fno", model__layers="0"), shards=1)

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from experiments.studies import orientations
 
 FEW, MANY = 6, 40
 BOTH = ("scalars", "vectors")
+CONFIGS = Path(__file__).parents[3] / "configs"
 TINY = {
     "model.channels": "4",
     "model.layers": "1",
@@ -195,7 +197,7 @@ def test_bad_words_are_one_line(
 def test_a_training_of_another_network_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = load_config("configs/nbody.py:egnn", [])
+    config = load_config(f"{CONFIGS}/nbody.py:egnn", [])
     monkeypatch.setattr(orientations, "load_run", lambda workdir: (config, None))
     assert orientations.main(["--trained", "run"]) == 2
     assert "got a training of 'egnn'" in capsys.readouterr().err
@@ -203,7 +205,7 @@ def test_a_training_of_another_network_is_refused(
 
 @pytest.mark.slow
 def test_a_trained_network_on_other_grids(tmp_path: pathlib.Path) -> None:
-    config = load_config("configs/nbody.py:ponita", list(TINY.items()))
+    config = load_config(f"{CONFIGS}/nbody.py:ponita", list(TINY.items()))
     train(config, tmp_path / "run")
     rows = orientations.trained(tmp_path / "run", [FEW, MANY], 2)
     assert [row["model"] for row in rows] == ["separable, octahedron 6", "separable, fibonacci 40"]

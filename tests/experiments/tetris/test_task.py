@@ -1,6 +1,7 @@
 """The Tetris task: which products tell a piece from its mirror image."""
 
 import itertools
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -20,10 +21,11 @@ from experiments.tetris.task import (
     irreps_of,
     make_model,
     pieces,
+    rotated,
     symmetry_error,
-    turned,
 )
 
+CONFIGS = Path(__file__).parents[3] / "configs"
 NAMES = list(PIECES)
 
 
@@ -57,7 +59,7 @@ def test_eight_pieces_of_which_two_are_mirror_images() -> None:
 
 def test_orientations() -> None:
     section = DataConfig(copies=3)
-    validation, test = (turned(section, 4.0, part) for part in range(2))
+    validation, test = (rotated(section, 4.0, part) for part in range(2))
     assert [piece.label for piece in test] == list(range(8)) * 3
     for piece in test:
         assert piece.graph.num_edges == 12
@@ -106,7 +108,7 @@ def test_irreps_that_the_products_reach() -> None:
 
 
 def test_the_loss_does_not_depend_on_the_shards() -> None:
-    model, examples = network("gaunt"), turned(DataConfig(copies=1), 4.0, 0)[1:]
+    model, examples = network("gaunt"), rotated(DataConfig(copies=1), 4.0, 0)[1:]
     loss = jax.jit(cross_entropy)
     value, named = loss(model, collate_pieces(examples, range(1), 1), jax.random.key(0))
     batch = collate_pieces(examples, range(3), 3)
@@ -122,7 +124,7 @@ def test_the_loss_does_not_depend_on_the_shards() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("product", sorted(PRODUCTS))
 def test_seven_or_eight_of_eight(product: str, tmp_path) -> None:
-    result = train(load_config(f"configs/tetris.py:{product}"), tmp_path / "run")
+    result = train(load_config(f"{CONFIGS}/tetris.py:{product}"), tmp_path / "run")
     natural = product in NATURAL_ONLY
     assert result["metrics"]["accuracy"] == (7 / 8 if natural else 1)
     assert result["mistaken"] == ({"chiral_shape_2": "chiral_shape_1"} if natural else {})
@@ -131,10 +133,11 @@ def test_seven_or_eight_of_eight(product: str, tmp_path) -> None:
 
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match=r"model.product: expected one of .*gaunt.*'gant'"):
-        load_config("configs/tetris.py:gant")
+        load_config(f"{CONFIGS}/tetris.py:gant")
     with pytest.raises(ValueError, match=r"model.lmax and model.channels.*got 0 and 16"):
         ModelConfig(lmax=0)
     with pytest.raises(ValueError, match=r"data.copies: expected a number above 0, got 0"):
         DataConfig(copies=0)
-    config = load_config("configs/tetris.py:gaunt", [("model.channels", "2")])
-    assert make_model(config)[1] == ModelConfig("gaunt", channels=2)
+    config = load_config(f"{CONFIGS}/tetris.py:gaunt", [("model.channels", "2")])
+    assert config.model == ModelConfig("gaunt", channels=2)
+    assert str(make_model(config).rep_out) == "7x0e"
