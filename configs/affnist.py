@@ -18,7 +18,7 @@ time on two cores:
     for g in gl sl so p4m cnn; do
       EQUINET_DATA=DIR equinet train --config=configs/affnist.py:$g-mnist \
         --workdir=runs/affnist/$g-mnist &&
-      python -m experiments.report affnist --add runs/affnist/$g-mnist
+      python -m experiments.report affnist --add runs/affnist/$g-mnist --write
     done
 """
 

@@ -11,7 +11,7 @@ approximate and found out. At most three minutes each on 2 cores; the data are d
       for n in 100 1000 10000; do
         equinet train --config=configs/emlp.py:$p --config.model.name=$m \
           --config.data.samples=$n --workdir=runs/emlp/$p-$m-$n &&
-        python -m experiments.report emlp --add runs/emlp/$p-$m-$n
+        python -m experiments.report emlp --add runs/emlp/$p-$m-$n --write
       done; done; done
 """
 

@@ -13,7 +13,7 @@ has not. The committed table:
     for m in fno gfno_p4 gfno_p4m; do
       equinet train --config=configs/navier_stokes.py:$m --config.data.cache=runs/flows \
         --workdir=runs/flows/$m &&
-      python -m experiments.report flows --add runs/flows/$m
+      python -m experiments.report flows --add runs/flows/$m --write
     done
 """
 

@@ -12,7 +12,7 @@ committed table (what is finished is kept):
 
     for m in egnn fa_gnn cg ponita; do
       equinet train --config=configs/nbody.py:$m --workdir=runs/nbody/$m &&
-      python -m experiments.report nbody --add runs/nbody/$m
+      python -m experiments.report nbody --add runs/nbody/$m --write
     done
 """
 

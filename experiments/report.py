@@ -1,18 +1,22 @@
-"""Committed results as tables and figures: `python -m experiments.report <name> [--figure FILE]`.
+"""Committed results as tables and figures: `python -m experiments.report NAME`.
 
-With `--add WORKDIR` a finished training becomes a row of `experiments/results/<name>.jsonl` first,
-in place of one of the same command and note.
+The rows of an experiment are JSON lines in `experiments/<folder>/results/<name>.jsonl`: of a
+training its result, minutes, hardware and learning curve (`curve`, pairs of minutes and a metric);
+of a benchmark the timings. The command prints their tables as markdown and writes nothing, unless
+it is told to:
 
-Reads `experiments/results/<name>.jsonl` (trainings: the run's JSON line plus minutes, hardware and
-perhaps `curve`, pairs of minutes and a metric) and `experiments/benchmarks/results/<name>.jsonl`
-(timings), whichever are there. The tables go to stdout as markdown; the figure, where matplotlib is
-installed, beside the results: errors against `samples` if the trainings have them, else curves, and
-accuracies against the strength of a deformation where there are any.
+- `--add WORKDIR` shows a finished training among the committed rows.
+- `--figure FILE` writes the figure, where matplotlib is installed: errors against `samples` if the
+  trainings have them, else learning curves, and accuracies against the strength of a deformation.
+- `--write` is for the project's own results: it keeps the added row, in place of one with the same
+  command and note, and writes the figure beside the rows, the README of the folder and its page of
+  the documentation, `docs/results/rows_<folder>.md`. `--all --write` does so for all experiments.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import pathlib
@@ -22,12 +26,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from equinet.files import write_atomically
-from equinet.training import load_config, read_config
+from equinet.training import did_you_mean, load_config, read_config
 from equinet.training.config import flatten
 from experiments.benchmarks.harness.rows import case_text, markdown, short, table
 
 HERE = pathlib.Path(__file__).parent
-FOLDERS = (HERE / "results", HERE / "benchmarks" / "results")
+PAGES = HERE.parent / "docs" / "results"
 COLUMNS = (
     "library",
     "config",
@@ -45,6 +49,10 @@ COLUMNS = (
     "step_ms",
     "peak_memory_mb",
 )
+QUESTIONS = {
+    "potentials": "Energies and forces of molecules, with every tensor product and convolution.",
+    "studies": "Smaller questions: grids of orientations, and samples of a group.",
+}
 LAST_COLUMNS = ("atoms_per_second", "hardware", "note")
 CURVE_METRICS = (
     "force_rmse_mev_per_angstrom",
@@ -54,6 +62,29 @@ CURVE_METRICS = (
 )
 SAMPLES_METRIC = "relative_rmse"
 STRENGTHS = "accuracy_against_strength"
+
+
+def row_files() -> dict[str, pathlib.Path]:
+    """The files of committed rows by name."""
+    return {file.stem: file for file in sorted(HERE.glob("*/results/*.jsonl"))}
+
+
+def rows_file(name: str, folder: str | None = None) -> pathlib.Path:
+    """The file of the rows called `name`.
+
+    Args:
+        name: The name of the file, such as "nbody".
+        folder: The folder of a new file below `experiments/`; one that is called `name`, if absent.
+
+    Raises:
+        ValueError: There are no such rows, nor such a folder.
+    """
+    known = row_files()
+    if name in known:
+        return known[name]
+    if not (HERE / (folder or name)).is_dir():
+        raise ValueError(f"no results for {name!r}: {did_you_mean(name, known)}")
+    return HERE / (folder or name) / "results" / f"{name}.jsonl"
 
 
 def read(file: pathlib.Path) -> list[dict[str, Any]]:
@@ -103,27 +134,31 @@ def training_row(workdir: pathlib.Path, note: str) -> dict[str, Any]:
 
 
 def _step_ms(records: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Median milliseconds of a step, without what came before the first record: compilation."""
+    """The median time of a step in milliseconds, without the steps before the first record."""
     rates = sorted(r["steps_per_second"] for r in records[1:] if r.get("steps_per_second"))
     return {"step_ms": round(1e3 / rates[len(rates) // 2], 2)} if rates else {}
 
 
 def _command(workdir: pathlib.Path, source: str) -> str:
-    """The command that repeats a training; where the data lie is for everyone to say."""
+    """The command that repeats a training, without the folder of the data."""
     command = f"equinet train --config={source}"
     if not (workdir / "config.json").exists():
         return command
     used, defaults = flatten(read_config(workdir)), flatten(load_config(source))
-    changes = {k: v for k, v in used.items() if v != defaults[k] and k != "data_dir"}
+    changes = {k: v for k, v in used.items() if v != defaults.get(k) and k != "data_dir"}
     return " ".join([command, *(shlex.quote(f"--config.{k}={v}") for k, v in changes.items())])
 
 
-def add(workdir: pathlib.Path, file: pathlib.Path, note: str) -> None:
-    """Writes a finished training into a file of results, once."""
-    row = training_row(workdir, note)
-    rows = read(file) if file.exists() else []
-    kept = [r for r in rows if (r.get("command"), r.get("note")) != (row["command"], row["note"])]
-    write_atomically(file, "".join(json.dumps(r) + "\n" for r in [*kept, row]))
+def merged(rows: Sequence[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows with a new one in place of those with the same command and note."""
+    key = (row.get("command"), row.get("note"))
+    return [*(r for r in rows if (r.get("command"), r.get("note")) != key), row]
+
+
+def write_rows(rows: Sequence[dict[str, Any]], file: pathlib.Path) -> None:
+    """Writes a file of rows."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def trainings_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -206,6 +241,7 @@ def save_figure(
     if not any(row.get("curve") for row in trainings) and not timings and not scaling:
         return False
     try:
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError:
         return False
@@ -221,34 +257,105 @@ def save_figure(
     else:
         figure = Figure(figsize=(7, max(4.0, 0.3 * len(timings))), layout="constrained")
         draw(trainings, timings, figure.add_subplot())
-    figure.savefig(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with rc_context({"svg.hashsalt": file.stem}):  # the same rows give the same file
+        figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
     return True
 
 
+def tables(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as tables of markdown: one of trainings, one of timings."""
+    trainings, timings = _split(rows)
+    parts = [trainings_table(trainings)] if trainings else []
+    return "\n\n".join(parts + ([table(timings)] if timings else []))
+
+
+def _split(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    timed = [row for row in rows if "benchmark" in row]
+    return [row for row in rows if "benchmark" not in row], timed
+
+
+def write_pages(folder: pathlib.Path) -> None:
+    """Writes the README of an experiment and its page of the documentation from its rows."""
+    write_atomically(folder / "README.md", page(folder, "results/"))
+    PAGES.mkdir(parents=True, exist_ok=True)
+    link = pathlib.Path(os.path.relpath(folder / "results", PAGES)).as_posix() + "/"
+    write_atomically(PAGES / f"rows_{folder.name}.md", page(folder, link))
+
+
+def page(folder: pathlib.Path, link: str) -> str:
+    """The page of an experiment: its question, and for each file of rows figure, table, commands.
+
+    Args:
+        folder: The folder of the experiment.
+        link: The path of its results from where the page lies.
+    """
+    lines = [f"# All rows of {folder.name.replace('_', ' ')}", "", question(folder), ""]
+    for file in sorted((folder / "results").glob("*.jsonl")):
+        rows = read(file)
+        lines += [f"## {file.stem}", ""]
+        if file.with_suffix(".svg").exists():
+            lines += [f"![The rows of {file.stem} as a figure]({link}{file.stem}.svg)", ""]
+        lines += [tables(rows), ""]
+        commands = list(dict.fromkeys(row["command"] for row in rows if row.get("command")))
+        if commands:
+            lines += ["The commands of these rows:", "", "```sh", *commands, "```", ""]
+    lines += [
+        f"This page is made from the rows by `python -m experiments.report --all --write`; do not "
+        f"edit it. The rows are in `experiments/{folder.name}/results/`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def question(folder: pathlib.Path) -> str:
+    """What an experiment asks: the first line of the docstring of its task or package."""
+    for file in (folder / "task.py", folder / "__init__.py"):
+        if file.exists() and (text := ast.get_docstring(ast.parse(file.read_text()))):
+            return text.splitlines()[0]
+    return QUESTIONS.get(folder.name, f"Results of {folder.name}.")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; gives back its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", help="a task or a benchmark, as its file of results is called")
-    parser.add_argument("--figure", type=pathlib.Path, help="default: <name>.svg by the results")
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", nargs="?", help="the name of a file of rows")
+    parser.add_argument("--all", action="store_true", help="every file of rows")
+    parser.add_argument("--figure", type=pathlib.Path, help="write the figure to this file")
     parser.add_argument("--add", type=pathlib.Path, metavar="WORKDIR", help="a finished training")
-    parser.add_argument("--note", default="", help="what else the row should say")
-    chosen = parser.parse_args(arguments)
-    if chosen.add:
-        FOLDERS[0].mkdir(exist_ok=True)
-        add(chosen.add, FOLDERS[0] / f"{chosen.name}.jsonl", chosen.note)
-    files = [folder / f"{chosen.name}.jsonl" for folder in FOLDERS]
-    found = [file for file in files if file.exists()]
-    if not found:
-        known = sorted(file.stem for folder in FOLDERS for file in folder.glob("*.jsonl"))
-        sys.stderr.write(f"no results for {chosen.name!r}, expected one of {known}\n")
+    parser.add_argument("--note", default="", help="what else the added row should say")
+    parser.add_argument("--write", action="store_true", help="change the project's own results")
+    options = parser.parse_args(arguments)
+    if (options.name is None) != options.all or (options.all and (options.add or options.figure)):
+        parser.error("give either a NAME or --all, which takes neither --add nor --figure")
+    try:
+        files = list(row_files().values()) if options.all else [rows_file(options.name)]
+        for file in files:
+            _report(file, options)
+        if options.write:
+            for folder in sorted({file.parents[1] for file in files} - {HERE / "benchmarks"}):
+                write_pages(folder)
+    except (ValueError, FileNotFoundError) as error:
+        sys.stderr.write(f"{error}\n")
         return 2
-    trainings, timings = ([*read(file)] if file.exists() else [] for file in files)
-    tables = [trainings_table(trainings)] if trainings else []
-    sys.stdout.write("\n\n".join(tables + ([table(timings)] if timings else [])) + "\n")
-    figure = chosen.figure or found[0].with_suffix(".svg")
-    if save_figure(trainings, timings, figure):
-        sys.stderr.write(f"figure: {figure}\n")
     return 0
+
+
+def _report(file: pathlib.Path, options: argparse.Namespace) -> None:
+    """Prints the tables of one file of rows, and writes what the options ask for."""
+    rows = read(file) if file.exists() else []
+    if options.add:
+        rows = merged(rows, training_row(options.add, options.note))
+        if options.write:
+            write_rows(rows, file)
+    sys.stdout.write(tables(rows) + "\n")
+    trainings, timings = _split(rows)
+    figure = options.figure
+    if figure is None and options.write and (trainings or file.with_suffix(".svg").exists()):
+        figure = file.with_suffix(".svg")  # many timings are a table, not a figure
+    if figure is not None and save_figure(trainings, timings, figure):
+        sys.stderr.write(f"figure: {figure}\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 r"""One config trained with every tensor product and every convolution, as rows of one table.
 
     EQUINET_DATA=DIR python -m experiments.sweep --config configs/3bpa.py --steps 1000 \
-        --workdir runs/variants --results 3bpa_products
+        --workdir runs/variants --results runs/variants/rows.jsonl
 
-Each variant is a training of its own in `<workdir>/<product>-<convolution>`, one after the other;
-one that has finished is not repeated, one that was cut off goes on. All take the same number of
-steps. The rows of `experiments/results/<results>.jsonl` are what `python -m experiments.report`
-shows: errors, milliseconds per step, peak memory, parameters.
+Each variant is a training in `<workdir>/<product>-<convolution>`, one after the other; one that has
+finished is not repeated, one that was cut off goes on. All take the same number of steps. The rows
+are written to the file that `--results` names: errors, milliseconds per step, peak memory,
+parameters. Those of the project are `experiments/potentials/results/3bpa_products.jsonl`.
 """
 
 import argparse
@@ -39,9 +39,9 @@ def train(
     workdir: pathlib.Path,
     product: str,
     convolution: str,
-    words: Sequence[str],
+    overrides: Sequence[str],
 ) -> pathlib.Path:
-    """Trains one variant in a process of its own, or finds it finished.
+    """Trains one variant in a new process, unless it has finished.
 
     Returns:
         Its directory.
@@ -61,29 +61,34 @@ def train(
     command += [f"--config.training.log_every={max(1, steps // 20)}"]
     command += [f"--config.model.product={product}", f"--config.model.convolution={convolution}"]
     with (folder / "train.log").open("a") as log:
-        code = subprocess.run([*command, *words], stdout=log, stderr=log, check=False).returncode
+        code = subprocess.run(
+            [*command, *overrides], stdout=log, stderr=log, check=False
+        ).returncode
     if code:
         raise RuntimeError(f"{folder.name} ended with exit code {code}: see {folder / 'train.log'}")
     return folder
 
 
 def main() -> None:
-    """Trains the variants and writes the table."""
+    """Trains the variants, writes their rows and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="configs/3bpa.py")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--workdir", type=pathlib.Path, required=True)
-    parser.add_argument("--results", default="3bpa_products", help="name of the file of results")
+    parser.add_argument("--results", type=pathlib.Path, help="default: WORKDIR/rows.jsonl")
     parser.add_argument("--products", default=",".join(PRODUCTS))
     parser.add_argument("--convolutions", default=",".join(CONVOLUTIONS))
-    options, words = parser.parse_known_args()
-    file = report.FOLDERS[0] / f"{options.results}.jsonl"
+    options, overrides = parser.parse_known_args()
+    file = options.results or options.workdir / "rows.jsonl"
     for product, convolution in variants(
         options.products.split(","), options.convolutions.split(",")
     ):
         sys.stderr.write(f"{product}, {convolution}\n")
-        folder = train(options.config, options.steps, options.workdir, product, convolution, words)
-        report.add(folder, file, f"product {product}, convolution {convolution}")
+        folder = train(
+            options.config, options.steps, options.workdir, product, convolution, overrides
+        )
+        row = report.training_row(folder, f"product {product}, convolution {convolution}")
+        report.write_rows(report.merged(report.read(file) if file.exists() else [], row), file)
     sys.stdout.write(report.trainings_table(report.read(file)) + "\n")
 
 

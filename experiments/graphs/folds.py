@@ -3,8 +3,8 @@
 Run it as `python -m experiments.graphs.folds <set>-<model>`.
 
 Other options are overrides as for `equinet train`: `--config.model.hops=2`. Folds that are finished
-are not trained again. The mean and the spread over the folds become a row of
-`experiments/results/graphs.jsonl`, in place of one of the same command and note.
+are not trained again. The mean and the standard deviation over the folds become a row of the file
+that `--results` names, in place of one with the same command and note.
 """
 
 import argparse
@@ -16,12 +16,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from equinet.files import write_atomically
 from equinet.training import load_config, train
 from experiments.graphs.data import read_graph_set
-from experiments.report import FOLDERS, read, training_row
+from experiments.report import HERE, merged, read, training_row, write_rows
 
-CONFIG = "configs/graphs.py"
+CONFIG = "configs/graphs.py"  # below the root of the project, as rows name it
 
 
 class Stopped(RuntimeError):
@@ -73,7 +72,7 @@ def summary(rows: Sequence[dict[str, Any]], command: str, note: str) -> dict[str
 
 
 def run(
-    words: str,
+    name: str,
     overrides: Sequence[tuple[str, str]],
     folds: Sequence[int] | None,
     workdir: pathlib.Path,
@@ -83,7 +82,7 @@ def run(
     Raises:
         Stopped: If a fold was stopped; it goes on when this is called again.
     """
-    source = f"{CONFIG}:{words}"
+    source = f"{HERE.parent / CONFIG}:{name}"
     config = load_config(source, overrides)
     graphs = read_graph_set(config.data.set, config.data_dir or None)
     rows = []
@@ -91,7 +90,7 @@ def run(
         # Pairs are counted once: the random networks do not depend on the fold.
         once = [] if not rows else [("data.inits", "0")]
         config = load_config(source, [*overrides, ("data.fold", str(fold)), *once])
-        folder = workdir / f"{words}-{fold}"
+        folder = workdir / f"{name}-{fold}"
         result = train(config, folder, source=source)
         if result["status"] != "finished":
             raise Stopped(f"fold {fold} stopped, no row written; the same command goes on")
@@ -102,36 +101,31 @@ def run(
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; gives back its exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("words", help="<set>-<model>, as in configs/graphs.py")
+    parser.add_argument("name", help="<set>-<model>, as in configs/graphs.py")
     parser.add_argument("--folds", type=int, nargs="+", help="default: all")
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/graphs"))
-    parser.add_argument("--results", type=pathlib.Path, default=FOLDERS[0] / "graphs.jsonl")
+    parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("runs/graphs.jsonl"))
     parser.add_argument("--note", default="", help="what else the row should say")
     chosen, rest = parser.parse_known_args(arguments)
     try:
         overrides = [_override(text) for text in rest]
-        rows = run(chosen.words, overrides, chosen.folds, chosen.workdir)
+        rows = run(chosen.name, overrides, chosen.folds, chosen.workdir)
         shown = [text for text in rest if not text.startswith("--config.data_dir=")]
         folds = ["--folds", *map(str, chosen.folds)] if chosen.folds else []
         command = shlex.join(
-            ["python", "-m", "experiments.graphs.folds", chosen.words, *folds, *shown]
+            ["python", "-m", "experiments.graphs.folds", chosen.name, *folds, *shown]
         )
-        row = summary(rows, command, chosen.note)
+        row = summary(rows, command, chosen.note) | {"config": f"{CONFIG}:{chosen.name}"}
     except (ValueError, FileNotFoundError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except Stopped as stopped:
         sys.stderr.write(f"{stopped}\n")
         return 1
-    _add(row, chosen.results)
+    file = chosen.results
+    write_rows(merged(read(file) if file.exists() else [], row), file)
     sys.stdout.write(json.dumps(row) + "\n")
     return 0
-
-
-def _add(row: dict[str, Any], file: pathlib.Path) -> None:
-    rows = read(file) if file.exists() else []
-    kept = [r for r in rows if (r.get("command"), r.get("note")) != (row["command"], row["note"])]
-    write_atomically(file, "".join(json.dumps(r) + "\n" for r in [*kept, row]))
 
 
 def _override(text: str) -> tuple[str, str]:

@@ -10,8 +10,8 @@ nothing in common it is the root of two; from there random samples make it fall 
 number, a sequence of low discrepancy faster. What is left at the end is that sums over pixels stand
 for integrals. Float64.
 
-Writes `experiments/results/group_samples.jsonl`, a row for every group and kind of points, and
-where matplotlib is installed `group_samples.svg` beside it.
+Writes `experiments/studies/results/group_samples.jsonl`, a row for every group and kind of points,
+and where matplotlib is installed `group_samples.svg` beside it.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
             f"expected two or more counts and draws above 0, got {chosen.counts}, {chosen.draws}"
         )
     rows = measure(sorted(chosen.counts), chosen.draws)
-    file = report.FOLDERS[0] / f"{NAME}.jsonl"
+    file = report.rows_file(NAME, "studies")
     write(rows, file)
     save_figure(rows, file.with_suffix(".svg"))
 

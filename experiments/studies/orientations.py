@@ -20,7 +20,7 @@ permute a polyhedron, the error is that of rounding; as it is under all rotation
 `edges` and `positions`, which have no grid. `deviation` of a row is one standard deviation over the
 networks.
 
-Writes `experiments/results/orientations.jsonl`, a row for every network and grid, and where
+Writes `experiments/studies/results/orientations.jsonl`, a row for every network and grid, and where
 matplotlib is installed `orientations.svg` beside it.
 """
 
@@ -362,7 +362,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     rows = untrained(sizes, chosen.clouds, chosen.seeds) + rows
-    file = report.FOLDERS[0] / f"{NAME}.jsonl"
+    file = report.rows_file(NAME, "studies")
     write(rows, file)
     if save_figure(rows, file.with_suffix(".svg")):
         sys.stderr.write(f"figure: {file.with_suffix('.svg')}\n")

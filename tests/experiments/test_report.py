@@ -41,10 +41,11 @@ MISSING = {**{k: TIMING[k] for k in ("benchmark", "case", "direction")}, "librar
 
 @pytest.fixture
 def folders(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> list[pathlib.Path]:
-    made = [tmp_path / "results", tmp_path / "benchmarks"]
+    made = [tmp_path / folder / "results" for folder in ("potentials", "benchmarks")]
     for folder in made:
-        folder.mkdir()
-    monkeypatch.setattr(report, "FOLDERS", tuple(made))
+        folder.mkdir(parents=True)
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    monkeypatch.setattr(report, "PAGES", tmp_path / "docs")
     return made
 
 
@@ -56,8 +57,8 @@ def test_trainings_and_timings_are_tables(
     folders: list[pathlib.Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = {"config": "other", "metrics": {"accuracy": 0.5}}
-    write(folders[0], "potential.jsonl", [TRAINING, other])
-    write(folders[1], "potential.jsonl", [TIMING, {**MISSING, "error": "not installed"}])
+    timed = [TIMING, {**MISSING, "error": "not installed"}]
+    write(folders[0], "potential.jsonl", [TRAINING, other, *timed])
     assert report.main(["potential"]) == 0
     lines = capsys.readouterr().out.splitlines()
     head = [cell.strip() for cell in lines[0].strip("|").split("|")]
@@ -76,9 +77,13 @@ def test_figure(folders: list[pathlib.Path], tmp_path: pathlib.Path, which: int)
     pytest.importorskip("matplotlib")
     write(folders[which], "potential.jsonl", [[TRAINING, TIMING][which]])
     assert report.main(["potential", "--figure", str(tmp_path / "figure.svg")]) == 0
-    assert "<svg" in (tmp_path / "figure.svg").read_text()
-    assert report.main(["potential"]) == 0
-    assert (folders[which] / "potential.svg").exists()
+    first = (tmp_path / "figure.svg").read_text()
+    assert "<svg" in first
+    assert report.main(["potential", "--figure", str(tmp_path / "figure.svg")]) == 0
+    assert (tmp_path / "figure.svg").read_text() == first
+    assert not list(folders[which].glob("*.svg"))
+    assert report.main(["potential", "--write"]) == 0
+    assert (folders[which] / "potential.svg").exists() == (which == 0)
 
 
 def test_without_matplotlib_there_are_still_tables(
@@ -98,14 +103,16 @@ def test_an_unknown_name_names_the_known_ones(
 ) -> None:
     write(folders[0], "potential.jsonl", [TRAINING])
     assert report.main(["potentail"]) == 2
-    assert "['potential']" in capsys.readouterr().err
+    assert "did you mean potential" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("line", ["{", "[1]"])
-def test_a_malformed_line_is_named(folders: list[pathlib.Path], line: str) -> None:
+def test_a_malformed_line_is_named(
+    folders: list[pathlib.Path], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folders[0] / "potential.jsonl").write_text(json.dumps(TRAINING) + "\n" + line + "\n")
-    with pytest.raises(ValueError, match=r"potential\.jsonl, line 2"):
-        report.main(["potential"])
+    assert report.main(["potential"]) == 2
+    assert "potential.jsonl, line 2" in capsys.readouterr().err
 
 
 def test_a_finished_training_becomes_a_row(tmp_path):
@@ -154,15 +161,51 @@ def test_errors_against_samples(folders, tmp_path, capsys):
 
 def test_a_row_is_added_once_with_what_was_overridden(folders, tmp_path):
     root = pathlib.Path(__file__).parents[2]
-    source = str(root / "configs/emlp.py:o5")
+    source = str(root / "configs/emlp.py:inertia_soft")
     config = load_config(source, [("data.samples", "50"), ("penalty.weights", "(0., 1., 1., 2.)")])
     (tmp_path / "config.json").write_text(to_json(config))
     result = {"config": source, "seconds": 6.0, "device": "cpu", "metrics": {}}
     (tmp_path / "result.json").write_text(json.dumps(result))
     (tmp_path / "metrics.jsonl").write_text("")
+    (tmp_path / "emlp").mkdir()
+    add = ["emlp", "--add", str(tmp_path), "--note"]
     for note in ("a", "a", "b"):
-        assert report.main(["emlp", "--add", str(tmp_path), "--note", note]) == 0
-    rows = report.read(folders[0] / "emlp.jsonl")
+        assert report.main([*add, note, "--write"]) == 0
+    rows = report.read(tmp_path / "emlp/results/emlp.jsonl")
     assert [row["note"] for row in rows] == ["a", "b"]
     changes = "--config.data.samples=50 '--config.penalty.weights=(0.0, 1.0, 1.0, 2.0)'"
     assert rows[0]["command"] == f"equinet train --config={source} {changes}"
+
+
+def test_the_rows_of_the_project_are_not_rewritten(folders, tmp_path, capsys):
+    """A user's run is shown among the rows; without --write nothing is written."""
+    write(folders[0], "potential.jsonl", [TRAINING])
+    run = tmp_path / "run"
+    run.mkdir()
+    source = str(pathlib.Path(__file__).parents[2] / "configs/emlp.py:o5")
+    result = {"config": source, "seconds": 6.0, "device": "cpu", "metrics": {"of_the_user": 1.0}}
+    (run / "result.json").write_text(json.dumps(result))
+    (run / "metrics.jsonl").write_text("")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert report.main(["potential", "--add", str(run)]) == 0
+    assert "of_the_user" in capsys.readouterr().out
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_pages_are_made_from_the_rows(folders, tmp_path):
+    write(folders[0], "potential.jsonl", [TRAINING])
+    assert report.main(["--all", "--write"]) == 0
+    readme = (tmp_path / "potentials/README.md").read_text()
+    assert "## potential" in readme
+    assert TRAINING["command"] in readme
+    page = (tmp_path / "docs/rows_potentials.md").read_text()
+    assert page == readme.replace("](results/", "](../potentials/results/")
+
+
+def test_the_committed_pages_are_those_of_the_rows():
+    """`python -m experiments.report --all --write` would change no page."""
+    folders = {file.parents[1] for file in report.row_files().values()}
+    for folder in sorted(folders - {report.HERE / "benchmarks"}):
+        assert (folder / "README.md").read_text() == report.page(folder, "results/"), (
+            "run python -m experiments.report --all --write"
+        )

@@ -12,7 +12,7 @@ def test_rows_and_figure(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(group_samples, "WORDS", ("so",))
     monkeypatch.setattr(group_samples, "SIZE", 13)
-    monkeypatch.setattr(report, "FOLDERS", (tmp_path, tmp_path))
+    monkeypatch.setattr(report, "rows_file", lambda name, folder: tmp_path / f"{name}.jsonl")
     group_samples.main(["--counts", "2", "64", "--draws", "4"])
     lines = (tmp_path / "group_samples.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]

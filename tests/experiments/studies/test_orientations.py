@@ -153,7 +153,7 @@ def test_the_command_writes_rows_table_and_figure(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked = []
-    monkeypatch.setattr(report, "FOLDERS", (tmp_path, tmp_path))
+    monkeypatch.setattr(report, "rows_file", lambda name, folder: tmp_path / f"{name}.jsonl")
     monkeypatch.setattr(orientations, "FITTED_FROM", 4)
     monkeypatch.setattr(orientations, "untrained", lambda *a: asked.append(a) or rows)
     words = ["--orientations", "40", "6", "6", "--clouds", "2", "--seeds", "3"]
