@@ -3,17 +3,22 @@
 import dataclasses
 import functools
 import itertools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.groups import Group, O
+from equinet.groups import SO, Group, O
 from equinet.linalg import block_diagonal, determinant
 from equinet.precision import HIGHEST
 from equinet.reps._blocks import apply_to_copies
 from equinet.reps._irreps_entries import MulIrrep
-from equinet.reps.clebsch_gordan_tables import so3_generators
+from equinet.reps._rules import Irreducible, Piece
+from equinet.reps.bases.linear_maps import DenseMaps, IdentityMaps, Maps
+from equinet.reps.clebsch_gordan_tables import clebsch_gordan, so3_generators
 from equinet.reps.rep import Rep
 from equinet.reps.wigner import wigner_matrices
 from equinet.typing import Element, Feature, Matrix
@@ -72,6 +77,46 @@ class IrrepsAction(Rep):
             multiply = functools.partial(_multiply, blocks[ir].astype(x.dtype))
             parts.append(apply_to_copies(multiply, mul, x[..., where, :]))
         return jnp.concatenate(parts, axis=-2)
+
+    def _restrict(self, subgroup: Group, restrict: Callable[[Rep], Rep]) -> Rep | None:
+        if subgroup.linear_group not in (O(3), SO(3)):
+            return None
+        return self._named(self.entries, subgroup)
+
+    def _pieces(self) -> list[Piece]:
+        pieces: list[Piece] = []
+        for (mul, ir), where in zip(self.entries, self.slices(), strict=True):
+            indices = np.arange(where.start, where.stop).reshape(mul, ir.dim)
+            pieces += [(self._named([ir], self.group), index) for index in indices]
+        return pieces
+
+    @property
+    def _holds_irreps(self) -> bool:
+        return True
+
+    def _irreducible(self, unit: Callable[[Group], Rep | None]) -> Irreducible:
+        return [(self, np.eye(self.dim))]
+
+    def _couple(self, other: Rep) -> list[tuple[Rep, Float[np.ndarray, "k i j"]]]:
+        ((_, first),), ((_, second),) = self.entries, other.entries  # type: ignore[attr-defined]
+        return [
+            (
+                self._named([ir], self.group),
+                math.sqrt(ir.dim) * clebsch_gordan(first.l, second.l, ir.l).transpose(2, 0, 1),
+            )
+            for ir in first * second
+        ]
+
+    def _maps_from(self, rep_in: Rep, pure_maps: Callable[[Rep, Rep], Maps]) -> Maps | None:
+        """Schur's lemma."""
+        if not isinstance(rep_in, IrrepsAction):
+            return None
+        if self == rep_in:
+            return IdentityMaps(self.dim)
+        return DenseMaps(np.zeros((0, self.dim, rep_in.dim)))
+
+    def _named(self, entries: Any, group: Group) -> Rep:
+        return type(self)(entries, group=group)  # type: ignore[call-arg]
 
     def _blocks(self, g: Element) -> dict[Any, Float[Array, "..."]]:
         rotation = self.group.linear_part(g)

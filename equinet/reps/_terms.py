@@ -26,7 +26,7 @@ class Term:
         return slice(self.start, self.start + self.rep.dim)
 
 
-@functools.cache
+@functools.lru_cache(1024)
 def terms(rep: Rep) -> tuple[Term, ...]:
     """All copies of all terms in order; irreps count as terms.
 
@@ -61,7 +61,7 @@ def factors(rep: Rep) -> tuple[Rep, ...]:
     return rep.factors if isinstance(rep, ProductRep) else (rep,)
 
 
-@functools.cache
+@functools.lru_cache(1024)
 def is_invariant(rep: Rep) -> bool:
     """Whether every element acts as the number one.
 

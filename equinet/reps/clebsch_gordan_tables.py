@@ -13,7 +13,7 @@ from jaxtyping import Complex, Float
 from equinet.precision import read_only
 
 
-@functools.cache
+@functools.lru_cache(4096)
 def clebsch_gordan(l1: int, l2: int, l3: int) -> Float[np.ndarray, "{2*l1+1} {2*l2+1} {2*l3+1}"]:
     r"""The equivariant bilinear map from degrees ``l1`` and ``l2`` to degree ``l3``.
 
@@ -51,7 +51,7 @@ def clebsch_gordan(l1: int, l2: int, l3: int) -> Float[np.ndarray, "{2*l1+1} {2*
     return read_only(np.where(np.abs(real) < 1e-14, 0.0, real))
 
 
-@functools.cache
+@functools.lru_cache(4096)
 def so3_generators(l: int) -> Float[np.ndarray, "3 {2*l+1} {2*l+1}"]:
     r"""Antisymmetric generators ``X`` of the rotations about x, y and z at degree ``l``.
 

@@ -13,7 +13,7 @@ from equinet.linalg import safe_normalize
 from equinet.precision import floating
 
 
-@functools.cache
+@functools.lru_cache(64)
 def _recurrence(lmax: int) -> dict[tuple[int, int], tuple[float, float]]:
     """Coefficients (a, b) of ``P[l, m] = a (z P[l-1, m] - b r^2 P[l-2, m])``."""
     table = {}

@@ -2,16 +2,20 @@
 
 import dataclasses
 import functools
+import itertools
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from equinet.groups import DirectProduct, Group
 from equinet.linalg import kron
-from equinet.reps.rep import Rep, direct_sum
-from equinet.reps.vector import Scalar, Vector
+from equinet.reps import _generators as generators
+from equinet.reps._rules import Irreducible, Piece, ravel_indices
+from equinet.reps.bases.linear_maps import KroneckerMaps, Maps
+from equinet.reps.rep import Rep, tensor_product
 from equinet.typing import Element, Feature
 
 
@@ -70,6 +74,61 @@ class OuterRep(Rep):
             x = jnp.swapaxes(x, -1, -2)
         return jnp.swapaxes(x.reshape(*batch, channels, dim), -1, -2)
 
+    def _pieces(self) -> list[Piece]:
+        sizes, pieces = [factor.dim for factor in self.factors], []
+        for choice in itertools.product(*(factor._pieces() for factor in self.factors)):
+            pure, indices = zip(*choice, strict=True)
+            pieces.append((OuterRep(pure), ravel_indices(indices, sizes)))
+        return pieces
+
+    def _multiply_pure(self, factors: Sequence[Rep]) -> Piece:
+        """(V1 x W1) * (V2 x W2) is (V1 * V2) x (W1 * W2), whose entries stand in another order."""
+        outer = [factor for factor in factors if isinstance(factor, OuterRep)]
+        if len(outer) < len(factors):
+            return super()._multiply_pure(factors)
+        groups = [rep.group for rep in self.factors]
+        pure = OuterRep(
+            tuple(
+                tensor_product(group, [rep.factors[i] for rep in outer])
+                for i, group in enumerate(groups)
+            )
+        )
+        shape = [part.dim for rep in outer for part in rep.factors]
+        count = len(groups)
+        axes = [f * count + g for g in range(count) for f in range(len(outer))]
+        return pure, np.arange(math.prod(shape)).reshape(shape).transpose(axes).ravel()
+
+    @property
+    def _holds_irreps(self) -> bool:
+        return any(factor._holds_irreps for factor in self.factors)
+
+    def _irreducible(self, unit: Callable[[Group], Rep | None]) -> Irreducible:
+        """Products of the factors' irreps; a factor whose irreps are not known is left whole."""
+        parts = [rep._irreducible(unit) or [(rep, np.eye(rep.dim))] for rep in self.factors]
+        found = []
+        for choice in itertools.product(*parts):
+            pure, tables = zip(*choice, strict=True)
+            found.append((OuterRep(pure), functools.reduce(np.kron, tables)))
+        return found
+
+    def _maps_from(self, rep_in: Rep, pure_maps: Callable[[Rep, Rep], Maps]) -> Maps | None:
+        if not isinstance(rep_in, OuterRep):
+            return None
+        pairs = zip(rep_in.factors, self.factors, strict=True)
+        return KroneckerMaps([pure_maps(into, out) for into, out in pairs])
+
+    def _lie_matrices(self) -> tuple[generators.Sparse, ...]:
+        parts = zip(self.factors, self.group.lie_algebra(), strict=True)
+        return generators.kronecker_sums(
+            generators.evaluate(rep.lie_matrix, part) for rep, part in parts
+        )
+
+    def _discrete_matrices(self) -> tuple[generators.Sparse, ...]:
+        parts = zip(self.factors, self.group.discrete_generators(), strict=True)
+        return generators.kronecker_products(
+            generators.evaluate(rep.matrix, part) for rep, part in parts
+        )
+
     def __repr__(self) -> str:
         return f"outer_product({', '.join(map(repr, self.factors))})"
 
@@ -108,21 +167,6 @@ def outer_product(*reps: Rep) -> Rep:
     if len(factors) < 2:
         raise ValueError(f"an outer product needs reps of two groups or more, got {reps}")
     return OuterRep(tuple(factors))
-
-
-def factor_vectors(group: DirectProduct) -> Rep:
-    """The defining rep of a product as a sum: each factor's vector, which the others leave alone.
-
-    Example:
-        >>> from equinet.groups import S, SO
-        >>> factor_vectors(S(5) * SO(3)).dim
-        8
-    """
-    scalars: list[Any] = [Scalar(factor) for factor in group.factors]
-    terms = []
-    for i, factor in enumerate(group.factors):
-        terms.append(OuterRep((*scalars[:i], Vector(factor), *scalars[i + 1 :])))
-    return direct_sum(group, terms)
 
 
 def _one_type(matrices: list[Array]) -> list[Array]:

@@ -4,13 +4,16 @@ import dataclasses
 import functools
 import itertools
 import math
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 from jaxtyping import Array, Float
 
 from equinet.groups import Group
 from equinet.precision import HIGHEST, read_only
+from equinet.reps import _generators as generators
 from equinet.reps.bases.diagrams import levi_civita, permutations
 from equinet.reps.rep import Rep
 from equinet.typing import Element, Feature, Matrix
@@ -63,6 +66,16 @@ class PowerRep(Rep):
     def _between(self, matrix: Matrix) -> Matrix:
         embedding = jnp.asarray(self.embedding(), matrix.dtype)
         return jnp.einsum("ia,...ij,jb->...ab", embedding, matrix, embedding, precision=HIGHEST)
+
+    def _lie_matrices(self) -> tuple[generators.Sparse, ...]:
+        return self._between_sparse(generators.lie_matrices(self.base**self.exponent))
+
+    def _discrete_matrices(self) -> tuple[generators.Sparse, ...]:
+        return self._between_sparse(generators.discrete_matrices(self.base**self.exponent))
+
+    def _between_sparse(self, matrices: tuple[generators.Sparse, ...]) -> tuple[Any, ...]:
+        embedding = scipy.sparse.csr_array(self.embedding())
+        return tuple((embedding.T @ matrix @ embedding).tocsr() for matrix in matrices)
 
     def _apply(self, g: Element, x: Feature) -> Feature:
         embedding = jnp.asarray(self.embedding(), x.dtype)
@@ -119,7 +132,7 @@ def _power(rep: Rep, exponent: int, sign: int) -> Rep:
     return PowerRep(rep, exponent, sign)
 
 
-@functools.cache
+@functools.lru_cache(64)
 def _embedding(n: int, exponent: int, sign: int) -> Float[np.ndarray, "rows columns"]:
     ascending = itertools.combinations_with_replacement if sign > 0 else itertools.combinations
     tuples = np.array(list(ascending(range(n), exponent)), np.int64).reshape(-1, exponent)

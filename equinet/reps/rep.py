@@ -5,21 +5,35 @@ import dataclasses
 import functools
 import itertools
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.groups import Group
 from equinet.linalg import block_diagonal, kron
 from equinet.precision import HIGHEST, floating
+from equinet.reps import _generators as generators
 from equinet.reps._blocks import apply_to_copies
+from equinet.reps._rules import (
+    Irreducible,
+    Piece,
+    Rules,
+    append_term,
+    check_count,
+    check_same_group,
+    irreducible_product,
+    pieces_of_product,
+    pieces_of_sum,
+)
+from equinet.reps._value import Value
 from equinet.typing import Element, Feature, Matrix
 
 
-class Rep(abc.ABC):
+class Rep(Rules, Value, abc.ABC):
     """How a group acts on the axis -2 of a feature ``[..., dim, channels]``.
 
     A value without arrays: equal reps are equal keys, so that a function of a static rep compiles
@@ -28,8 +42,10 @@ class Rep(abc.ABC):
     form: sums and products are flattened, neighbouring equal terms of a sum are counted, the order
     is kept, and a rep of orthogonal matrices is its own dual.
 
-    Subclasses are dataclasses declared ``frozen=True, eq=False``. They give ``dim``, ``matrix`` and
-    ``lie_matrix``, and override ``_apply`` where acting is cheaper than multiplying by the matrix.
+    A representation of your own is one subclass: a dataclass declared ``frozen=True, eq=False``
+    with a field ``group`` and with ``dim``, ``matrix`` and ``lie_matrix``. It may override
+    ``_apply`` where acting is cheaper than multiplying by the matrix, and the methods below it,
+    which say what bases of equivariant maps and restrictions can use.
     """
 
     group: Group
@@ -95,9 +111,8 @@ class Rep(abc.ABC):
         return direct_sum(self.group, (self, other))
 
     def __radd__(self, other: Any) -> "Rep":
-        return (
-            self if isinstance(other, int) and other == 0 else NotImplemented
-        )  # sum() starts at 0
+        starts_sum = isinstance(other, int) and other == 0  # sum() starts at 0
+        return self if starts_sum else NotImplemented
 
     def __mul__(self, other: Any) -> "Rep":
         if isinstance(other, Rep):
@@ -109,34 +124,12 @@ class Rep(abc.ABC):
             count = operator.index(copies)
         except TypeError:
             return NotImplemented
-        _check_count(count, f"{count} * {self}")
+        check_count(count, f"{count} * {self}")
         return self._repeat(count)
 
     def __pow__(self, exponent: int) -> "Rep":
-        _check_count(exponent, f"({self}) ** {exponent}")
+        check_count(exponent, f"({self}) ** {exponent}")
         return tensor_product(self.group, itertools.repeat(self, exponent))
-
-    @functools.cached_property
-    def _key(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))  # type: ignore
-
-    @functools.cached_property
-    def _hash(self) -> int:
-        return hash((type(self), self._key))
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        if type(self) is not type(other) or hash(self) != hash(other):
-            return False
-        return self._key == other._key  # type: ignore[attr-defined]
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Hashes differ from process to process: a cached one must not travel.
-        return {k: v for k, v in self.__dict__.items() if k not in ("_hash", "_key")}
 
     def _repeat(self, copies: int) -> "Rep":
         return direct_sum(self.group, itertools.repeat(self, copies))
@@ -144,6 +137,11 @@ class Rep(abc.ABC):
     def _join(self, other: "Rep") -> Self | None:
         """The sum with ``other`` as one rep of this class, if there is one."""
         return None
+
+    def _multiply_pure(self, factors: "Sequence[Rep]") -> "Piece":
+        """The product of pure reps, of which this is the first, and the order of its entries."""
+        product = tensor_product(self.group, factors)
+        return product, np.arange(product.dim)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -158,7 +156,7 @@ class DualRep(Rep):
 
     @property
     def dim(self) -> int:
-        """That of the base."""
+        """The dimension of the base."""
         return self.base.dim
 
     @property
@@ -173,6 +171,12 @@ class DualRep(Rep):
     def lie_matrix(self, algebra: Matrix) -> Float[Array, "... dim dim"]:
         """The negative transpose."""
         return -jnp.swapaxes(self.base.lie_matrix(algebra), -1, -2)
+
+    def _restrict(self, subgroup: Group, restrict: Callable[[Rep], Rep]) -> Rep:
+        return restrict(self.base).dual
+
+    def _lie_matrices(self) -> tuple[generators.Sparse, ...]:
+        return tuple(-matrix.T.tocsr() for matrix in generators.lie_matrices(self.base))
 
     def __repr__(self) -> str:
         return f"{_bracketed(self.base)}.dual"
@@ -192,12 +196,12 @@ class ProductRep(Rep):
 
     @property
     def is_orthogonal(self) -> bool:
-        """Whether every factor is."""
+        """Whether every factor is orthogonal."""
         return all(rep.is_orthogonal for rep in self.factors)
 
     @property
     def is_permutation(self) -> bool:
-        """Whether every factor is."""
+        """Whether every factor permutes."""
         return all(rep.is_permutation for rep in self.factors)
 
     @property
@@ -230,6 +234,29 @@ class ProductRep(Rep):
             return x
         return jnp.swapaxes(x.reshape(*batch, channels, dim), -1, -2)
 
+    def _restrict(self, subgroup: Group, restrict: Callable[[Rep], Rep]) -> Rep:
+        return tensor_product(subgroup, map(restrict, self.factors))
+
+    def _pieces(self) -> list[Piece]:
+        return pieces_of_product(self.factors, self**0)
+
+    @property
+    def _holds_irreps(self) -> bool:
+        return any(factor._holds_irreps for factor in self.factors)
+
+    def _irreducible(self, unit: Callable[[Group], Rep | None]) -> Irreducible | None:
+        return irreducible_product(self.factors, unit(self.group), unit)
+
+    def _lie_matrices(self) -> tuple[generators.Sparse, ...]:
+        if not self.factors:
+            return super()._lie_matrices()
+        return generators.kronecker_sums(map(generators.lie_matrices, self.factors))
+
+    def _discrete_matrices(self) -> tuple[generators.Sparse, ...]:
+        if not self.factors:
+            return super()._discrete_matrices()
+        return generators.kronecker_products(map(generators.discrete_matrices, self.factors))
+
     def __repr__(self) -> str:
         if not self.factors:
             return f"Scalar({self.group!r})"
@@ -251,12 +278,12 @@ class SumRep(Rep):
 
     @property
     def is_orthogonal(self) -> bool:
-        """Whether every term is."""
+        """Whether every term is orthogonal."""
         return all(rep.is_orthogonal for _, rep in self.terms)
 
     @property
     def is_permutation(self) -> bool:
-        """Whether every term is."""
+        """Whether every term permutes."""
         return all(rep.is_permutation for _, rep in self.terms)
 
     @property
@@ -286,6 +313,25 @@ class SumRep(Rep):
         ]
         return jnp.concatenate(moved, axis=-2)
 
+    def _restrict(self, subgroup: Group, restrict: Callable[[Rep], Rep]) -> Rep:
+        return direct_sum(subgroup, (copies * restrict(rep) for copies, rep in self.terms))
+
+    def _all_terms(self) -> list[Rep]:
+        return [rep for copies, rep in self.terms for _ in range(copies)]
+
+    def _pieces(self) -> list[Piece]:
+        return pieces_of_sum(self._all_terms())
+
+    def _lie_matrices(self) -> tuple[generators.Sparse, ...]:
+        if not self.terms:
+            return super()._lie_matrices()
+        return generators.block_diagonals(map(generators.lie_matrices, self._all_terms()))
+
+    def _discrete_matrices(self) -> tuple[generators.Sparse, ...]:
+        if not self.terms:
+            return super()._discrete_matrices()
+        return generators.block_diagonals(map(generators.discrete_matrices, self._all_terms()))
+
     def __repr__(self) -> str:
         if not self.terms:
             return f"0 * Scalar({self.group!r})"
@@ -313,12 +359,12 @@ def direct_sum(group: Group, reps: Iterable[Rep]) -> Rep:
     terms: list[tuple[int, Rep]] = []
     empty: list[Rep] = []
     for rep in reps:
-        _check_same_group(group, rep)
+        check_same_group(group, rep)
         if rep.dim == 0:
             empty.append(rep)
             continue
         for term in rep.terms if isinstance(rep, SumRep) else ((1, rep),):
-            _append(terms, *term)
+            append_term(terms, *term)
     if not terms and empty:
         return empty[0]
     if len(terms) == 1 and terms[0][0] == 1:
@@ -347,7 +393,7 @@ def tensor_product(group: Group, reps: Iterable[Rep]) -> Rep:
     """
     factors: list[Rep] = []
     for rep in reps:
-        _check_same_group(group, rep)
+        check_same_group(group, rep)
         factors.extend(rep.factors if isinstance(rep, ProductRep) else (rep,))
     if len(factors) == 1:
         return factors[0]
@@ -356,29 +402,6 @@ def tensor_product(group: Group, reps: Iterable[Rep]) -> Rep:
     return ProductRep(group, tuple(factors))
 
 
-def _append(terms: list[tuple[int, Rep]], copies: int, rep: Rep) -> None:
-    last_copies, last = terms[-1] if terms else (0, None)
-    joined = last._join(rep) if last is not None else None
-    if joined is not None:
-        terms[-1] = (1, joined)
-    elif last == rep:
-        terms[-1] = (last_copies + copies, rep)
-    else:
-        terms.append((copies, rep))
-
-
-def _check_same_group(group: Group, rep: Rep) -> None:
-    if rep.group != group:
-        raise ValueError(
-            f"cannot combine reps of {group} and {rep.group}: {rep} must be a rep of {group}"
-        )
-
-
 def _bracketed(rep: Rep) -> str:
     composite = isinstance(rep, SumRep) or (isinstance(rep, ProductRep) and rep.factors)
     return f"({rep!r})" if composite else repr(rep)
-
-
-def _check_count(count: int, what: str) -> None:
-    if count < 0:
-        raise ValueError(f"{what} does not exist: the count must be >= 0")

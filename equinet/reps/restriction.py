@@ -8,10 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from equinet.groups import SO, DirectProduct, Group, O
-from equinet.reps.irreps import Irreps
-from equinet.reps.rep import DualRep, ProductRep, Rep, SumRep, direct_sum, tensor_product
-from equinet.reps.vector import Vector
+from equinet.groups import Group
+from equinet.reps.rep import Rep
 from equinet.typing import Element, Feature
 
 
@@ -73,7 +71,8 @@ def restrict(rep: Rep, subgroup: Group) -> Rep:
         ValueError: If it is not a subgroup in that sense.
 
     Example:
-        >>> from equinet.groups import OnAxes
+        >>> from equinet.groups import SO, O, OnAxes
+        >>> from equinet.reps import Irreps, Vector
         >>> restrict(Vector(O(3)) ** 2, OnAxes(O(2), 3, (0, 1)))
         Vector(OnAxes(O(2), 3, (0, 1)))**2
         >>> restrict(Irreps("0o+1o"), SO(3))
@@ -86,17 +85,8 @@ def restrict(rep: Rep, subgroup: Group) -> Rep:
 
 
 def _restrict(rep: Rep, subgroup: Group) -> Rep:
-    if isinstance(rep, SumRep):
-        return direct_sum(subgroup, (k * _restrict(term, subgroup) for k, term in rep.terms))
-    if isinstance(rep, ProductRep):
-        return tensor_product(subgroup, (_restrict(factor, subgroup) for factor in rep.factors))
-    if isinstance(rep, DualRep):
-        return _restrict(rep.base, subgroup).dual
-    if isinstance(rep, Vector) and not isinstance(subgroup, DirectProduct):
-        return Vector(subgroup)
-    if isinstance(rep, Irreps) and subgroup.linear_group in (O(3), SO(3)):
-        return Irreps(rep, group=subgroup)
-    return Restriction(rep, subgroup)
+    restricted = rep._restrict(subgroup, lambda part: _restrict(part, subgroup))
+    return Restriction(rep, subgroup) if restricted is None else restricted
 
 
 def _by_linear_part(group: Group, subgroup: Group) -> bool:
@@ -113,7 +103,7 @@ def _enlarged(group: Group, subgroup: Group, g: Element) -> Element:
     return subgroup.linear_part(g) if _by_linear_part(group, subgroup) else g
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _check_subgroup(group: Group, subgroup: Group) -> None:
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
         samples = subgroup.sample(jax.random.key(0), (4,))

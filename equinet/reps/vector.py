@@ -1,13 +1,18 @@
 """The defining representation of a group, its tensors and the trivial one."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.groups import Group, S
-from equinet.reps.rep import Rep
+from equinet.groups import SO, DirectProduct, Group, O, S
+from equinet.reps._rules import Irreducible, Piece
+from equinet.reps.irreps import Irreps
+from equinet.reps.outer import OuterRep
+from equinet.reps.rep import Rep, direct_sum
 from equinet.typing import Element, Feature, Matrix
 
 
@@ -31,7 +36,7 @@ class Vector(Rep):
     group: Group
 
     def __post_init__(self) -> None:
-        check_group(self.group)
+        _check_group(self.group)
 
     @property
     def dim(self) -> int:
@@ -63,6 +68,19 @@ class Vector(Rep):
         batch = jnp.broadcast_shapes(sources.shape[:-2], x.shape[:-2])
         x = jnp.broadcast_to(x, (*batch, *x.shape[-2:]))
         return jnp.take_along_axis(x, jnp.broadcast_to(sources, x.shape), axis=-2)
+
+    def _restrict(self, subgroup: Group, restrict: Callable[[Rep], Rep]) -> Rep | None:
+        return None if isinstance(subgroup, DirectProduct) else Vector(subgroup)
+
+    def _pieces(self) -> list[Piece]:
+        if isinstance(self.group, DirectProduct):
+            return _factor_vectors(self.group)._pieces()
+        return super()._pieces()
+
+    def _irreducible(self, unit: Callable[[Group], Rep | None]) -> Irreducible | None:
+        if self.group.linear_group not in (O(3), SO(3)):
+            return None
+        return [(Irreps("1o", group=self.group), np.eye(3))]
 
     def __repr__(self) -> str:
         return f"Vector({self.group!r})"
@@ -105,7 +123,16 @@ def Tensor(group: Group, p: int, q: int = 0) -> Rep:
     return vector**p * vector.dual**q
 
 
-def check_group(group: Any) -> None:
+def _factor_vectors(group: DirectProduct) -> Rep:
+    """The vector of a product as a sum: the vector of each factor, fixed by the others."""
+    scalars: list[Any] = [Scalar(factor) for factor in group.factors]
+    terms = []
+    for i, factor in enumerate(group.factors):
+        terms.append(OuterRep((*scalars[:i], Vector(factor), *scalars[i + 1 :])))
+    return direct_sum(group, terms)
+
+
+def _check_group(group: Any) -> None:
     """Raises the ``ValueError`` of a rep asked for with something else than a group."""
     if not isinstance(group, Group):
         raise ValueError(f"a rep needs a group such as O(3), got {group!r}")

@@ -171,7 +171,7 @@ def even_harmonics(lmax: int, w: Array, x: Array, z: Array) -> Float[Array, "edg
     return jax.lax.optimization_barrier(jnp.concatenate(parts).T)
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _recurrence(l: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Factors of w times the last degree, of the one before it, and the factor of order l."""
     m = np.arange(l)
@@ -195,7 +195,7 @@ def _even_table(lmax: int, w: np.ndarray, x: np.ndarray, z: np.ndarray) -> np.nd
     return np.concatenate(parts).T
 
 
-@functools.cache
+@functools.lru_cache(256)
 def tilt_table(
     l: int, mmax: int
 ) -> tuple[Float[np.ndarray, "harmonics rows {2*l+1}"], Float[np.ndarray, "{2*l+1}"]]:
@@ -262,7 +262,7 @@ def wigner_table(
     return matrices
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _step(l: int) -> Float[np.ndarray, "{2*l-1} 3 {2*l+1}"]:
     """The isometry from degree ``l`` into the product of degrees ``l - 1`` and 1."""
     return read_only(math.sqrt(2 * l + 1) * clebsch_gordan(l - 1, 1, l))

@@ -15,7 +15,8 @@ import scipy.sparse.csgraph
 from jaxtyping import Array, Float
 
 from equinet.groups import SO, DirectProduct, FiniteGroup, FullLorentz, GLPlus, Lorentz, O, S, Sp
-from equinet.precision import read_only
+from equinet.precision import floating, read_only
+from equinet.reps._generators import discrete_matrices
 from equinet.reps.bases.diagram_maps import DiagramMaps
 from equinet.reps.bases.diagrams import (
     Diagram,
@@ -26,34 +27,31 @@ from equinet.reps.bases.diagrams import (
     matching_gram,
     partition_diagrams,
 )
-from equinet.reps.bases.isotypic import Isotype, isotypes
+from equinet.reps.bases.isotypic import Isotype, decompositions
 from equinet.reps.bases.linear_maps import (
     DenseMaps,
-    IdentityMaps,
-    KroneckerMaps,
     Maps,
     OrbitMaps,
     SignedPermutedMaps,
     kronecker_signed,
 )
-from equinet.reps.bases.null_space import generator_matrices, null_space_maps
-from equinet.reps.irreps import Irreps
-from equinet.reps.outer import OuterRep
+from equinet.reps.bases.null_space import null_space_maps
+from equinet.reps.irreps import RepLike, as_rep
 from equinet.reps.rep import DualRep, ProductRep, Rep
-from equinet.reps.vector import Scalar, Vector
+from equinet.reps.vector import Vector
 from equinet.typing import Feature
 
 LARGEST_ORBIT_TABLE = 2**26
 
 
-def equivariant_basis(rep_in: Rep, rep_out: Rep) -> "EquivariantBasis":
+def equivariant_basis(rep_in: RepLike, rep_out: RepLike) -> "EquivariantBasis":
     """A basis of all linear maps W with ``rep_out(g) W = W rep_in(g)`` for every g of the group.
 
     Made once for every pair of reps, without their matrices wherever diagrams do.
 
     Args:
-        rep_in: Rep of the input.
-        rep_out: Rep of the output, of the same group.
+        rep_in: Representation of the input: a ``Rep``, or anything that ``Irreps`` takes.
+        rep_out: Representation of the output, of the same group.
 
     Returns:
         The basis. Its ``dim`` is 0 where no equivariant map exists but zero.
@@ -62,10 +60,15 @@ def equivariant_basis(rep_in: Rep, rep_out: Rep) -> "EquivariantBasis":
         ValueError: If the reps are of different groups.
 
     Example:
+        >>> from equinet.groups import S
+        >>> from equinet.reps import Vector
         >>> V = Vector(S(10))
         >>> equivariant_basis(V, V).dim, equivariant_basis(V**2, V**2).dim
         (2, 15)
+        >>> equivariant_basis("1o", "2x1o+0e").dim
+        2
     """
+    rep_in, rep_out = as_rep(rep_in), as_rep(rep_out)
     if rep_in.group != rep_out.group:
         raise ValueError(
             f"no map can be equivariant between reps of {rep_in.group} and {rep_out.group}: "
@@ -90,7 +93,8 @@ class EquivariantBasis:
 
     def __init__(self, rep_in: Rep, rep_out: Rep) -> None:
         self.rep_in, self.rep_out = rep_in, rep_out
-        self._inputs, self._outputs = isotypes(rep_in), isotypes(rep_out)
+        self._enter, self._leave = decompositions(rep_in, rep_out)
+        self._inputs, self._outputs = self._enter.isotypes, self._leave.isotypes
         self._blocks: list[list[tuple[int, Maps, slice]]] = []
         start = 0
         for out in self._outputs:
@@ -119,7 +123,7 @@ class EquivariantBasis:
                     for o, rows in enumerate(out.index):
                         block[:, i, o, rows[:, None], columns] = matrices
                 table[where] = block.reshape(-1, *table.shape[1:])
-        return table
+        return self._leave.matrix().T @ table @ self._enter.matrix()
 
     def apply(
         self, x: Feature, weights: Float[Array, "dim channels_in channels_out"]
@@ -133,8 +137,10 @@ class EquivariantBasis:
         Raises:
             ValueError: If a shape does not fit.
         """
+        x = floating(x)
         channels_in, channels_out = self._check(x, weights)
         batch = x.shape[:-2]
+        x = self._enter.enter(x)
         inputs = [_gather(x, into, self.rep_in.dim) for into in self._inputs]
         parts = []
         for out, row in zip(self._outputs, self._blocks, strict=True):
@@ -150,7 +156,8 @@ class EquivariantBasis:
                 y = maps.apply(inputs[position], block)
                 total = y if total is None else total + y
             parts.append(jnp.zeros(shape, x.dtype) if total is None else total)
-        return _scatter(parts, self._outputs, self.rep_out.dim, channels_out, batch, x.dtype)
+        y = _scatter(parts, self._outputs, self.rep_out.dim, channels_out, batch, x.dtype)
+        return self._leave.leave(y)
 
     def project(
         self, kernel: Float[Array, "rep_out.dim rep_in.dim ..."]
@@ -165,7 +172,8 @@ class EquivariantBasis:
                 f"expected [{self.rep_out.dim}, {self.rep_in.dim}, ...] for maps from "
                 f"{self.rep_in} to {self.rep_out}, got {kernel.shape}"
             )
-        tail = kernel.shape[2:]
+        kernel, tail = floating(kernel), kernel.shape[2:]
+        kernel = _on_axis(self._leave.enter, _on_axis(self._enter.enter, kernel, 1), 0)
         projected = jnp.zeros_like(kernel)
         for out, row in zip(self._outputs, self._blocks, strict=True):
             for position, maps, _ in row:
@@ -178,7 +186,7 @@ class EquivariantBasis:
                 block = jnp.moveaxis(block, (0, 1), (1, 3))
                 block = block.reshape(out.index.size, into.index.size, *tail)
                 projected = projected.at[where].set(block)
-        return projected
+        return _on_axis(self._leave.leave, _on_axis(self._enter.leave, projected, 1), 0)
 
     def _scales(self) -> Float[np.ndarray, "dim"]:
         scales = np.zeros(self.dim)
@@ -207,34 +215,20 @@ class EquivariantBasis:
         return f"equivariant_basis({self.rep_in!r}, {self.rep_out!r})"
 
 
-_basis = functools.cache(EquivariantBasis)
+_basis = functools.lru_cache(256)(EquivariantBasis)
 
 
-@functools.cache
+@functools.lru_cache(1024)
 def pure_maps(rep_in: Rep, rep_out: Rep) -> Maps:
     """All equivariant maps between two pure reps, by the cheapest route."""
-    rep_in, rep_out = _as_irreps(rep_in, rep_out), _as_irreps(rep_out, rep_in)
-    if isinstance(rep_in, Irreps) and isinstance(rep_out, Irreps):
-        if rep_in == rep_out:
-            return IdentityMaps(rep_in.dim)
-        return DenseMaps(np.zeros((0, rep_out.dim, rep_in.dim)))
-    if isinstance(rep_in, OuterRep) and isinstance(rep_out, OuterRep):
-        pairs = zip(rep_in.factors, rep_out.factors, strict=True)
-        return KroneckerMaps([pure_maps(into, out) for into, out in pairs])
+    maps = rep_out._maps_from(rep_in, pure_maps)
+    if maps is not None:
+        return maps
     for route in (_diagram_maps, _orbit_maps):
         maps = route(rep_in, rep_out)
         if maps is not None:
             return maps
     return DenseMaps(null_space_maps(rep_in, rep_out))
-
-
-def _as_irreps(rep: Rep, other: Rep) -> Rep:
-    """A scalar or a vector as the irrep that it is, where the other is an irrep."""
-    if not isinstance(other, Irreps):
-        return rep
-    if rep == Scalar(rep.group):
-        return Irreps("0e", group=rep.group)
-    return Irreps("1o", group=rep.group) if rep == Vector(rep.group) else rep
 
 
 def _vector_factors(rep: Rep) -> tuple[bool, ...] | None:
@@ -325,7 +319,7 @@ def _orbit_maps(rep_in: Rep, rep_out: Rep) -> Maps | None:
     rows, columns = rep_out.dim, rep_in.dim
     place = np.arange(rows * columns)
     edges = []
-    (_, outs), (_, ins) = generator_matrices(rep_out), generator_matrices(rep_in)
+    outs, ins = discrete_matrices(rep_out), discrete_matrices(rep_in)
     for out, into in zip(outs, ins, strict=True):
         # Column j of a permutation matrix has its one in the row to which j moves.
         to_row, to_column = out.tocsc().indices, into.tocsc().indices
@@ -377,6 +371,11 @@ def _scatter(
     order = np.concatenate([index for index, _ in pieces])
     y = pieces[0][1] if len(pieces) == 1 else jnp.concatenate([p for _, p in pieces], -2)
     return y if _is_range(order) else jnp.take(y, np.argsort(order).astype(np.int32), axis=-2)
+
+
+def _on_axis(change: Callable[[Array], Array], kernel: Array, axis: int) -> Array:
+    """Applies a change of basis of the axis -2 to another axis."""
+    return jnp.moveaxis(change(jnp.moveaxis(kernel, axis, -1)[..., None])[..., 0], -1, axis)
 
 
 def _is_range(index: np.ndarray) -> bool:

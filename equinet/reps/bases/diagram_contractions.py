@@ -256,7 +256,7 @@ def _columns(form: Float[np.ndarray, "n n"]) -> Int[np.ndarray, "n"]:
     return np.abs(form).argmax(1).astype(np.int32)
 
 
-@functools.cache
+@functools.lru_cache(64)
 def _levi_civita_table(
     n: int, inputs: int
 ) -> tuple[Int[np.ndarray, "rows terms"], Float[np.ndarray, "rows terms"]]:

@@ -124,6 +124,22 @@ class DiagramMaps(Maps):
 
         return map_chunks(apply_rows, chunk, rows, *means).reshape(*batch, *size)
 
+    def each(self, x: Array) -> Array:
+        """Every diagram by itself: its bottom, then its top."""
+        *batch, _, channels = x.shape
+        if not self.diagrams:
+            return jnp.zeros((*batch, self.rows, 0), x.dtype)
+        rows = x.reshape(-1, *(self.n,) * self.inputs, channels)
+        reducer = Reducer(self.metric, self.outputs, rows)
+        parts: list[Array] = [rows] * self.dim
+        for family in self.families:
+            free = self._free_outputs(family)
+            for member, bottom, order, top in family.members:
+                piece = family.permute(reducer.bottom(family.bottoms[bottom], free), order)
+                piece = self._spread(family.tops[top], piece)
+                parts[member] = self._join({family.tops[top].blocks: [piece]}, len(rows))
+        return jnp.concatenate(parts, -1).reshape(*batch, self.rows, self.dim * channels)
+
     def project(self, kernel: Kernel) -> Kernel:
         """The inner products with every map, through the inverse Gram matrix, as maps again."""
         points, tail, metric = self.outputs + self.inputs, kernel.shape[2:], self.metric
@@ -242,7 +258,7 @@ class DiagramMaps(Maps):
         return jnp.broadcast_to(total, full).reshape(rows, -1, total.shape[-1])
 
 
-@functools.cache
+@functools.lru_cache(64)
 def _inverse_gram(maps: DiagramMaps) -> Float[np.ndarray, "dim dim"]:
     """Through the normalised Gram matrix, whose entries are of the order of one."""
     scale = 1 / np.sqrt(maps.norms())

@@ -246,7 +246,7 @@ def _partner_map(diagram: Diagram) -> dict[int, int]:
     return {a: b for a, b in pairs}
 
 
-@functools.cache
+@functools.lru_cache(16)
 def permutations(count: int) -> tuple[tuple[int, ...], ...]:
     """All orders of ``count`` things."""
     return tuple(itertools.permutations(range(count)))

@@ -1,20 +1,19 @@
-"""Every representation as a sum of pure ones: products of vectors, irreps, outer products."""
+"""Every representation as a sum of pure ones, and of irreps where these are known."""
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Array, Float, Int
 
-from equinet.groups import DirectProduct
+from equinet.groups import SO, DirectProduct, Group, O
+from equinet.precision import HIGHEST
 from equinet.reps.irreps import Irreps
-from equinet.reps.outer import OuterRep, factor_vectors
-from equinet.reps.rep import ProductRep, Rep, SumRep, tensor_product
-from equinet.reps.vector import Scalar, Vector
-
-Piece = tuple[Rep, Int[np.ndarray, "dim"]]
+from equinet.reps.outer import OuterRep
+from equinet.reps.rep import Rep
+from equinet.reps.vector import Scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Isotype:
 
     Args:
         rep: The pure rep.
-        index: Where the entries of every copy stand on the axis, ``[copies, rep.dim]``.
+        index: The indices of the entries of every copy on the axis, ``[copies, rep.dim]``.
     """
 
     rep: Rep
@@ -35,90 +34,139 @@ class Isotype:
         return len(self.index)
 
 
-@functools.cache
+@functools.lru_cache(1024)
 def isotypes(rep: Rep) -> tuple[Isotype, ...]:
     """The pure reps that a rep is the sum of, each with all of its copies.
 
-    Sums are taken apart, products are multiplied out, irreps stand alone.
+    Sums are taken apart, products are multiplied out, irreps are listed one by one.
 
     Example:
         >>> from equinet.groups import O
+        >>> from equinet.reps import Vector
         >>> V = Vector(O(2))
         >>> [(str(i.rep), i.index.tolist()) for i in isotypes(V + V**2 + V)]
         [('Vector(O(2))', [[0, 1], [6, 7]]), ('Vector(O(2))**2', [[2, 3, 4, 5]])]
     """
     copies: dict[Rep, list[np.ndarray]] = {}
-    for pure, index in _pieces(rep):
+    scalar = Scalar(rep.group)
+    for pure, index in rep._pieces():
+        if pure == scalar and isinstance(rep.group, DirectProduct):
+            pure = OuterRep(tuple(map(Scalar, rep.group.factors)))
         copies.setdefault(pure, []).append(index)
     return tuple(Isotype(pure, np.stack(index).astype(np.int32)) for pure, index in copies.items())
 
 
-def _pieces(rep: Rep) -> list[Piece]:
-    if isinstance(rep, SumRep):
-        return _of_sum([term for copies, term in rep.terms for _ in range(copies)])
-    if isinstance(rep, Irreps):
-        single = [Irreps([irrep], group=rep.group) for mul, irrep in rep for _ in range(mul)]
-        return _of_sum(single, split=False)
-    if isinstance(rep, Vector) and isinstance(rep.group, DirectProduct):
-        return _pieces(factor_vectors(rep.group))
-    if isinstance(rep, ProductRep) and rep.factors:
-        return _of_product(rep)
-    if isinstance(rep, ProductRep) and isinstance(rep.group, DirectProduct):
-        scalar = OuterRep(tuple(Scalar(factor) for factor in rep.group.factors))
-        return [(scalar, np.arange(1))]
-    if isinstance(rep, OuterRep):
-        choices = [_pieces(factor) for factor in rep.factors]
-        sizes = [factor.dim for factor in rep.factors]
-        return [
-            (OuterRep(tuple(pure for pure, _ in choice)), _ravel([i for _, i in choice], sizes))
-            for choice in itertools.product(*choices)
+class Decomposition:
+    """A rep as a sum of pure reps, after an orthogonal change of basis where that is needed.
+
+    Args:
+        rep: The rep.
+        irreducible: Whether pure reps are taken apart into irreps where these are known.
+
+    Attributes:
+        isotypes: The pure reps and their indices on the axis after the change of basis.
+    """
+
+    def __init__(self, rep: Rep, *, irreducible: bool) -> None:
+        self.dim = rep.dim
+        self.isotypes = isotypes(rep)
+        self._parts: list[tuple[np.ndarray, np.ndarray | None]] = []
+        if irreducible and not all(_is_irreducible(isotype.rep) for isotype in self.isotypes):
+            self._take_apart()
+        elif irreducible:
+            self.isotypes = _merged(
+                [
+                    (_irreps(isotype.rep)[0][0], index)
+                    for isotype in self.isotypes
+                    for index in isotype.index
+                ]
+            )
+
+    def _take_apart(self) -> None:
+        pieces, start = [], 0
+        for isotype in self.isotypes:
+            irreps = _irreps(isotype.rep)
+            table = np.concatenate([isometry for _, isometry in irreps])
+            for _ in range(isotype.copies):
+                for rep, _ in irreps:
+                    pieces.append((rep, np.arange(start, start + rep.dim)))
+                    start += rep.dim
+            self._parts.append((isotype.index, None if _is_irreducible(isotype.rep) else table))
+        self.isotypes = _merged(pieces)
+        self._order = np.concatenate([index.ravel() for index, _ in self._parts])
+
+    def enter(self, x: Float[Array, "... dim channels"]) -> Float[Array, "... dim channels"]:
+        """The feature in the basis of the pure reps."""
+        if not self._parts:
+            return x
+        parts = []
+        for index, table in self._parts:
+            part = jnp.take(x, index.ravel(), axis=-2)
+            parts.append(part if table is None else _rotate(table, part))
+        return jnp.concatenate(parts, axis=-2)
+
+    def leave(self, y: Float[Array, "... dim channels"]) -> Float[Array, "... dim channels"]:
+        """The feature in the basis of the rep; undoes ``enter``."""
+        if not self._parts:
+            return y
+        ends = np.cumsum([index.size for index, _ in self._parts])[:-1]
+        parts = [
+            part if table is None else _rotate(table.T, part)
+            for (_, table), part in zip(self._parts, jnp.split(y, ends, axis=-2), strict=True)
         ]
-    return [(rep, np.arange(rep.dim))]
+        inverse = np.argsort(self._order).astype(np.int32)
+        return jnp.take(jnp.concatenate(parts, axis=-2), inverse, axis=-2)
+
+    def matrix(self) -> Float[np.ndarray, "dim dim"]:
+        """The orthogonal matrix of ``enter``."""
+        if not self._parts:
+            return np.eye(self.dim)
+        matrix, start = np.zeros((self.dim, self.dim)), 0
+        for indices, table in self._parts:
+            for index in indices:
+                rows = np.arange(start, start + len(index))
+                matrix[rows[:, None], index] = np.eye(len(index)) if table is None else table
+                start += len(index)
+        return matrix
 
 
-def _of_sum(terms: Sequence[Rep], *, split: bool = True) -> list[Piece]:
-    pieces, start = [], 0
-    for term in terms:
-        inner = _pieces(term) if split else [(term, np.arange(term.dim))]
-        pieces += [(pure, start + index) for pure, index in inner]
-        start += term.dim
-    return pieces
-
-
-def _of_product(rep: ProductRep) -> list[Piece]:
-    choices = [_pieces(factor) for factor in rep.factors]
-    sizes = [factor.dim for factor in rep.factors]
-    pieces = []
-    for choice in itertools.product(*choices):
-        factors = [pure for pure, _ in choice]
-        index = _ravel([i for _, i in choice], sizes)
-        if all(isinstance(factor, OuterRep) for factor in factors):
-            pure, order = _product_of_outers(factors)  # type: ignore[arg-type]
-            pieces.append((pure, index[order]))
-        else:
-            pieces.append((tensor_product(rep.group, factors), index))
-    return pieces
-
-
-def _product_of_outers(factors: Sequence[OuterRep]) -> Piece:
-    """(V1 x W1) * (V2 x W2) as (V1 * V2) x (W1 * W2): the pure rep and where its entries stand."""
-    groups = [rep.group for rep in factors[0].factors]
-    pure = OuterRep(
-        tuple(
-            tensor_product(group, [factor.factors[i] for factor in factors])
-            for i, group in enumerate(groups)
-        )
+def decompositions(rep_in: Rep, rep_out: Rep) -> tuple[Decomposition, Decomposition]:
+    """Both reps taken apart: into irreps if one of them is made of irreps, else into pure reps."""
+    irreducible = any(
+        isotype.rep._holds_irreps for rep in (rep_in, rep_out) for isotype in isotypes(rep)
     )
-    shape = [part.dim for factor in factors for part in factor.factors]
-    count = len(groups)
-    axes = [f * count + g for g in range(count) for f in range(len(factors))]
-    order = np.arange(int(np.prod(shape))).reshape(shape).transpose(axes).ravel()
-    return pure, order
+    return (
+        Decomposition(rep_in, irreducible=irreducible),
+        Decomposition(rep_out, irreducible=irreducible),
+    )
 
 
-def _ravel(indices: Sequence[np.ndarray], sizes: Sequence[int]) -> Int[np.ndarray, "dim"]:
-    """The flat index of a product from the indices on its axes."""
-    total = np.zeros((1,), np.int64)
-    for index, size in zip(indices, sizes, strict=True):
-        total = (total[:, None] * size + index).ravel()
-    return total
+def _unit(group: Group) -> Rep | None:
+    known = group.linear_group in (O(3), SO(3))
+    return Irreps("0e", group=group) if known else None
+
+
+@functools.lru_cache(1024)
+def _irreps(rep: Rep) -> list[tuple[Rep, np.ndarray]]:
+    return rep._irreducible(_unit) or [(rep, np.eye(rep.dim))]
+
+
+def _is_irreducible(rep: Rep) -> bool:
+    """Whether a pure rep is one irrep in the basis of that irrep."""
+    (_, table), *rest = _irreps(rep)
+    return not rest and np.allclose(table, np.eye(rep.dim), rtol=0, atol=1e-12)
+
+
+def _merged(pieces: Sequence[tuple[Rep, np.ndarray]]) -> tuple[Isotype, ...]:
+    copies: dict[Rep, list[np.ndarray]] = {}
+    for rep, index in pieces:
+        copies.setdefault(rep, []).append(index)
+    return tuple(Isotype(rep, np.stack(index).astype(np.int32)) for rep, index in copies.items())
+
+
+def _rotate(
+    table: Float[np.ndarray, "dim dim"], x: Float[Array, "... copies*dim channels"]
+) -> Float[Array, "... copies*dim channels"]:
+    split = x.reshape(*x.shape[:-2], -1, len(table), x.shape[-1])
+    matrix = jnp.asarray(table, x.dtype)
+    return jnp.einsum("ij,...jc->...ic", matrix, split, precision=HIGHEST).reshape(x.shape)

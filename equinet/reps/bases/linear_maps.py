@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from equinet.chunks import map_chunks, rows_per_chunk
 from equinet.precision import HIGHEST
 
 Kernel = Float[Array, "rows columns ..."]
@@ -38,6 +39,12 @@ class Maps(abc.ABC):
         """The sum over b of the matrices B_b on the axis -2 and the weights w_b on the axis -1."""
 
     @abc.abstractmethod
+    def each(
+        self, x: Float[Array, "... columns channels"]
+    ) -> Float[Array, "... rows {self.dim}*channels"]:
+        """Every map by itself, side by side on the channel axis: first all channels of map 0."""
+
+    @abc.abstractmethod
     def project(self, kernel: Kernel) -> Kernel:
         """The orthogonal projection of matrices onto the span of the maps."""
 
@@ -59,6 +66,10 @@ class IdentityMaps(Maps):
     def apply(self, x: Array, weights: Weights) -> Array:
         """The channels mixed."""
         return jnp.matmul(x, weights[0])
+
+    def each(self, x: Array) -> Array:
+        """The input itself."""
+        return x
 
     def project(self, kernel: Kernel) -> Kernel:
         """The trace, over the size, times the identity."""
@@ -94,9 +105,13 @@ class DenseMaps(Maps):
             return _through_kernel(
                 x, jnp.einsum("boi,bcd->icod", table, weights, precision=HIGHEST)
             )
+        return jnp.matmul(self.each(x), weights.reshape(-1, channels_out))
+
+    def each(self, x: Array) -> Array:
+        """One product with the matrices of all maps."""
+        table = jnp.asarray(self._table, x.dtype)
         moved = jnp.einsum("boi,...ic->...obc", table, x, precision=HIGHEST)
-        moved = moved.reshape(*moved.shape[:-2], self.dim * channels_in)
-        return jnp.matmul(moved, weights.reshape(-1, channels_out))
+        return moved.reshape(*moved.shape[:-2], self.dim * x.shape[-1])
 
     def project(self, kernel: Kernel) -> Kernel:
         """Q (Q^T W)."""
@@ -127,9 +142,30 @@ class OrbitMaps(Maps):
         return self._sizes
 
     def apply(self, x: Array, weights: Weights) -> Array:
-        """Through the matrix whose entries the orbits share."""
-        kernel = weights[self._labels]  # [rows, columns, channels_in, channels_out]
-        return _through_kernel(x, jnp.transpose(kernel, (1, 2, 0, 3)))
+        """Through the matrix whose entries the orbits share, a few of its rows at a time."""
+        _, channels_in, channels_out = weights.shape
+        per_row = self.columns * channels_in * channels_out * x.dtype.itemsize
+
+        def rows(labels: Int[Array, "chunk columns"]) -> Float[Array, "chunk ... channels_out"]:
+            y = _through_kernel(x, jnp.transpose(weights[labels], (1, 2, 0, 3)))
+            return jnp.moveaxis(y, -2, 0)
+
+        y = map_chunks(rows, rows_per_chunk(self.rows, per_row), jnp.asarray(self._labels))
+        return jnp.moveaxis(y, 0, -2)
+
+    def each(self, x: Array) -> Array:
+        """The sums over the entries of each orbit in each row."""
+        *batch, _, channels = x.shape
+        flat = jnp.moveaxis(x, -2, 0).reshape(self.columns, -1)
+
+        def rows(labels: Int[Array, "chunk columns"]) -> Float[Array, "chunk dim entries"]:
+            chosen = labels[:, None] == np.arange(self.dim, dtype=np.int32)[None, :, None]
+            return jnp.einsum("rki,ie->rke", chosen.astype(x.dtype), flat, precision=HIGHEST)
+
+        per_row = self.dim * self.columns * x.dtype.itemsize
+        y = map_chunks(rows, rows_per_chunk(self.rows, per_row), jnp.asarray(self._labels))
+        y = jnp.moveaxis(y.reshape(self.rows, self.dim, *batch, channels), (0, 1), (-3, -2))
+        return y.reshape(*batch, self.rows, self.dim * channels)
 
     def project(self, kernel: Kernel) -> Kernel:
         """The mean over each orbit."""
@@ -166,16 +202,24 @@ class KroneckerMaps(Maps):
         """Each map of the first factor by itself, then those of the others with the weights."""
         if self._rest is None:
             return self._first.apply(x, weights)
-        first, rest, channels = self._first, self._rest, x.shape[-1]
-        each = np.eye(first.dim * channels).reshape(first.dim, channels, first.dim * channels)
-        x = x.reshape(*x.shape[:-2], first.columns, rest.columns, channels)
-        x = jnp.swapaxes(x, -3, -2)
-        x = first.apply(x, jnp.asarray(each, x.dtype))  # [..., columns, rows, dim * channels]
-        x = jnp.swapaxes(x, -3, -2)
+        first, rest = self._first, self._rest
         mixed = weights.reshape(first.dim, rest.dim, *weights.shape[1:])
         mixed = jnp.swapaxes(mixed, 0, 1).reshape(rest.dim, -1, weights.shape[-1])
-        y = rest.apply(x, mixed)
+        y = rest.apply(self._each_of_first(x), mixed)
         return y.reshape(*y.shape[:-3], self.rows, weights.shape[-1])
+
+    def each(self, x: Array) -> Array:
+        """Each map of the first factor, then each of the others."""
+        if self._rest is None:
+            return self._first.each(x)
+        first, rest, channels = self._first, self._rest, x.shape[-1]
+        y = rest.each(self._each_of_first(x))
+        y = y.reshape(*y.shape[:-3], self.rows, rest.dim, first.dim, channels)
+        return jnp.swapaxes(y, -3, -2).reshape(*y.shape[:-3], self.dim * channels)
+
+    def _each_of_first(self, x: Array) -> Float[Array, "... first.rows rest.columns channels"]:
+        x = x.reshape(*x.shape[:-2], self._first.columns, -1, x.shape[-1])
+        return jnp.swapaxes(self._first.each(jnp.swapaxes(x, -3, -2)), -3, -2)
 
     def project(self, kernel: Kernel) -> Kernel:
         """One factor after the other."""
@@ -228,6 +272,10 @@ class SignedPermutedMaps(Maps):
         """Q, then M, then P."""
         y = self._maps.apply(_signed_take(x, self._inputs, -2), weights)
         return _signed_take(y, self._outputs, -2)
+
+    def each(self, x: Array) -> Array:
+        """Q, then each M, then P."""
+        return _signed_take(self._maps.each(_signed_take(x, self._inputs, -2)), self._outputs, -2)
 
     def project(self, kernel: Kernel) -> Kernel:
         """P (the projection of P^T W Q^T) Q."""

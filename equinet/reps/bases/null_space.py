@@ -12,23 +12,22 @@ References:
     M. Finzi, M. Welling, A. G. Wilson, arXiv:2104.09459 (2021), section 5.
 """
 
-import functools
 import itertools
 import math
-from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 import scipy.sparse
 from jaxtyping import Float
 
-from equinet.reps.outer import OuterRep
-from equinet.reps.rep import DualRep, ProductRep, Rep, SumRep
+from equinet.groups import Group
+from equinet.reps._generators import Sparse, discrete_matrices, lie_matrices
+from equinet.reps.rep import Rep
 
-Sparse = Any  # a scipy.sparse.csr_array, which has no type information
 LARGEST_DENSE = 1500
-_ZERO = 1e-10  # of the largest eigenvalue
+_ZERO = 1e-10  # of the largest eigenvalue, or of the generators of the group
 _SMALLEST_GAP = 1e-6
 
 
@@ -56,29 +55,39 @@ def null_space_maps(rep_in: Rep, rep_out: Rep) -> Float[np.ndarray, "dim rows co
     squares = _squared_constraints(rep_in, rep_out)
     size = squares.shape[0]
     largest = _norm(squares)
-    if largest == 0:
+    zero = _ZERO * max(largest, _scale(rep_in.group))
+    if largest <= zero:
         vectors = np.eye(size)
     elif size <= LARGEST_DENSE:
         values, vectors = scipy.linalg.eigh(squares.toarray())
-        vectors = vectors[:, values < _ZERO * largest * math.sqrt(size)]
+        vectors = vectors[:, values < zero * math.sqrt(size)]
     else:
-        vectors = _filtered_null_space(squares, largest)
+        vectors = _filtered_null_space(squares, largest, zero)
     return vectors.T.reshape(-1, rep_out.dim, rep_in.dim)
 
 
-def generator_matrices(rep: Rep) -> tuple[list[Sparse], list[Sparse]]:
-    """The matrices of the basis of the Lie algebra and of the discrete generators, sparse."""
-    return list(_lie_matrices(rep)), list(_discrete_matrices(rep))
+def _generators(rep: Rep) -> tuple[Sparse, ...]:
+    return lie_matrices(rep) + discrete_matrices(rep)
+
+
+def _scale(group: Group) -> float:
+    """The sum of the squared entries of the generators, as matrices of the group.
+
+    Constraints are small beside it, not beside the largest of them, if they are rounding errors.
+    """
+    with jax.ensure_compile_time_eval():
+        algebra = group.lie_linear_part(jax.tree.map(jnp.asarray, group.lie_algebra()))
+        fixed = group.linear_part(jax.tree.map(jnp.asarray, group.discrete_generators()))
+        return float(np.sum(np.square(algebra)) + np.sum(np.square(fixed)))
 
 
 def _squared_constraints(rep_in: Rep, rep_out: Rep) -> Sparse:
     """C^T C on matrices flattened row by row."""
     eye_in, eye_out = (scipy.sparse.eye_array(rep.dim, format="csr") for rep in (rep_in, rep_out))
     total = scipy.sparse.csr_array((rep_out.dim * rep_in.dim,) * 2)
-    for mine, theirs in zip(generator_matrices(rep_out), generator_matrices(rep_in), strict=True):
-        for out, into in zip(mine, theirs, strict=True):
-            constraint = scipy.sparse.kron(out, eye_in) - scipy.sparse.kron(eye_out, into.T)
-            total = total + constraint.T @ constraint
+    for out, into in zip(_generators(rep_out), _generators(rep_in), strict=True):
+        constraint = scipy.sparse.kron(out, eye_in) - scipy.sparse.kron(eye_out, into.T)
+        total = total + constraint.T @ constraint
     return scipy.sparse.csr_array(total)
 
 
@@ -87,76 +96,14 @@ def _norm(matrix: Sparse) -> float:
     return float(abs(matrix).sum(axis=1).max()) if matrix.nnz else 0.0
 
 
-@functools.cache
-def _lie_matrices(rep: Rep) -> tuple[Sparse, ...]:
-    if isinstance(rep, ProductRep | OuterRep) and rep.factors:
-        parts = [_lie_of_factor(rep, i) for i in range(len(rep.factors))]
-        return tuple(functools.reduce(_kron_sum, row) for row in zip(*parts, strict=True))
-    if isinstance(rep, SumRep) and rep.terms:
-        parts = [_lie_matrices(term) for copies, term in rep.terms for _ in range(copies)]
-        return tuple(_blocks(row) for row in zip(*parts, strict=True))
-    if isinstance(rep, DualRep):
-        return tuple(scipy.sparse.csr_array(-matrix.T) for matrix in _lie_matrices(rep.base))
-    algebra = rep.group.lie_algebra()
-    return _evaluated(rep.lie_matrix, algebra)
-
-
-def _lie_of_factor(rep: ProductRep | OuterRep, index: int) -> tuple[Sparse, ...]:
-    factor = rep.factors[index]
-    if isinstance(rep, ProductRep):
-        return _lie_matrices(factor)
-    parts = rep.group.lie_algebra()
-    return _evaluated(factor.lie_matrix, parts[index])
-
-
-@functools.cache
-def _discrete_matrices(rep: Rep) -> tuple[Sparse, ...]:
-    if isinstance(rep, ProductRep) and rep.factors:
-        parts = [_discrete_matrices(factor) for factor in rep.factors]
-        return tuple(functools.reduce(_kron, row) for row in zip(*parts, strict=True))
-    if isinstance(rep, OuterRep):
-        generators = rep.group.discrete_generators()
-        parts = [_evaluated(factor.matrix, generators[i]) for i, factor in enumerate(rep.factors)]
-        return tuple(functools.reduce(_kron, row) for row in zip(*parts, strict=True))
-    if isinstance(rep, SumRep) and rep.terms:
-        parts = [_discrete_matrices(term) for copies, term in rep.terms for _ in range(copies)]
-        return tuple(_blocks(row) for row in zip(*parts, strict=True))
-    return _evaluated(rep.matrix, rep.group.discrete_generators())
-
-
-def _evaluated(function, arguments) -> tuple[Sparse, ...]:
-    """What a rep says in JAX, in float64 and outside of any trace."""
-    if not len(jax.tree.leaves(arguments)[0]):
-        return ()
-    cpu = jax.local_devices(backend="cpu")[0]
-    with jax.enable_x64(True), jax.ensure_compile_time_eval(), jax.default_device(cpu):
-        wide = jax.tree.map(
-            lambda a: jax.numpy.asarray(np.asarray(a, np.float64 if a.dtype.kind == "f" else None)),
-            arguments,
-        )
-        matrices = np.asarray(function(wide), np.float64)
-    return tuple(scipy.sparse.csr_array(matrix) for matrix in matrices)
-
-
-def _kron(a: Sparse, b: Sparse) -> Sparse:
-    return scipy.sparse.csr_array(scipy.sparse.kron(a, b))
-
-
-def _kron_sum(a: Sparse, b: Sparse) -> Sparse:
-    left, right = scipy.sparse.eye_array(a.shape[0]), scipy.sparse.eye_array(b.shape[0])
-    return scipy.sparse.csr_array(scipy.sparse.kron(a, right) + scipy.sparse.kron(left, b))
-
-
-def _blocks(row: tuple[Sparse, ...]) -> Sparse:
-    return scipy.sparse.csr_array(scipy.sparse.block_diag(row))
-
-
-def _filtered_null_space(squares: Sparse, largest: float) -> Float[np.ndarray, "size dim"]:
+def _filtered_null_space(
+    squares: Sparse, largest: float, zero: float
+) -> Float[np.ndarray, "size dim"]:
     """Subspace iteration with the Chebyshev polynomial that is one at zero, least on the rest."""
     rng = np.random.default_rng(0)
     block = 16
     while True:
-        vectors = _subspace(squares, largest, rng.normal(size=(squares.shape[0], block)))
+        vectors = _subspace(squares, largest, zero, rng.normal(size=(squares.shape[0], block)))
         if vectors is not None:
             return vectors
         block *= 2
@@ -168,7 +115,11 @@ def _filtered_null_space(squares: Sparse, largest: float) -> Float[np.ndarray, "
 
 
 def _subspace(
-    squares: Sparse, largest: float, vectors: Float[np.ndarray, "size block"], sweeps: int = 60
+    squares: Sparse,
+    largest: float,
+    zero: float,
+    vectors: Float[np.ndarray, "size block"],
+    sweeps: int = 60,
 ) -> Float[np.ndarray, "size dim"] | None:
     """The null vectors in a block; None if all of the block is null, so that more are possible."""
     low, above = largest / 30, largest
@@ -176,7 +127,7 @@ def _subspace(
         vectors, _ = np.linalg.qr(_chebyshev(squares, vectors, low, largest, degree=24))
         values, rotation = scipy.linalg.eigh(vectors.T @ (squares @ vectors))
         vectors = vectors @ rotation
-        null = values < _ZERO * largest
+        null = values < zero
         if null.all():
             return None
         residuals = np.linalg.norm(squares @ vectors - vectors * values, axis=0)

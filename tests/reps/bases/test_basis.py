@@ -1,5 +1,6 @@
 """Equivariant bases: known dimensions, the null space, the naive reference, projections."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -35,7 +36,8 @@ from equinet.reps import (
     restrict,
     symmetric_power,
 )
-from equinet.reps.bases.linear_maps import DenseMaps
+from equinet.reps.bases.basis import pure_maps
+from equinet.reps.bases.linear_maps import DenseMaps, IdentityMaps, KroneckerMaps, OrbitMaps
 from equinet.reps.bases.null_space import LARGEST_DENSE, null_space_maps
 
 CATALAN = [1, 1, 2, 5, 14, 42]
@@ -138,6 +140,12 @@ def _pairs() -> list[tuple[Rep, Rep]]:
         (points * points, points),
         (restrict(Tensor(O(3), 2), OnAxes(O(2), 3, (0, 1))), Vector(OnAxes(O(2), 3, (0, 1)))),
         (Vector(SL(2)) ** 2, Tensor(SL(2), 1, 1)),
+        (Irreps("0e+2x1o") * Irreps("0o+1e"), Irreps("1o+2o+1e")),
+        (Irreps("2e") * Vector(O(3)), Vector(O(3)) ** 2 * Irreps("0o") + Scalar(O(3))),
+        (
+            outer_product(Vector(S(2)), Irreps("0e+1o")) ** 2,
+            outer_product(Vector(S(2)), Irreps("1o+2e")),
+        ),
     ]
     return pairs
 
@@ -283,6 +291,131 @@ def test_nothing_is_dense_where_it_need_not_be() -> None:
     x, weights = jnp.ones((1, 10**4, 1)), jnp.ones((3, 1, 1))
     compiled = jax.jit(basis.apply).lower(x, weights).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 4 * 8 * 10**6
+
+
+def test_products_of_irreps_are_decomposed_by_clebsch_gordan_tables() -> None:
+    irreps = Irreps("0e+1o+2e+3o+4e")
+    basis = equivariant_basis(irreps * irreps, irreps)
+    # A null space would be one of 625 x 25 unknowns; Schur's lemma leaves one number for a path.
+    assert basis.dim == sum(irreps.tensor_product(irreps).count(ir) for _, ir in irreps) == 42
+    assert all(isinstance(maps, IdentityMaps) for row in basis._blocks for _, maps, _ in row)
+    table = basis.dense().reshape(basis.dim, -1)
+    np.testing.assert_allclose(table @ table.T, np.diag(np.diag(table @ table.T)), atol=1e-12)
+
+
+def test_determinants_are_found_by_the_null_space() -> None:
+    # Their constraints are zero but for rounding: eigenvalues relative to the largest say nothing.
+    for n in (2, 3, 4, 5):
+        v = Vector(SL(n))
+        assert equivariant_basis(Scalar(SL(n)), antisymmetric_power(v, n)).dim == 1
+        assert equivariant_basis(Scalar(SL(n)), antisymmetric_power(v, n - 1)).dim == 0
+    assert equivariant_basis(Scalar(SL(4)), Vector(SL(4)) ** 4).dim == 1
+
+
+def test_orbits_need_no_matrix_of_all_channels() -> None:
+    maps = OrbitMaps(np.subtract.outer(np.arange(720), np.arange(720)) % 720)
+    x, weights = jnp.ones((8, 720, 16)), jnp.ones((720, 16, 16))
+    compiled = jax.jit(maps.apply).lower(x, weights).compile()
+    whole = 4 * maps.rows * maps.columns * 16 * 16  # 531 MB
+    assert compiled.memory_analysis().temp_size_in_bytes < whole / 20
+
+
+def test_chunks_of_orbits_change_nothing(monkeypatch: pytest.MonkeyPatch, x64: None) -> None:
+    maps = OrbitMaps(np.subtract.outer(np.arange(6), np.arange(6)) % 6)
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(size=(2, 6, 3)), rng.normal(size=(6, 3, 4))
+
+    def results() -> list[np.ndarray]:
+        def loss(x: jax.Array, weights: jax.Array) -> jax.Array:
+            return jnp.sin(maps.apply(x, weights)).sum()
+
+        return [maps.apply(x, weights), maps.each(x), *jax.grad(loss, (0, 1))(x, weights)]
+
+    x, weights = jnp.asarray(x), jnp.asarray(weights)
+    expected = results()
+    monkeypatch.setattr("equinet.chunks._WORKING_SET", dict.fromkeys(("cpu", "gpu", "tpu"), 500))
+    for a, b in zip(results(), expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_kronecker_maps_do_no_work_in_vain() -> None:
+    first = pure_maps(Regular(Cyclic(8)), Regular(Cyclic(8)))
+    second = pure_maps(Vector(O(3)) ** 2, Vector(O(3)) ** 2)
+    maps, batch, channels = KroneckerMaps([first, second]), 64, 16
+    x, weights = jnp.ones((batch, 72, channels)), jnp.ones((24, channels, channels))
+    compiled = jax.jit(maps.apply).lower(x, weights).compile()
+    # Each of the 8 cyclic maps by itself, then the channels of each of the 8 x 3 diagrams.
+    needed = 2 * batch * channels * (8 * 8 * 8 * 9 + 8 * 8 * 3 * 9 * channels)
+    assert compiled.cost_analysis()["flops"] < 1.2 * needed
+
+
+@pytest.mark.parametrize(
+    ("rep_in", "rep_out"),
+    [
+        (Tensor(SO(3), 2), Tensor(SO(3), 3)),
+        (Tensor(Sp(2), 1, 1), Tensor(Sp(2), 2)),
+        (Regular(Cyclic(4)), Regular(Cyclic(4))),
+        (Vector(SL(2)) ** 2, Vector(SL(2)) ** 2),
+        (Irreps("2e"), Irreps("2e")),
+        (
+            outer_product(Vector(S(3)), Vector(O(2)), Regular(Cyclic(3))),
+            outer_product(Vector(S(3)) ** 2, Vector(O(2)), Regular(Cyclic(3))),
+        ),
+    ],
+    ids=str,
+)
+def test_each_map_by_itself(rep_in: Rep, rep_out: Rep, x64: None) -> None:
+    maps, x = pure_maps(rep_in, rep_out), np.random.default_rng(0).normal(size=(2, rep_in.dim, 3))
+    expected = np.einsum("boi,nic->nobc", maps.dense(), x).reshape(2, rep_out.dim, -1)
+    np.testing.assert_allclose(maps.each(jnp.asarray(x)), expected, atol=1e-12)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frequency(Rep):
+    """Rotation of the plane by k times the angle: what a user might add, in one class."""
+
+    k: int
+    group: SO = dataclasses.field(default_factory=lambda: SO(2))
+
+    @property
+    def dim(self) -> int:
+        return 2
+
+    @property
+    def is_orthogonal(self) -> bool:
+        return True
+
+    def matrix(self, g: jax.Array) -> jax.Array:
+        angle = self.k * jnp.arctan2(g[..., 1, 0], g[..., 0, 0])
+        c, s = jnp.cos(angle), jnp.sin(angle)
+        return jnp.stack([jnp.stack([c, -s], -1), jnp.stack([s, c], -1)], -2)
+
+    def lie_matrix(self, algebra: jax.Array) -> jax.Array:
+        return self.k * algebra
+
+
+def test_a_rep_of_a_user_is_one_class(x64: None) -> None:
+    one, two = Frequency(1), Frequency(2)
+    assert equivariant_basis(one, two).dim == 0
+    assert equivariant_basis(one * one, two + Scalar(SO(2))).dim == 2 + 2
+    assert equivariant_basis(one, Vector(SO(2))).dim == 2
+    assert restrict(two, SO(2)) == two
+    g = SO(2).sample(jax.random.key(0))
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    basis = equivariant_basis(one * two, one)
+    weights = np.random.default_rng(1).normal(size=(basis.dim, 3, 2))
+    moved = basis.apply((one * two).transform(g, x), weights)
+    np.testing.assert_allclose(moved, one.transform(g, basis.apply(x, weights)), atol=1e-12)
+
+
+def test_strings_are_irreps_and_integers_become_floating() -> None:
+    basis = equivariant_basis("0e+1o", [(2, "1o")])
+    assert basis is equivariant_basis(Irreps("0e+1o"), Irreps("2x1o"))
+    x, weights = np.arange(8).reshape(4, 2), jnp.ones((basis.dim, 2, 1))
+    np.testing.assert_array_equal(basis.apply(x, weights), basis.apply(1.0 * x, weights))
+    table = equivariant_basis(Irreps("1o") ** 2, "1e")
+    kernel = np.arange(27).reshape(3, 9)
+    np.testing.assert_allclose(table.project(kernel), table.project(1.0 * kernel), atol=1e-5)
 
 
 def test_bases_are_made_once() -> None:
