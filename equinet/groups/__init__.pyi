@@ -30,9 +30,9 @@ from .quadrature import Density as Density
 from .quadrature import GroupNodes as GroupNodes
 from .quadrature import PointSet as PointSet
 from .quadrature import group_nodes as group_nodes
-from .quadrature import largest_log_stretch as largest_log_stretch
+from .quadrature import largest_log_singular_value as largest_log_singular_value
 from .quadrature import nodes_mass as nodes_mass
-from .quadrature import reach as reach
+from .quadrature import support_radius as support_radius
 from .quadrature import symmetric_basis as symmetric_basis
 from .rotations import axis_angle_to_matrix as axis_angle_to_matrix
 from .rotations import convert as convert
@@ -93,7 +93,7 @@ __all__ = [
     "gram_schmidt_to_matrix",
     "group_nodes",
     "iwasawa",
-    "largest_log_stretch",
+    "largest_log_singular_value",
     "matrix_to_axis_angle",
     "matrix_to_euler",
     "matrix_to_gram_schmidt",
@@ -105,9 +105,9 @@ __all__ = [
     "polar",
     "polar_log_density",
     "quaternion_to_matrix",
-    "reach",
     "spd_log_density",
     "stereographic_to_matrix",
+    "support_radius",
     "svd_to_matrix",
     "symmetric_basis",
 ]

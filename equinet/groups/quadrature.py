@@ -122,22 +122,26 @@ def nodes_mass(group: Group, scale: float, density: Density = "ball") -> float:
     return 1.0
 
 
-def reach(scale: float, density: Density = "ball", points: PointSet = "low_discrepancy") -> float:
+def support_radius(
+    scale: float, density: Density = "ball", points: PointSet = "low_discrepancy"
+) -> float:
     """How far log P of nodes reaches, in its norm; of a normal density two standard deviations.
 
-    >>> reach(0.5), reach(0.5, "normal"), reach(0.5, "normal", "translated")
-    (0.5, 1.0, 1.5)
+    >>> support_radius(0.5), support_radius(0.5, "normal")
+    (0.5, 1.0)
+    >>> support_radius(0.5, "normal", "translated")
+    1.5
     """
     alone = scale if density == "ball" else 2 * scale
     return alone + scale if points == "translated" else alone
 
 
-def largest_log_stretch(group: Group, scale: float) -> float:
+def largest_log_singular_value(group: Group, scale: float) -> float:
     """The largest logarithm of a singular value of g = P R where log P has that norm.
 
     >>> from equinet.groups.general_linear import SL, GLPlus
     >>> from equinet.groups.orthogonal import SO
-    >>> [round(largest_log_stretch(group(2), 1.0), 4) for group in (GLPlus, SL, SO)]
+    >>> [round(largest_log_singular_value(group(2), 1.0), 4) for group in (GLPlus, SL, SO)]
     [1.0, 0.7071, 0.0]
     """
     if not isinstance(group, PolarGroup):

@@ -18,8 +18,8 @@ from equinet.groups import (
     GroupNodes,
     PointSet,
     group_nodes,
-    largest_log_stretch,
-    reach,
+    largest_log_singular_value,
+    support_radius,
 )
 from equinet.nn import MLP, GroupConvolution, LayerNorm, Lifting, Module, ModuleOptions
 from equinet.nn.group_kernels import Basis
@@ -54,8 +54,8 @@ class Sampling:
 
     def half_width(self, group: Group, radius: float) -> int:
         """Half the window of a kernel; with a normal density that of two standard deviations."""
-        far = reach(self.scale, self.density, self.points)
-        return half_width_of(radius, largest_log_stretch(group, far))
+        far = support_radius(self.scale, self.density, self.points)
+        return half_width_of(radius, largest_log_singular_value(group, far))
 
 
 class GroupBlock(Module):

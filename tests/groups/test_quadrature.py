@@ -19,7 +19,7 @@ from equinet.groups import (
     group_nodes,
     nodes_mass,
     polar,
-    reach,
+    support_radius,
 )
 
 SAMPLED = [GLPlus(2), SL(2), Similitudes(2), Scalings(2), SO(2), SO(3), GLPlus(3), Scalings(3)]
@@ -41,7 +41,7 @@ def test_nodes_lie_in_the_group_and_within_the_ball(group, points, key, x64):
     assert len(np.unique(np.asarray(nodes.elements).reshape(50, -1).round(6), axis=0)) == 50
     stretch, _ = polar(nodes.elements)
     far = np.linalg.norm(np.log(np.linalg.eigvalsh(stretch)), axis=-1)
-    assert far.max() <= reach(0.6, points=points) + 1e-9
+    assert far.max() <= support_radius(0.6, points=points) + 1e-9
 
 
 @pytest.mark.parametrize("group", [GLPlus(2), SL(2), Similitudes(2)], ids=str)
