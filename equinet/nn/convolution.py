@@ -150,12 +150,10 @@ class Convolution(Module):
             for shape in self.shapes
         ]
         if self.kind == "clebsch_gordan":
-            filters = edges[:, : self.op.rep_edge.dim]
-            return self.op(x, filters, radial, weights[0], graph)
+            return self.op(x, edges, radial[:, None, :], graph, weights[0])
         if self.kind == "gaunt":
-            return self.op(x, edges, self._gaunt_radial(radial, weights[0]), None, graph)
-        shape = (radial.shape[0], self.op.num_radial, radial.shape[1])
-        return self.op(x, edges, jnp.broadcast_to(radial[:, None, :], shape), weights, graph)
+            return self.op(x, edges, self._gaunt_radial(radial, weights[0]), graph)
+        return self.op(x, edges, radial[:, None, :], graph, weights)
 
     def _gaunt_radial(self, radial: Array, weights: Array) -> Array:
         """The radial function goes with the degrees of the filter, not with those of the rest."""

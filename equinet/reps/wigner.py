@@ -130,7 +130,9 @@ def tilt_matrices(
         table = jnp.asarray(table.reshape(len(table), -1), even.dtype)
         flat = jnp.matmul(harmonics, table, precision=HIGHEST)
         turn = jnp.where(below[:, None], jnp.asarray(signs[l], even.dtype)[None], 1)
-        matrices.append(flat.reshape(vectors.shape[0], -1, 2 * l + 1) * turn[:, None])
+        matrices.append(
+            flat.reshape(vectors.shape[0], 2 * min(l, mmax) + 1, 2 * l + 1) * turn[:, None]
+        )
     return matrices
 
 

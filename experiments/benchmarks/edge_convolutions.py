@@ -64,9 +64,9 @@ DEGREES = (1, 2, 3, 4, 6)
 EDGES, CHANNELS, CHECKED = 2048, 64, 4
 TRUNCATED = 2  # the other mmax that is timed
 CLASSES = {
-    "clebsch_gordan": ("equinet.ops.edges.convolution", "ClebschGordanConvolution"),
-    "so2": ("equinet.ops.edges.so2", "SO2Convolution"),
-    "gaunt": ("equinet.ops.edges.convolution", "GauntConvolution"),
+    "clebsch_gordan": ("equinet.ops.edges", "ClebschGordanConvolution"),
+    "so2": ("equinet.ops.edges", "SO2Convolution"),
+    "gaunt": ("equinet.ops.edges", "GauntConvolution"),
 }
 
 
@@ -91,6 +91,8 @@ def our_convolution(case: dict[str, Any]) -> Any:
         raise ValueError(f"equinet has no convolution {kind!r} with messages")
     if kind == "so2":
         return made(rep, rep, case["channels"], case["channels"], mmax=case["mmax"])
+    if kind == "clebsch_gordan":
+        return made(rep, rep, rep, method="aligned")
     return made(rep, rep, rep)
 
 

@@ -50,7 +50,7 @@ def cases() -> dict[str, tuple[Callable, tuple, tuple]]:
     found["clebsch_gordan uvw"] = (mixed.mix, (x, x + 1), (random(*shape),))
     found["many bodies"] = (ManyBodyGauntProduct((REP, REP), REP), (x, x + 1), ())
     for convolution in (
-        ClebschGordanConvolution(REP, REP, REP),
+        ClebschGordanConvolution(REP, REP, REP, method="aligned"),
         GauntConvolution(REP, REP, REP),
         SO2Convolution(REP, REP, 3, 2),
     ):

@@ -74,10 +74,11 @@ def to_graph(arrays: tuple[jax.Array, ...]) -> GraphBatch:
     "convolution",
     [
         ClebschGordanConvolution(REP, REP, REP),
+        ClebschGordanConvolution(REP, REP, REP, method="aligned"),
         GauntConvolution(REP, REP, REP),
         SO2Convolution(REP, REP, 3, 3),
     ],
-    ids=lambda convolution: type(convolution).__name__,
+    ids=["clebsch_gordan", "aligned", "gaunt", "so2"],
 )
 def test_convolutions_with_symbolic_numbers_of_nodes_and_edges(
     convolution: ClebschGordanConvolution | GauntConvolution | SO2Convolution,
@@ -93,7 +94,7 @@ def test_convolutions_with_symbolic_numbers_of_nodes_and_edges(
         )
         radial = jnp.where(graph.edge_mask[:, None, None], 1.0, 0.0)
         radial = jnp.broadcast_to(radial, (graph.senders.shape[0], convolution.num_radial, 3))
-        return convolution(x, edges, radial, weights or None, graph)
+        return convolution(x, edges, radial, graph, weights or None)
 
     x = jnp.asarray(np.random.default_rng(0).normal(size=(arrays[0].shape[0], 4, 3)), jnp.float32)
     kind = jax.ShapeDtypeStruct((kinds[0].shape[0], 4, 3), jnp.float32)

@@ -1,7 +1,8 @@
-"""Products with spherical harmonics of the edge, in its frame: only m with m and -m.
+"""Products with spherical harmonics of an edge that is aligned with the polar axis.
 
-Along the polar axis every harmonic but the one of order 0 vanishes. A path with weight w then adds
-to two numbers for each order: the product is that of complex numbers, for every pair of degrees.
+Along the polar axis all harmonics but those of order 0 vanish, so that the product couples the
+component m with m and -m only. For every pair of degrees and every order it is a product of complex
+numbers, whose real and imaginary parts are linear in the weights of the paths.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.ops.edges.rotations import FrameRows
+from equinet.ops.edges.rotations import AlignedRows
 from equinet.ops.primitives import contract, dot, move_rows
 from equinet.ops.products import coupling_paths
 from equinet.ops.products._paths import blocks, path_scale
@@ -21,7 +22,7 @@ from equinet.reps import Irreps, clebsch_gordan, spherical_harmonics_table
 
 
 def path_weights_to_so2(l1: int, l3: int) -> Float[np.ndarray, "{2*min(l1,l3)+1} {2*min(l1,l3)+1}"]:
-    r"""What the paths from degree l1 to l3 amount to in the frame of the edge: a bijection.
+    r"""The matrix from path weights to the weights of an SO(2) convolution, a bijection.
 
     .. math:: y_m = h_m x_m - h_{-m} x_{-m}, \quad y_{-m} = h_{-m} x_m + h_m x_{-m}
 
@@ -32,7 +33,7 @@ def path_weights_to_so2(l1: int, l3: int) -> Float[np.ndarray, "{2*min(l1,l3)+1}
         l1: Degree of the feature.
         l3: Degree of the result.
 
-    Returns:
+    Rerotations:
         Rows :math:`h_0, h_1, h_{-1}, h_2, h_{-2}, \dots`, a column for each path.
 
     References:
@@ -57,8 +58,8 @@ def _axis_coupling(l1: int, l2: int, l3: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @dataclasses.dataclass(frozen=True)
-class ProductInFrame:
-    """A product of a feature with a filter, in the frame of the edge.
+class AlignedProduct:
+    """A product of a feature with a filter, after the edge was aligned with the polar axis.
 
     Attributes:
         rep_in: Irreps of the feature.
@@ -71,30 +72,30 @@ class ProductInFrame:
     rep_out: Irreps
 
     @property
-    def rows(self) -> tuple[FrameRows, FrameRows]:
-        """How feature and result are sorted."""
+    def rows(self) -> tuple[AlignedRows, AlignedRows]:
+        """How the components of feature and result are sorted."""
         highest = min(self.rep_in.lmax, self.rep_out.lmax)
-        return FrameRows(self.rep_in, highest), FrameRows(self.rep_out, highest)
+        return AlignedRows(self.rep_in, highest), AlignedRows(self.rep_out, highest)
 
 
 @dataclasses.dataclass(frozen=True)
-class PathsInFrame(ProductInFrame):
-    """A Clebsch-Gordan product with the harmonics of the edge, in its frame."""
+class AlignedPaths(AlignedProduct):
+    """A Clebsch-Gordan product with the harmonics of an aligned edge."""
 
     @property
     def flops(self) -> int:
         """Operations for one edge and channel, rotations included."""
         tables = _path_tables(self)
-        turns = sum(rotation_flops(rows) for rows in self.rows)
-        return turns + sum(2 * t.size + 4 * len(t) for _, t in tables)
+        rotations = sum(rotation_flops(rows) for rows in self.rows)
+        return rotations + sum(2 * t.size + 4 * len(t) for _, t in tables)
 
     def multiply(
-        self, x: Float[Array, "rows lanes"], weights: Float[Array, "paths lanes"]
-    ) -> Float[Array, "rows_out lanes"]:
-        """The product with a weight for every path and lane.
+        self, x: Float[Array, "rows batch"], weights: Float[Array, "paths batch"]
+    ) -> Float[Array, "rows_out batch"]:
+        """The product with a weight for every path and entry of the batch.
 
         Args:
-            x: The feature in the frame.
+            x: The rotated feature.
             weights: Path weights, in the order of ``ClebschGordanProduct(rep_edge, rep_in, ...)``.
         """
         first, last = self.rows
@@ -115,8 +116,8 @@ class PathsInFrame(ProductInFrame):
 
     def _spread(
         self, weights: Array, kind: int
-    ) -> list[Float[Array, "degrees_out degrees_in lanes"]]:
-        """The numbers h of every order, or those of the other sign, for all pairs of degrees."""
+    ) -> list[Float[Array, "degrees_out degrees_in batch"]]:
+        """The numbers h_m (kind 0) or h_-m (kind 1) of every order, for all pairs of degrees."""
         paths, table = _path_tables(self)[kind]
         first, last = self.rows
         inverse = np.full(weights.shape[0], len(paths))
@@ -132,8 +133,8 @@ class PathsInFrame(ProductInFrame):
 
 
 @functools.cache
-def _path_tables(product: PathsInFrame) -> tuple[tuple[tuple[int, ...], np.ndarray], ...]:
-    """For h_m and for h_-m the paths that count, and the table from their weights to h."""
+def _path_tables(product: AlignedPaths) -> tuple[tuple[tuple[int, ...], np.ndarray], ...]:
+    """For h_m and for h_-m the paths that contribute, and the table from their weights to h."""
     rep_in, rep_edge, rep_out = product.rep_in, product.rep_edge, product.rep_out
     first, last = product.rows
     paths, scale = coupling_paths(rep_edge, rep_in, rep_out), path_scale(rep_edge, rep_in, rep_out)
@@ -156,7 +157,7 @@ def _path_tables(product: PathsInFrame) -> tuple[tuple[tuple[int, ...], np.ndarr
     return tuple(found)
 
 
-def rotation_flops(rows: FrameRows) -> int:
+def rotation_flops(rows: AlignedRows) -> int:
     """Operations of one rotation for one edge and channel."""
     return sum(
         2 * (2 * block.l + 1) * (2 * min(block.l, rows.mmax) + 1) for block in blocks(rows.rep)
@@ -164,23 +165,23 @@ def rotation_flops(rows: FrameRows) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class GauntInFrame(ProductInFrame):
-    """The product with a function of the angle to the edge alone: diagonal in m."""
+class AlignedGaunt(AlignedProduct):
+    """The product with a function of the polar angle alone, which is diagonal in m."""
 
     @property
     def flops(self) -> int:
         """Operations for one edge and channel, rotations included."""
-        turns = sum(rotation_flops(rows) for rows in self.rows)
+        rotations = sum(rotation_flops(rows) for rows in self.rows)
         tables = _legendre_tables(self)
-        nodes = tables[0].shape[0]
+        points = tables[0].shape[0]
         work = 2 * tables[0].size
         for m, (there, back) in enumerate(tables[1]):
-            work += (2 if m else 1) * (2 * there.size + 2 * back.size + nodes)
-        return turns + work
+            work += (2 if m else 1) * (2 * there.size + 2 * back.size + points)
+        return rotations + work
 
     def multiply(
-        self, x: Float[Array, "rows lanes"], weights: Float[Array, "num_weights lanes"]
-    ) -> Float[Array, "rows_out lanes"]:
+        self, x: Float[Array, "rows batch"], weights: Float[Array, "num_weights batch"]
+    ) -> Float[Array, "rows_out batch"]:
         """The product with weights of the degrees of the feature, the filter and the result."""
         counts = [len(blocks(rep)) for rep in (self.rep_in, self.rep_edge, self.rep_out)]
         first, second, last = jnp.split(weights, np.cumsum(counts)[:-1].tolist())
@@ -194,8 +195,8 @@ class GauntInFrame(ProductInFrame):
                 _rows(w, rows.members(m)) for w, rows in ((first, rows_in), (last, rows_out))
             )
             for part in parts[2 * m - 1 : 2 * m + 1] if m else parts[:1]:
-                on_nodes = dot(there, part * scale_in) * values
-                found.append(dot(back, on_nodes) * scale_out)
+                at_points = dot(there, part * scale_in) * values
+                found.append(dot(back, at_points) * scale_out)
         return jnp.concatenate(found)
 
 
@@ -206,17 +207,17 @@ def _rows(weights: Array, members: tuple[int, ...]) -> Array:
 
 @functools.cache
 def _legendre_tables(
-    product: GauntInFrame,
+    product: AlignedGaunt,
 ) -> tuple[np.ndarray, tuple[tuple[np.ndarray, np.ndarray], ...]]:
-    """Values of the filter at the nodes, and for every order feature to nodes and nodes to result.
+    """The filter at the quadrature points; for every order, feature to points and points to result.
 
-    Gauss-Legendre nodes in the cosine of the angle: exact, as all three are polynomials times the
-    same even power of the sine.
+    Gauss-Legendre points in the cosine of the polar angle are exact, because the integrand is a
+    polynomial in it: the sines occur in even powers.
     """
     reps = product.rep_in, product.rep_edge, product.rep_out
     degree = sum(rep.lmax for rep in reps)
-    nodes, quadrature = np.polynomial.legendre.leggauss(degree // 2 + 1)
-    points = np.stack([0 * nodes, nodes, np.sqrt(1 - nodes**2)], axis=-1)
+    cosines, quadrature = np.polynomial.legendre.leggauss(degree // 2 + 1)
+    points = np.stack([0 * cosines, cosines, np.sqrt(1 - cosines**2)], axis=-1)
     harmonics = spherical_harmonics_table(max(rep.lmax for rep in reps), points)
 
     def values(rep: Irreps, members: tuple[int, ...], m: int) -> np.ndarray:

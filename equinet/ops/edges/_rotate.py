@@ -2,8 +2,8 @@
 
 A batch of matrices of ten rows is far from what a GEMM is made for, and on a CPU the library is
 called once for each of them. Here the sum over the inner axis is written out, which vectorises over
-the channels, and all derivatives are operations of the same three kinds. In the frame rows come
-first, so that those of one order are one piece of memory.
+the channels, and all derivatives are operations of the same three kinds. The rotated rows come
+first, so that the rows of one order are contiguous in memory.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from equinet.precision import HIGHEST
 
 
 @dataclasses.dataclass(frozen=True)
-class FramePlan:
+class RotationPlan:
     """Which entries of an edge are the matrix of which block.
 
     Attributes:
@@ -53,21 +53,21 @@ class FramePlan:
             row += rows
 
 
-def to_frame(
-    maps: Float[Array, "edges entries"], x: Float[Array, "edges dim channels"], plan: FramePlan
+def rotate_edges(
+    maps: Float[Array, "edges entries"], x: Float[Array, "edges dim channels"], plan: RotationPlan
 ) -> Float[Array, "rows edges channels"]:
     """The matrices of every edge times its features, rows in the order of the plan."""
     return bind(_to_p, maps, x, plan=plan)
 
 
-def from_frame(
-    maps: Float[Array, "edges entries"], z: Float[Array, "rows edges channels"], plan: FramePlan
+def rotate_back_edges(
+    maps: Float[Array, "edges entries"], z: Float[Array, "rows edges channels"], plan: RotationPlan
 ) -> Float[Array, "edges dim channels"]:
     """The transposed matrices of every edge times rows in the order of the plan."""
     return bind(_from_p, maps, z, plan=plan)
 
 
-def _to(maps: Array, x: Array, *, plan: FramePlan) -> Array:
+def _to(maps: Array, x: Array, *, plan: RotationPlan) -> Array:
     rows = [
         jnp.einsum("eij,ejc->eic", matrix, x[:, components], precision=HIGHEST)
         for matrix, components, _ in plan.matrices(maps)
@@ -75,7 +75,7 @@ def _to(maps: Array, x: Array, *, plan: FramePlan) -> Array:
     return jnp.concatenate(rows, axis=1)[:, np.array(plan.order)].swapaxes(0, 1)
 
 
-def _to_written_out(maps: Array, x: Array, *, plan: FramePlan) -> Array:
+def _to_written_out(maps: Array, x: Array, *, plan: RotationPlan) -> Array:
     # Fused into the sums, whatever makes x would be computed once for each of its uses.
     maps, x = jax.lax.optimization_barrier((maps, x))
     wide = x.dtype if x.dtype.itemsize > 2 else jnp.dtype(jnp.float32)
@@ -88,7 +88,7 @@ def _to_written_out(maps: Array, x: Array, *, plan: FramePlan) -> Array:
     return jax.lax.optimization_barrier(z)
 
 
-def _from(maps: Array, z: Array, *, plan: FramePlan) -> Array:
+def _from(maps: Array, z: Array, *, plan: RotationPlan) -> Array:
     columns = [
         jnp.einsum("eij,iec->ejc", matrix, z[np.array(places)], precision=HIGHEST)
         for matrix, _, places in plan.matrices(maps)
@@ -96,7 +96,7 @@ def _from(maps: Array, z: Array, *, plan: FramePlan) -> Array:
     return jnp.concatenate(columns, axis=1)
 
 
-def _from_written_out(maps: Array, z: Array, *, plan: FramePlan) -> Array:
+def _from_written_out(maps: Array, z: Array, *, plan: RotationPlan) -> Array:
     maps, z = jax.lax.optimization_barrier((maps, z))
     wide = z.dtype if z.dtype.itemsize > 2 else jnp.dtype(jnp.float32)
     columns = []
@@ -109,7 +109,7 @@ def _from_written_out(maps: Array, z: Array, *, plan: FramePlan) -> Array:
     return jax.lax.optimization_barrier(x)
 
 
-def _pair(z: Array, x: Array, *, plan: FramePlan) -> Array:
+def _pair(z: Array, x: Array, *, plan: RotationPlan) -> Array:
     # All pairs of rows and components in one product, of which some are chosen: slicing the blocks
     # first takes longer than what it saves.
     pairs = jnp.einsum("iec,ejc->eij", z, x, precision=HIGHEST).reshape(x.shape[0], -1)
@@ -121,7 +121,7 @@ def _pair(z: Array, x: Array, *, plan: FramePlan) -> Array:
 
 
 @functools.cache
-def _chosen_pairs(plan: FramePlan, dim: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _chosen_pairs(plan: RotationPlan, dim: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """The pair of row and component of every entry, and whether there is one.
 
     Blocks of one degree share their entries: as many such arrays as there are blocks of it.
@@ -144,14 +144,14 @@ def _chosen_pairs(plan: FramePlan, dim: int) -> list[tuple[np.ndarray, np.ndarra
 def _batch_edges(prim: Primitive, edge_axes: tuple[int, ...], axis_out: int) -> None:
     """Map over a batch by joining it with the edges."""
 
-    def rule(arguments: Any, axes: Any, **words: Any) -> tuple[Array, int]:
+    def rule(arguments: Any, axes: Any, **options: Any) -> tuple[Array, int]:
         size = next(a.shape[i] for a, i in zip(arguments, axes, strict=True) if i is not None)
         joined = []
         for argument, axis, edges in zip(arguments, axes, edge_axes, strict=True):
             moved = jnp.moveaxis(batching.bdim_at_front(argument, axis, size), 0, edges)
             shape = moved.shape
             joined.append(moved.reshape(*shape[:edges], -1, *shape[edges + 2 :]))
-        found = bind(prim, *joined, **words)
+        found = bind(prim, *joined, **options)
         shape = found.shape
         split = found.reshape(*shape[:axis_out], size, -1, *shape[axis_out + 1 :])
         return split, axis_out
@@ -164,9 +164,9 @@ def _on_cpu(prim: Primitive, function: Callable[..., Array]) -> None:
     mlir.register_lowering(prim, rule, platform="cpu")
 
 
-_to_p = primitive("to_frame", _to)
-_from_p = primitive("from_frame", _from)
-_pair_p = primitive("pair_frame", _pair)
+_to_p = primitive("rotate_edges", _to)
+_from_p = primitive("rotate_back_edges", _from)
+_pair_p = primitive("pair_edges", _pair)
 _on_cpu(_to_p, _to_written_out)
 _on_cpu(_from_p, _from_written_out)
 _batch_edges(_to_p, (0, 0), 1)

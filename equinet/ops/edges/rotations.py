@@ -1,6 +1,6 @@
-"""The frame of an edge: rotations that turn a direction onto the polar axis, and their matrices.
+"""Edge rotations: the rotations that align every edge with the polar axis, as Wigner matrices.
 
-How they are computed without angles stands in `equinet.reps.wigner`.
+`equinet.reps.wigner` explains how they are computed without angles.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.ops.edges._rotate import FramePlan, from_frame, to_frame
+from equinet.ops.edges._rotate import RotationPlan, rotate_back_edges, rotate_edges
 from equinet.ops.products._paths import blocks
 from equinet.reps import Irreps
 from equinet.reps.wigner import tilt_matrices
@@ -23,7 +23,7 @@ _CALL = "call edge_features(vectors) of the layer of the highest degree and orde
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Rotations:
-    """Wigner matrices of all degrees of every edge, one after the other.
+    """Wigner matrices of the rotation of every edge, flattened degree after degree.
 
     Attributes:
         maps: Rows ``|m| <= mmax`` of the matrices of degrees 0 to lmax, ``[edges, entries]``.
@@ -41,7 +41,7 @@ class Rotations:
         return self.maps[:, begin : begin + shape[0] * shape[1]].reshape(-1, *shape)
 
     def place(self, l: int) -> tuple[int, tuple[int, int]]:
-        """Where the entries of a degree begin, and the shape of its matrices."""
+        """Index of the first entry of a degree in ``maps``, and the shape of its matrices."""
         shapes = [(2 * min(k, self.mmax) + 1, 2 * k + 1) for k in range(l + 1)]
         return sum(a * b for a, b in shapes[:l]), shapes[l]
 
@@ -49,14 +49,15 @@ class Rotations:
 def edge_rotations(
     lmax: int, vectors: Float[Array, "edges 3"], mmax: int | None = None
 ) -> Rotations:
-    r"""Wigner matrices of rotations that turn every vector onto the polar axis y.
+    r"""Wigner matrices of rotations that align every vector with the polar axis y.
 
     .. math:: D^l_{mn}(e) = s^l_n(e) \sum_{k \le l, \mu} T^l_{mn, 2k, \mu}\, Y_{2k, \mu}(w, x, z)
 
-    with a constant T, and signs s that turn e by pi about x where :math:`e_y < 0`. The roll about
-    the edge jumps there; a map that is equivariant under rotations about the edge does not see it.
-    Nothing is singular: values and derivatives are finite everywhere, and the zero vector gives
-    identities.
+    with a constant table T. The quaternion (w, x, 0, z) is the shortest rotation of e onto the
+    polar axis; where :math:`e_y < 0`, e is first rotated by pi about x, which the signs s
+    express. The angle of the rotation about the edge jumps there, and a map that is equivariant
+    under rotations about the edge does not depend on it. Nothing is singular: values and
+    derivatives are finite everywhere, and the zero vector gives identities.
 
     Args:
         lmax: Highest degree.
@@ -69,8 +70,8 @@ def edge_rotations(
     Raises:
         ValueError: If a degree is negative or the last axis is not 3.
 
-    >>> turns = edge_rotations(1, jnp.array([[0.0, 0.0, 2.0]]))
-    >>> print((turns.degree(1)[0] @ jnp.array([0.0, 0.0, 1.0])).round(6) + 0.0)
+    >>> rotations = edge_rotations(1, jnp.array([[0.0, 0.0, 2.0]]))
+    >>> print((rotations.degree(1)[0] @ jnp.array([0.0, 0.0, 1.0])).round(6) + 0.0)
     [0. 1. 0.]
     """
     if lmax < 0 or (mmax is not None and mmax < 0):
@@ -79,12 +80,14 @@ def edge_rotations(
         raise ValueError(f"vectors must have the shape [edges, 3], got {vectors.shape}")
     highest = lmax if mmax is None else min(mmax, lmax)
     matrices = tilt_matrices(lmax, vectors, highest)
-    entries = [matrix.reshape(vectors.shape[0], -1) for matrix in matrices]
+    entries = [
+        matrix.reshape(vectors.shape[0], matrix.shape[1] * matrix.shape[2]) for matrix in matrices
+    ]
     return Rotations(jnp.concatenate(entries, axis=1), lmax, highest)
 
 
 def check_rotations(edges: Any, count: int, lmax: int, mmax: int) -> None:
-    """Refuse rotations that do not reach a degree or an order.
+    """Refuses rotations that lack a degree or an order.
 
     Raises:
         ValueError: If degrees or orders are missing, or the number of edges differs.
@@ -101,8 +104,8 @@ def check_rotations(edges: Any, count: int, lmax: int, mmax: int) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class FrameRows:
-    """The components of some irreps in the frame of an edge, sorted by order.
+class AlignedRows:
+    """The components of irreps after the rotation of an edge, sorted by order m.
 
     For m = 0, 1, ... mmax first the components m of all blocks of degree at least m, in the order
     of the irreps, then (for m > 0) their components -m. A layer that mixes degrees within an order
@@ -127,33 +130,33 @@ class FrameRows:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Number of rows of every part: m = 0, then m and -m for m = 1, 2, ..."""
-        return tuple(len(part) for part in _frame_order(self)[0])
+        return tuple(len(part) for part in _row_order(self)[0])
 
     @property
     def signs(self) -> Float[np.ndarray, "rows"]:
-        """What the rows are multiplied with."""
-        return np.concatenate(_frame_order(self)[1])
+        """The sign of every row."""
+        return np.concatenate(_row_order(self)[1])
 
     def rotate(
         self, rotations: Rotations, x: Float[Array, "edges dim channels"]
     ) -> Float[Array, "rows edges channels"]:
-        """Features into the frame of every edge."""
-        return self._sign(to_frame(rotations.maps.astype(x.dtype), x, self._plan(rotations)))
+        """Rotates features so that every edge lies along the polar axis."""
+        return self._sign(rotate_edges(rotations.maps.astype(x.dtype), x, self._plan(rotations)))
 
     def rotate_back(
         self, rotations: Rotations, rows: Float[Array, "rows edges channels"]
     ) -> Float[Array, "edges dim channels"]:
-        """Features out of the frame of every edge; orders above mmax are zero in it."""
+        """Rotates features back; components of orders above mmax count as zero."""
         maps = rotations.maps.astype(rows.dtype)
-        return from_frame(maps, self._sign(rows), self._plan(rotations))
+        return rotate_back_edges(maps, self._sign(rows), self._plan(rotations))
 
     def parts(
         self, rows: Float[Array, "rows edges channels"]
     ) -> list[Float[Array, "part edges channels"]]:
-        """The rows of m = 0, 1, -1, 2, -2, ..."""
+        """The rows of m = 0, 1, -1, 2, -2, ... as separate arrays."""
         return jnp.split(rows, np.cumsum(self.sizes)[:-1].tolist())
 
-    def _plan(self, rotations: Rotations) -> FramePlan:
+    def _plan(self, rotations: Rotations) -> RotationPlan:
         return _plan(self, rotations.lmax, rotations.mmax, rotations.maps.shape[1])
 
     def _sign(self, rows: Array) -> Array:
@@ -163,17 +166,17 @@ class FrameRows:
 
 
 @functools.cache
-def _plan(rows: FrameRows, lmax: int, mmax: int, entries: int) -> FramePlan:
+def _plan(rows: AlignedRows, lmax: int, mmax: int, entries: int) -> RotationPlan:
     places = []
     for block in blocks(rows.rep):
         begin, shape = Rotations(np.empty(0), lmax, mmax).place(block.l)  # type: ignore[arg-type]
         kept = min(block.l, rows.mmax)
         places.append((begin, shape, shape[0] // 2 - kept, 2 * kept + 1, block.start))
-    return FramePlan(tuple(places), sum(_frame_order(rows)[0], ()), entries)
+    return RotationPlan(tuple(places), sum(_row_order(rows)[0], ()), entries)
 
 
 @functools.cache
-def _frame_order(rows: FrameRows) -> tuple[tuple[tuple[int, ...], ...], tuple[np.ndarray, ...]]:
+def _row_order(rows: AlignedRows) -> tuple[tuple[tuple[int, ...], ...], tuple[np.ndarray, ...]]:
     """The rows of every part among those of all blocks one after the other, and their signs."""
     kept = [min(block.l, rows.mmax) for block in blocks(rows.rep)]
     middle = np.cumsum([0] + [2 * k + 1 for k in kept])[:-1] + kept

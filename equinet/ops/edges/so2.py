@@ -1,37 +1,38 @@
-"""SO(3) convolution in the frame of every edge, where it mixes degrees order by order."""
+"""SO(2) convolutions (eSCN): rotated features are mixed order by order, across degrees."""
 
 import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from equinet.ops.edges.rotations import FrameRows, Rotations, check_rotations, edge_rotations
-from equinet.ops.graphs import GraphBatch
-from equinet.ops.graphs._messages import sum_messages
+from equinet.ops.edges._base import ConvolutionBase, check_radial, set_irreps
+from equinet.ops.edges.rotations import AlignedRows, Rotations
+from equinet.ops.products._base import check_no_copies
 from equinet.ops.products._paths import blocks
 from equinet.reps import Irreps
 
 
 @dataclasses.dataclass(frozen=True)
-class SO2Convolution:
-    r"""Sum over neighbours of messages that mix degrees and channels in the frame of the edge.
+class SO2Convolution(ConvolutionBase):
+    r"""Sum over neighbours of messages that mix degrees and channels of aligned features.
 
-    Turn the features so that the edge points along the polar axis, and for every order m multiply
-    the components (m, -m) of all degrees and channels, as complex numbers, by one matrix:
+    The features are rotated so that the edge points along the polar axis. For every order m the
+    components (m, -m) of all degrees and channels are multiplied, as complex numbers, by one
+    matrix:
 
     .. math:: y_m + i y_{-m} = (W^r_m + i W^i_m)\, \phi\, (x_m + i x_{-m}), \qquad
               z = D(e)^T\, W\, \phi\, D(e)\, x
 
-    Every convolution with a filter of spherical harmonics is of this form, and the other way round
-    (`path_weights_to_so2`). Orders above ``mmax`` are dropped; that too is equivariant. The roll
-    about the edge does not matter. The parameters stay outside: ``weight_shapes``.
+    Every convolution with a filter of spherical harmonics has this form, and conversely. Orders
+    above ``mmax`` are dropped, which keeps the equivariance. The rotation about the edge, which
+    the alignment leaves open, does not change the result. The parameters stay outside; their
+    shapes are ``weight_shapes``.
 
-    Without ``parity`` the layer is equivariant under rotations only, not under reflections: then
-    parities of the irreps count for nothing. With ``parity`` it has exactly the entries that O(3)
-    allows: real ones between two degrees where :math:`p_1 p_3 (-1)^{l_1 + l_3} = 1`, imaginary
-    ones elsewhere.
+    Without ``parity`` the layer is equivariant under rotations only, and the parities of the
+    irreps are ignored. With ``parity`` it has exactly the entries that O(3) allows: real ones
+    between two degrees where :math:`p_1 p_3 (-1)^{l_1 + l_3} = 1`, imaginary ones elsewhere.
 
     Attributes:
         rep_in: Irreps of the node features, each at most once.
@@ -40,12 +41,12 @@ class SO2Convolution:
         channels_out: Channels of the result.
         mmax: Highest order that is mixed; all if absent.
         parity: Whether reflections are symmetries too.
-        chunk_bytes: Bound on the bytes of messages in flight; None: all at once.
+        chunk_bytes: Bound on the bytes of messages held at a time; None for all at once.
         precision: Of the mixing matrices, as for ``jax.numpy.matmul``.
 
     Raises:
-        ValueError: If an irrep occurs twice, ``mmax`` is not an order that both reps have, or a
-            number of channels is below 1.
+        ValueError: If an irrep occurs twice, the groups differ, ``mmax`` is not an order that both
+            reps have, or a number of channels is below 1.
 
     References:
         Passaro, Zitnick, Reducing SO(3) Convolutions to SO(2), arXiv:2302.03655 (2023).
@@ -69,8 +70,12 @@ class SO2Convolution:
     precision: Any = None
 
     def __post_init__(self) -> None:
-        for name in ("rep_in", "rep_out"):
-            object.__setattr__(self, name, _each_once(name, Irreps(getattr(self, name))))
+        for name, rep in zip(
+            ("rep_in", "rep_out"), set_irreps(self, "rep_in", "rep_out"), strict=True
+        ):
+            if not blocks(rep):
+                raise ValueError(f"{name} must have at least one irrep, got {rep}")
+            check_no_copies("SO(2) convolution", name, rep)
         highest = min(self.rep_in.lmax, self.rep_out.lmax)
         if self.mmax is not None and not 0 <= self.mmax <= highest:
             raise ValueError(
@@ -90,11 +95,11 @@ class SO2Convolution:
         return highest if self.mmax is None else self.mmax
 
     @property
-    def rows(self) -> tuple[FrameRows, FrameRows]:
-        """How the features and the result are sorted in the frame."""
+    def rows(self) -> tuple[AlignedRows, AlignedRows]:
+        """How the components of the rotated features and of the result are sorted."""
         return (
-            FrameRows(self.rep_in, self.orders, self.parity),
-            FrameRows(self.rep_out, self.orders, self.parity),
+            AlignedRows(self.rep_in, self.orders, self.parity),
+            AlignedRows(self.rep_out, self.orders, self.parity),
         )
 
     @property
@@ -120,48 +125,21 @@ class SO2Convolution:
         return sum(len(self.rows[0].members(m)) for m in range(self.orders + 1))
 
     @property
-    def equivariance_error(self) -> float:
-        """Bound on the equivariance error under rotations beyond rounding: exact, so zero."""
-        return 0.0
+    def _orders(self) -> int:
+        return self.orders
 
-    def edge_features(self, vectors: Float[Array, "edges 3"]) -> Rotations:
-        """The rotations into the frames of the edges; any layer of no higher degree can share them.
+    def _numbers(self, channels: int) -> int:
+        rows = sum(self.rows[0].sizes) * self.channels_in
+        return 2 * (rows + sum(self.rows[1].sizes) * self.channels_out)
 
-        Args:
-            vectors: From receiver to sender, ``[edges, 3]``.
+    def _channels_out(self, x: Array) -> int:
+        return self.channels_out
 
-        Returns:
-            The rotations, ``[edges, entries]``.
-        """
-        return edge_rotations(max(self.rep_in.lmax, self.rep_out.lmax), vectors, self.orders)
-
-    def messages(
-        self,
-        x: Float[Array, "edges dim_in channels_in"],
-        edges: Rotations,
-        radial: Float[Array, "edges num_radial channels_in"],
-        weights: Any,
-    ) -> Float[Array, "edges dim_out channels_out"]:
-        """The message of every edge.
-
-        Args:
-            x: Features of the senders, ``[edges, rep_in.dim, channels_in]``.
-            edges: From ``edge_features``.
-            radial: Factors of the features in the frame, ``[edges, num_radial, channels_in]``: for
-                m = 0, 1, ... one for each block of degree at least m.
-            weights: Arrays of the ``weight_shapes``.
-
-        Returns:
-            ``[edges, rep_out.dim, channels_out]``.
-
-        Raises:
-            ValueError: If a shape does not fit.
-        """
-        self._check(x, edges, radial, weights)
+    def _message(self, x: Array, edges: Rotations, radial: Array, weights: Any) -> Array:
         rows_in, rows_out = self.rows
         sizes = [len(rows_in.members(m)) for m in range(self.orders + 1)]
         parts = rows_in.parts(rows_in.rotate(edges, x))
-        scales = jnp.split(radial.astype(x.dtype), np.cumsum(sizes)[:-1].tolist(), axis=1)
+        scales = self._scales(radial.astype(x.dtype), sizes)
         weights = [w.astype(x.dtype) for w in weights]
         mixed = self._mix_scalars(parts[0].swapaxes(0, 1) * scales[0], weights)
         for m in range(1, self.orders + 1):
@@ -170,33 +148,11 @@ class SO2Convolution:
         rows = jnp.concatenate([part.swapaxes(0, 1) for part in mixed])
         return rows_out.rotate_back(edges, rows)
 
-    def __call__(
-        self,
-        x: Float[Array, "nodes dim_in channels_in"],
-        edges: Rotations,
-        radial: Float[Array, "edges num_radial channels_in"],
-        weights: Any,
-        graph: GraphBatch,
-    ) -> Float[Array, "nodes dim_out channels_out"]:
-        """Convolve: messages from the senders, summed over the slots of every node.
-
-        Args:
-            x: Node features, ``[nodes, rep_in.dim, channels_in]``.
-            edges: From ``edge_features``.
-            radial: As for ``messages``, zero on empty slots.
-            weights: Arrays of the ``weight_shapes``.
-            graph: Senders and slots.
-
-        Returns:
-            ``[nodes, rep_out.dim, channels_out]``.
-        """
-        rows = 2 * (sum(self.rows[0].sizes) * self.channels_in)
-        rows += 2 * sum(self.rows[1].sizes) * self.channels_out
-
-        def messages(x: Array, edges: Rotations, radial: Array) -> Array:
-            return self.messages(x, edges, radial, weights)
-
-        return sum_messages(messages, rows, x, edges, radial, graph, self.chunk_bytes)
+    def _scales(self, radial: Array, sizes: list[int]) -> list[Array]:
+        """The radial weights of every order."""
+        if radial.shape[1] == 1:
+            return [radial] * len(sizes)
+        return jnp.split(radial, np.cumsum(sizes)[:-1].tolist(), axis=1)
 
     def _mix_scalars(self, x: Array, weights: list[Array]) -> list[Array]:
         """Order 0: one real matrix, or one for each parity under reflections through the edge."""
@@ -234,22 +190,12 @@ class SO2Convolution:
         flat = jnp.matmul(x.reshape(x.shape[0], -1), weight, precision=self.precision)
         return flat.reshape(x.shape[0], -1, self.channels_out)
 
-    def _check(self, x: Array, edges: Rotations, radial: Array, weights: Any) -> None:
-        count = x.shape[0]
-        for name, array, shape in (
-            ("x", x, (count, self.rep_in.dim, self.channels_in)),
-            ("radial", radial, (count, self.num_radial, self.channels_in)),
-        ):
-            if array.shape != shape:
-                raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
-        shapes = tuple(tuple(w.shape) for w in weights)
+    def _check(self, x: Array, edges: Any, radial: Array, weights: Any) -> None:
+        shape = (x.shape[0], self.rep_in.dim, self.channels_in)
+        if x.shape != shape:
+            raise ValueError(f"x must have shape {shape}, got {x.shape}")
+        check_radial(radial, shape[0], self.num_radial, shape[2])
+        shapes = tuple(tuple(w.shape) for w in weights or ())
         if shapes != self.weight_shapes:
             raise ValueError(f"weights must have shapes {self.weight_shapes}, got {shapes}")
-        check_rotations(edges, count, max(self.rep_in.lmax, self.rep_out.lmax), self.orders)
-
-
-def _each_once(name: str, rep: Irreps) -> Irreps:
-    kinds = [(block.l, block.p) for block in blocks(rep)]
-    if not kinds or len(set(kinds)) < len(kinds):
-        raise ValueError(f"{name} must have each irrep once, copies are channels; got {rep}")
-    return rep
+        self._check_edges(edges, shape[0])

@@ -108,7 +108,7 @@ def test_the_matrices_alone() -> None:
 
 
 def test_a_convolution_that_does_not_exist_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(benchmark.CLASSES, "gaunt", ("equinet.ops.edges.convolution", "Missing"))
+    monkeypatch.setitem(benchmark.CLASSES, "gaunt", ("equinet.ops.edges", "Missing"))
     case = benchmark.case_of("gaunt", 1)
     rows = benchmark.measure_case(case, [], sides.Budget(), CEILINGS, 1)
     assert [(row["library"], "no convolution" in row["error"]) for row in rows] == [

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from equinet.data.atoms import Budget
-from equinet.groups import O
+from equinet.groups import SO, O
 from equinet.ops.edges import (
     CONVOLUTIONS,
     ClebschGordanConvolution,
@@ -32,10 +32,10 @@ CHUNKED = dataclasses.replace(CONVOLUTION, chunk_bytes=2 * 5 * 3 * 28 * 8)
 def draw(graph: GraphBatch, seed: int = 0) -> tuple[jax.Array, ...]:
     """Node features, filters, radial parts and weights in the graph's float type."""
     rng = np.random.default_rng(seed)
-    shapes = (graph.num_nodes, 5, 3), (len(graph.senders), 3), (len(CONVOLUTION.paths), 3)
+    shapes = (graph.num_nodes, 5, 3), (len(graph.senders), 1, 3), (len(CONVOLUTION.paths), 3)
     x, radial, weights = (jnp.asarray(rng.normal(size=s), graph.positions.dtype) for s in shapes)
     filters = spherical_harmonics(2, edge_vectors(graph, far=4.0))
-    return x, filters, jnp.where(graph.edge_mask[:, None], radial, 0), weights
+    return x, filters, jnp.where(graph.edge_mask[:, None, None], radial, 0), weights
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def graph(make_graph: Callable, x64: None) -> GraphBatch:
 def test_methods_and_chunks_equal_the_naive_sum(graph: GraphBatch) -> None:
     args = draw(graph)
     assert graph.num_nodes * graph.degree * 5 * 3 * 8 / CHUNKED.chunk_bytes > 1
-    expected = jax.jit(NAIVE)(*args, graph)
+    expected = jax.jit(NAIVE)(*args[:3], graph, args[3])
     for convolution in (CONVOLUTION, CHUNKED):
-        found = jax.jit(convolution)(*args, graph)
+        found = jax.jit(convolution)(*args[:3], graph, args[3])
         np.testing.assert_allclose(found, expected, atol=1e-12)
     isolated = ~np.asarray(graph.edge_mask).reshape(graph.num_nodes, -1).any(1)
     assert isolated.any()
@@ -59,16 +59,18 @@ def test_naive_by_hand(graph: GraphBatch) -> None:
     """Sum over the edges of one node, one at a time."""
     x, filters, radial, weights = draw(graph)
     edges = np.flatnonzero((graph.receivers == 2) & graph.edge_mask)
-    messages = np.asarray(x)[graph.senders[edges]] * np.asarray(radial)[edges][:, None]
+    messages = np.asarray(x)[graph.senders[edges]] * np.asarray(radial)[edges]
     products = CONVOLUTION.product(np.asarray(filters)[edges][:, :, None], messages, weights)
     expected = products.sum(0)
-    np.testing.assert_allclose(NAIVE(x, filters, radial, weights, graph)[2], expected, atol=1e-12)
+    np.testing.assert_allclose(NAIVE(x, filters, radial, graph, weights)[2], expected, atol=1e-12)
 
 
 def test_chunks_bound_the_messages(graph: GraphBatch) -> None:
-    lowered = jax.jit(CHUNKED).lower(*draw(graph), graph).as_text()
+    *args, weights = draw(graph)
+    lowered = jax.jit(CHUNKED).lower(*args, graph, weights).as_text()
     assert "stablehlo.while" in lowered
-    assert "stablehlo.while" not in jax.jit(CONVOLUTION).lower(*draw(graph), graph).as_text()
+    whole = jax.jit(CONVOLUTION).lower(*args, graph, weights).as_text()
+    assert "stablehlo.while" not in whole
 
 
 @pytest.mark.parametrize("convolution", [CONVOLUTION, NAIVE], ids=["summed", "naive"])
@@ -76,7 +78,7 @@ def test_equivariant_under_rotations_and_inversion(
     convolution: ClebschGordanConvolution, graph: GraphBatch, key: jax.Array
 ) -> None:
     x, filters, radial, weights = draw(graph)
-    function = jax.jit(lambda x, filters: convolution(x, filters, radial, weights, graph))
+    function = jax.jit(lambda x, filters: convolution(x, filters, radial, graph, weights))
     rep_in, options = (REP_IN, WithoutChannels(REP_EDGE)), {"inputs": (x, filters)}
     assert_equivariant(function, rep_in, REP_OUT, key, **options)
     if convolution is CONVOLUTION:
@@ -92,8 +94,8 @@ def test_derivatives_of_both_orders(graph: GraphBatch) -> None:
         *inputs, weights = args
 
         def energy(x: jax.Array, filters: jax.Array, radial: jax.Array) -> jax.Array:
-            radial = jnp.where(graph.edge_mask[:, None], radial, 0)
-            return jnp.sum(convolution(x, filters, radial, weights, graph) ** 3)
+            radial = jnp.where(graph.edge_mask[:, None, None], radial, 0)
+            return jnp.sum(convolution(x, filters, radial, graph, weights) ** 3)
 
         return sum(jnp.sum(g**2) for g in jax.grad(energy, argnums=(0, 1, 2))(*inputs))
 
@@ -110,12 +112,12 @@ def test_padding_changes_nothing(graph: GraphBatch, make_graph: Callable) -> Non
     nodes, degree = graph.num_nodes, graph.degree
     x, filters, radial, weights = draw(graph)
     wide = draw(large)
-    radial_wide = jnp.zeros((24, degree + 6, 3))
-    radial_wide = radial_wide.at[:nodes, :degree].set(radial.reshape(nodes, degree, 3))
+    radial_wide = jnp.zeros((24, degree + 6, 1, 3))
+    radial_wide = radial_wide.at[:nodes, :degree].set(radial.reshape(nodes, degree, 1, 3))
     x_wide = wide[0].at[:nodes].set(x)
-    found = CONVOLUTION(x_wide, wide[1], radial_wide.reshape(-1, 3), weights, large)
+    found = CONVOLUTION(x_wide, wide[1], radial_wide.reshape(-1, 1, 3), large, weights)
     real = np.asarray(graph.node_mask)
-    expected = np.asarray(CONVOLUTION(x, filters, radial, weights, graph))
+    expected = np.asarray(CONVOLUTION(x, filters, radial, graph, weights))
     np.testing.assert_allclose(found[:nodes][real], expected[real], atol=1e-13)
 
 
@@ -123,19 +125,22 @@ def test_vmap_over_shards(graph: GraphBatch) -> None:
     args = draw(graph)
     stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), graph)
     batch = [jnp.stack([a, 2 * a]) for a in args[:3]]
-    found = jax.vmap(CHUNKED, in_axes=(0, 0, 0, None, 0))(*batch, args[3], stacked)
-    expected = CONVOLUTION(*args, graph)
+    found = jax.vmap(CHUNKED, in_axes=(0, 0, 0, 0, None))(*batch, stacked, args[3])
+    expected = CONVOLUTION(*args[:3], graph, args[3])
     np.testing.assert_allclose(found[0], expected, atol=1e-12)
     np.testing.assert_allclose(found[1], 8 * expected, atol=1e-11)
 
 
 def test_float64_after_float32(make_graph: Callable) -> None:
     low_graph = make_graph(np.float32)
-    low = jax.jit(CONVOLUTION)(*draw(low_graph), low_graph)
+    *args, weights = draw(low_graph)
+    low = jax.jit(CONVOLUTION)(*args, low_graph, weights)
     assert low.dtype == jnp.float32
     with jax.enable_x64(True):
         graph = make_graph()
-        found, expected = jax.jit(CONVOLUTION)(*draw(graph), graph), NAIVE(*draw(graph), graph)
+        *args, weights = draw(graph)
+        found = jax.jit(CONVOLUTION)(*args, graph, weights)
+        expected = NAIVE(*args, graph, weights)
     assert found.dtype == jnp.float64
     np.testing.assert_allclose(found, expected, atol=1e-12)
     np.testing.assert_allclose(low, expected, atol=1e-4)
@@ -160,17 +165,18 @@ def test_bfloat16_sums_accumulate_in_float32(convolution: ClebschGordanConvoluti
         graph_mask=jnp.ones(1, bool),
     )
     scalar = dataclasses.replace(convolution, rep_in="0e", rep_edge="0e", rep_out="0e")
-    shapes = (1, 1, 2), (degree, 1), (degree, 2), (1, 2)
-    found = scalar(*(jnp.ones(shape, jnp.bfloat16) for shape in shapes), graph)
+    shapes = (1, 1, 2), (degree, 1), (degree, 1, 2), (1, 2)
+    *args, weights = (jnp.ones(shape, jnp.bfloat16) for shape in shapes)
+    found = scalar(*args, graph, weights)
     assert found.dtype == jnp.bfloat16
     np.testing.assert_array_equal(found.astype(jnp.float32), 300)
 
 
 AXES = np.concatenate([np.eye(3), -np.eye(3), [[1, 1e-9, 0], [1e-9, -1, 0], [0.3, -0.5, 2]]])
 EDGE_WEIGHTED = [
-    ClebschGordanConvolution("0e+1e+2e", "0e+1e+2e+3e", "0e+1e+2e+3e"),
-    ClebschGordanConvolution("0e+1o+1e+2x2e", "0e+1o+2e+3o", "0o+1o+1e+3o+2o"),
-    ClebschGordanConvolution("1o", "2e", "1o"),
+    ClebschGordanConvolution("0e+1e+2e", "0e+1e+2e+3e", "0e+1e+2e+3e", "aligned"),
+    ClebschGordanConvolution("0e+1o+1e+2x2e", "0e+1o+2e+3o", "0o+1o+1e+3o+2o", "aligned"),
+    ClebschGordanConvolution("1o", "2e", "1o", "aligned"),
     GauntConvolution("0e+1o+2e", "0e+1o+2e", "0e+1o+2e"),
     GauntConvolution("0e+2e+3o", "1o+2e", "0e+1o+3o+4e"),
 ]
@@ -245,7 +251,7 @@ def test_messages_are_summed_in_chunks(convolution: Any, graph: GraphBatch) -> N
     np.add.at(expected, np.asarray(graph.receivers), np.asarray(each))
     for chunk_bytes in (None, 2**16):
         chunked = dataclasses.replace(convolution, chunk_bytes=chunk_bytes)
-        found = jax.jit(chunked)(x, edges, radial, None, graph)
+        found = jax.jit(chunked)(x, edges, radial, graph)
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
@@ -269,12 +275,50 @@ def test_bad_messages() -> None:
         convolution.messages(jnp.ones((2, 8, 1)), edges, jnp.ones((2, 9, 1)))
     with pytest.raises(ValueError, match=r"radial must have shape \(2, 9, 1\)"):
         convolution.messages(jnp.ones((2, 9, 1)), edges, jnp.ones((2, 8, 1)))
-    with pytest.raises(ValueError, match="of parity"):
+    with pytest.raises(ValueError, match="have parity"):
         GauntConvolution("0e+1e", "0e", "0e")
 
 
+def test_one_radial_function_and_shared_weights(x64: None) -> None:
+    """Radial functions of shape [edges, 1, channels] and weights are factors of all the others."""
+    for convolution in EDGE_WEIGHTED[2:4]:
+        x, _ = draw_messages(convolution, len(AXES))
+        edges = convolution.edge_features(jnp.asarray(AXES))
+        one = jnp.linspace(0.5, 1.5, len(AXES) * 2).reshape(-1, 1, 2)
+        weights = jnp.linspace(1, 2, convolution.num_radial * 2).reshape(-1, 2)
+        found = convolution.messages(x, edges, one, weights)
+        np.testing.assert_allclose(found, convolution.messages(x, edges, one * weights[None]))
+
+
+def test_harmonics_and_rotations_of_higher_degree_are_shared(x64: None) -> None:
+    for convolution in (CONVOLUTION, NAIVE, *EDGE_WEIGHTED[2:]):
+        x, radial = draw_messages(convolution, len(AXES))
+        vectors = jnp.asarray(AXES)
+        high = dataclasses.replace(
+            convolution, rep_in="0e+1o+2e+3o+4e", rep_edge="0e+1o+2e+3o+4e", rep_out="0e+1o+4e"
+        )
+        found = convolution.messages(x, high.edge_features(vectors), radial)
+        expected = convolution.messages(x, convolution.edge_features(vectors), radial)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_no_edges_and_integers() -> None:
+    convolution = EDGE_WEIGHTED[3]
+    edges = convolution.edge_features(jnp.ones((2, 3)))
+    integers = jnp.arange(18).reshape(2, 9, 1)
+    found = convolution.messages(integers, edges, jnp.ones((2, 1, 1)))
+    expected = convolution.messages(integers.astype(jnp.float32), edges, jnp.ones((2, 1, 1)))
+    np.testing.assert_array_equal(found, expected)
+    none = convolution.edge_features(jnp.ones((0, 3)))
+    assert convolution.messages(jnp.ones((0, 9, 1)), none, jnp.ones((0, 1, 1))).shape == (0, 9, 1)
+
+
 def test_bad_input() -> None:
-    with pytest.raises(ValueError, match="unknown method 'fast', expected 'summed' or 'naive'"):
+    with pytest.raises(ValueError, match="one group"):
+        ClebschGordanConvolution(Irreps("0e"), Irreps("0e", group=SO(3)), Irreps("0e"))
+    with pytest.raises(ValueError, match=r"edges must be harmonics of degrees 0 to 2"):
+        CONVOLUTION.messages(jnp.ones((2, 5, 1)), jnp.ones((2, 4)), jnp.ones((2, 1, 1)))
+    with pytest.raises(ValueError, match="unknown method 'fast', expected one of"):
         ClebschGordanConvolution("0e", "0e", "0e", method="fast")
     with pytest.raises(ValueError, match="no path into 3o"):
         ClebschGordanConvolution("0e", "0e+1o", "3o")

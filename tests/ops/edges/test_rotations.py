@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equinet.ops.edges import Rotations, edge_rotations
-from equinet.ops.edges.rotations import FrameRows, check_rotations
+from equinet.ops.edges.rotations import AlignedRows, check_rotations
 from equinet.reps import Irreps, wigner_table
 
 RNG = np.random.default_rng(0)
@@ -66,7 +66,7 @@ def test_zero_vectors_give_identities_and_no_derivatives(x64: None) -> None:
 def test_rotating_there_and_back(split: bool, x64: None) -> None:
     """The identity, and with fewer orders the projection onto these in the frame."""
     rep, turns = Irreps("0e+1e+2e+3o+1o"), rotations(4, mmax=3)
-    rows = FrameRows(rep, 3, split)
+    rows = AlignedRows(rep, 3, split)
     x = jnp.asarray(RNG.normal(size=(len(VECTORS), rep.dim, 2)))
     there = rows.rotate(turns, x)
     np.testing.assert_allclose(rows.rotate_back(turns, there), x, atol=1e-13)
@@ -75,7 +75,7 @@ def test_rotating_there_and_back(split: bool, x64: None) -> None:
     if not split:
         column = turns.degree(2)[:, 2, :, None] * x[:, 4:9]
         np.testing.assert_allclose(parts[0][2], column.sum(1), atol=1e-13)
-    fewer = FrameRows(rep, 1, split)
+    fewer = AlignedRows(rep, 1, split)
     once = fewer.rotate_back(turns, fewer.rotate(turns, x))
     twice = fewer.rotate_back(turns, fewer.rotate(turns, once))
     np.testing.assert_allclose(twice, once, atol=1e-13)
@@ -85,7 +85,7 @@ def test_rotating_there_and_back(split: bool, x64: None) -> None:
 def test_linear_maps_have_derivatives_of_every_mode(x64: None) -> None:
     """Against the same with plain contractions, mapped over a batch too."""
     rep, turns = Irreps("0e+1e+1o+2e"), rotations(2)
-    rows = FrameRows(rep, 2)
+    rows = AlignedRows(rep, 2)
     x = jnp.asarray(RNG.normal(size=(2, len(VECTORS), rep.dim, 3)))
     y = jnp.asarray(RNG.normal(size=x.shape))
 
