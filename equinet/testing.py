@@ -1,12 +1,13 @@
 """The equivariance check: does ``f(g x)`` equal ``g f(x)``?
 
-Transformations are computed in float64, so that the error is that of ``f`` alone, in the dtype that
+Transformations are computed in float64, so that the error is due to ``f`` alone, in the dtype that
 ``f`` runs in.
 """
 
 import contextlib
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypedDict, Unpack
 
@@ -15,20 +16,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from equinet.groups import Group
+from equinet.groups import SO, Group, O
 from equinet.random import normal
+from equinet.reps import Irrep, Irreps, Rep, Transformable
 from equinet.reps import Points as Points
-from equinet.reps import Rep, Transformable
 from equinet.reps import WithoutChannels as WithoutChannels
 from equinet.typing import DTypeLike, Element, Key, Shape
 
+type Transformation = PyTree[Transformable | str | Irrep | None]
+"""How arguments or outputs transform; a string stands for irreps."""
+
+_VACUOUS = "the output is zero throughout, which tests nothing: change the input or the parameters"
 _DEFAULT_ATOL = {"float64": 1e-10, "float32": 1e-4, "float16": 5e-2, "bfloat16": 2e-1}
 
 
 def equivariance_error(
     f: Callable[..., PyTree[Array]],
-    rep_in: PyTree[Transformable | None],
-    rep_out: PyTree[Transformable | None],
+    rep_in: Transformation,
+    rep_out: Transformation,
     key: Key,
     *,
     group: Group | None = None,
@@ -37,6 +42,7 @@ def equivariance_error(
     batch: Shape = (4,),
     channels: int = 2,
     dtype: DTypeLike | None = None,
+    perturb: bool = True,
 ) -> float:
     """The largest error of equivariance: ``max |f(g x) - g f(x)| / RMS(f(x))``.
 
@@ -45,11 +51,12 @@ def equivariance_error(
     orthogonal each error is divided by the largest spectral norm of ``g`` in the reps, at least 1.
 
     Args:
-        f: The function: from arrays to an array or a pytree of arrays.
-        rep_in: How the input transforms; a tuple for several arguments. Each is a rep, ``Points``,
-            ``WithoutChannels``, anything hashable with ``group`` and ``transform``, None for what
-            does not transform, or a pytree of these that is a prefix of the input.
-        rep_out: Likewise for the output.
+        f: The function or module: from arrays to an array or a pytree of arrays.
+        rep_in: How the input transforms; a tuple for several arguments. Each is a rep, a string
+            that names irreps, ``Points``, ``WithoutChannels``, anything hashable with ``group`` and
+            ``transform``, None for what does not transform, or a pytree of these that is a prefix
+            of the input.
+        rep_out: How the output transforms, in the same form.
         key: A random key.
         group: The group to test; None stands for the group of the reps. Reps of another group take
             the element itself or its linear part, whichever lies in their group.
@@ -57,10 +64,13 @@ def equivariance_error(
         inputs: The input, a tuple if ``rep_in`` is one; None draws Gaussian numbers.
         batch: Batch axes of inputs that are drawn.
         channels: Channels of inputs that are drawn.
-        dtype: What ``f`` runs in (for float64, 64 bits are enabled); None: that of ``inputs``.
+        dtype: What ``f`` runs in (for float64, 64 bits are enabled); None: the dtype of ``inputs``.
+        perturb: Whether the parameters of a Flax NNX module are changed at random first, in a copy.
+            A bias that starts at zero would hide that it is not equivariant.
 
     Returns:
-        The error; 0 where the output is zero throughout, infinity where only ``f(x)`` is.
+        The error. It is infinite where only ``f(x)`` is zero. Where all outputs are zero it is 0
+        and a warning is issued, because then nothing is tested.
 
     Raises:
         ValueError: If the group is not determined, a rep does not fit it, or an input without a rep
@@ -72,6 +82,8 @@ def equivariance_error(
         >>> norm = lambda x: jnp.sum(x**2, axis=-2, keepdims=True)
         >>> equivariance_error(norm, Vector(O(3)), Scalar(O(3)), jax.random.key(0)) < 1e-5
         True
+        >>> equivariance_error(norm, "1o", "0o", jax.random.key(0)) > 0.1  # not a pseudoscalar
+        True
     """
     report = _measure(
         *(f, rep_in, rep_out, key),
@@ -81,7 +93,12 @@ def equivariance_error(
         batch=batch,
         channels=channels,
         dtype=dtype,
+        perturb=perturb,
     )
+    if report.vacuous:
+        warnings.warn(
+            f"{_VACUOUS}: the error of {float(np.max(report.errors))} means nothing", stacklevel=2
+        )
     return float(np.max(report.errors))
 
 
@@ -92,12 +109,13 @@ class _Options(TypedDict, total=False):
     batch: Shape
     channels: int
     dtype: DTypeLike | None
+    perturb: bool
 
 
 def assert_equivariant(
     f: Callable[..., PyTree[Array]],
-    rep_in: PyTree[Transformable | None],
-    rep_out: PyTree[Transformable | None],
+    rep_in: Transformation,
+    rep_out: Transformation,
     key: Key,
     *,
     atol: float | None = None,
@@ -130,7 +148,7 @@ def assert_equivariant(
     """
     report = _measure(f, rep_in, rep_out, key, **options)
     if report.vacuous:
-        raise AssertionError("the output is zero throughout, which tests nothing: change the input")
+        raise AssertionError(_VACUOUS)
     allowed = _DEFAULT_ATOL[report.dtype.name] if atol is None else atol
     worst = int(np.argmax(report.errors))  # a NaN counts as the largest
     error = report.errors[worst]
@@ -155,8 +173,8 @@ class _Report:
 
 def _measure(
     f: Callable[..., PyTree[Array]],
-    rep_in: PyTree[Transformable | None],
-    rep_out: PyTree[Transformable | None],
+    rep_in: Transformation,
+    rep_out: Transformation,
     key: Key,
     *,
     group: Group | None = None,
@@ -165,10 +183,13 @@ def _measure(
     batch: Shape = (4,),
     channels: int = 2,
     dtype: DTypeLike | None = None,
+    perturb: bool = True,
 ) -> _Report:
+    rep_in, rep_out = _read(group, (rep_in, rep_out))
     group = _the_group(group, rep_in, rep_out)
     compute = _compute_dtype(inputs, dtype)
     element_key, input_key = jax.random.split(key)
+    f = _perturbed(f, jax.random.fold_in(key, 1)) if perturb else f
     elements = _elements(group, element_key, num_samples)
     if inputs is None:
         inputs = _draw(rep_in, input_key, tuple(batch), channels)
@@ -192,6 +213,39 @@ def _measure(
         vacuous,
         compute,
     )
+
+
+def _read(group: Group | None, reps: PyTree[Any]) -> Any:
+    """Reads strings as irreps of the group of the other reps, or of O(3) if it has no irreps."""
+    named = {leaf.group for leaf in jax.tree.leaves(reps) if not isinstance(leaf, str | Irrep)}
+    groups = [g for g in (group, *named) if g is not None and g.linear_group in (O(3), SO(3))]
+    known = groups[0] if groups else O(3)
+
+    def read(leaf: Any) -> Any:
+        return Irreps(leaf, group=known) if isinstance(leaf, str | Irrep) else leaf
+
+    return jax.tree.map(read, reps)
+
+
+def _perturbed(f: Any, key: Key) -> Any:
+    """A copy of a module with other parameters: a tenth of their size away from where they are."""
+    from flax import nnx
+
+    if not isinstance(f, nnx.Module):
+        return f
+    graph, parameters, rest = nnx.split(f, nnx.Param, ...)
+    leaves, structure = jax.tree.flatten(parameters)
+
+    def moved(leaf: Array, key: Key) -> Array:
+        if not _is_floating(leaf) or not leaf.size:
+            return leaf
+        size = jnp.sqrt(jnp.mean(jnp.square(leaf)))
+        noise = normal(key, leaf.shape, leaf.dtype)
+        return leaf + 0.1 * jnp.where(size == 0, jnp.ones_like(size), size) * noise
+
+    keys = jax.random.split(key, max(1, len(leaves)))
+    changed = [moved(leaf, k) for leaf, k in zip(leaves, keys, strict=False)]
+    return nnx.merge(graph, jax.tree.unflatten(structure, changed), rest)
 
 
 def _is_none(rep: Any) -> bool:

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from equinet.groups import SE, SO, E, Group, MatrixLieGroup, O
-from equinet.reps import Irreps, Scalar, Tensor, Vector, clebsch_gordan
+from equinet.reps import Irrep, Irreps, Scalar, Tensor, Vector, clebsch_gordan
 from equinet.testing import Points, WithoutChannels, assert_equivariant, equivariance_error
 from equinet.typing import DTypeLike, Key, Shape
 
@@ -227,9 +228,36 @@ def test_errors_are_scaled_for_groups_that_are_not_orthogonal(key: jax.Array) ->
 
 
 def test_nothing_tested_is_a_failure(key: jax.Array) -> None:
-    assert equivariance_error(jnp.zeros_like, V, V, key) == 0
+    with pytest.warns(UserWarning, match="zero throughout, which tests nothing"):
+        assert equivariance_error(jnp.zeros_like, V, V, key) == 0
     with pytest.raises(AssertionError, match="zero throughout"):
         assert_equivariant(jnp.zeros_like, V, V, key)
+
+
+def test_parameters_of_modules_are_perturbed(key: jax.Array) -> None:
+    class Shifted(nnx.Module):
+        """Equivariant where it starts, because its bias is zero."""
+
+        def __init__(self) -> None:
+            self.weight, self.bias = nnx.Param(jnp.ones(())), nnx.Param(jnp.zeros((3, 1)))
+
+        def __call__(self, x: Array) -> Array:
+            return self.weight[...] * x + self.bias[...][(None,) * (x.ndim - 2)]
+
+    module = Shifted()
+    assert equivariance_error(module, "1o", "1o", key) > 0.01
+    assert equivariance_error(module, "1o", "1o", key, perturb=False) < 1e-5
+    assert not np.any(module.bias[...])
+    with pytest.raises(AssertionError, match=r"not equivariant under O\(3\)"):
+        assert_equivariant(module, "1o", "1o", key)
+
+
+def test_strings_are_irreps(key: jax.Array) -> None:
+    assert_equivariant(cross, ("1o", "1o"), "1e", key, dtype="float64")
+    assert_equivariant(cross, (V, "1o"), Irrep("1e"), key, dtype="float64")
+    assert equivariance_error(cross, ("1o", "1o"), "1o", key) > 0.1
+    assert_equivariant(cross, ("1o", Vector(SO(3))), "1o", key, dtype="float64")
+    assert_equivariant(cross, ("1o", "1o"), "1o", key, group=SO(3), dtype="float64")
 
 
 def test_not_a_number_is_a_failure(key: jax.Array) -> None:
