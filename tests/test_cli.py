@@ -31,8 +31,14 @@ def equinet_command(capsys):
         (("trian",), "invalid choice: 'trian'"),
         (("train",), "the following arguments are required: --config, --workdir"),
         (("train", "--config=x.py", "--workdir=w", "--stpes=3"), "unrecognized arguments: --stpes"),
-        (("train", "--config=no_such.py", "--workdir=w"), "no config file no_such.py"),
-        (("train", "--config=x.yaml", "--workdir=w"), "a config is a Python file"),
+        (
+            ("train", "--config=no_such.py", "--workdir=w"),
+            "'no_such.py' is neither a preset nor",
+        ),
+        (
+            ("train", "--config=x.yaml", "--workdir=w"),
+            "'x.yaml' is neither a preset nor",
+        ),
         (
             ("train", f"--config={TOY}", "--workdir=w", "--config.size"),
             "--config.size needs a value",
@@ -72,7 +78,7 @@ def test_errors_are_one_line_and_code_2(equinet_command, words, line, tmp_path, 
 
 
 def test_debug_shows_the_traceback():
-    with pytest.raises(FileNotFoundError, match="no config file"):
+    with pytest.raises(FileNotFoundError, match="neither a preset nor an existing Python file"):
         main(["train", "--config=no_such.py", "--workdir=w", "--debug"])
 
 
@@ -200,6 +206,6 @@ def test_a_bug_is_not_hidden(monkeypatch, tmp_path):
     def fails(*_):
         raise TypeError("a bug")
 
-    monkeypatch.setattr(config, "split_source", fails)
+    monkeypatch.setattr(config, "existing_source", fails)
     with pytest.raises(TypeError, match="a bug"):
         main(["train", f"--config={TOY}", f"--workdir={tmp_path}"])

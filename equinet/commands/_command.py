@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 Result = dict[str, Any]
@@ -48,7 +49,13 @@ def add_config(parser: Flags) -> None:
 
 def add_workdir(parser: Flags, help: str) -> None:
     """Adds `--workdir`."""
-    parser.add_argument("--workdir", required=True, metavar="FOLDER", help=help)
+    parser.add_argument("--workdir", required=True, type=_folder, metavar="FOLDER", help=help)
+
+
+def _folder(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected the name of a folder, got nothing")
+    return str(Path(text).expanduser())
 
 
 def add_progress(parser: Flags) -> None:

@@ -27,4 +27,8 @@ def format_keys(rows: Sequence[dict[str, Any]]) -> str:
 
 def _shown(value: Any) -> str:
     """A value as it is written behind `--config.KEY=`."""
-    return '""' if value == "" else str(value)
+    return '""' if value == "" else str(_tuples(value))
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

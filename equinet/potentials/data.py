@@ -1,7 +1,7 @@
 """The data of the potential task: three splits, read from files or sampled here."""
 
 import dataclasses
-import sys
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from equinet.data.atoms import (
 from equinet.groups import O
 from equinet.potentials.config import DataConfig, FileDataConfig, XTBDataConfig
 from equinet.precision import HIGHEST
+from equinet.training.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +56,13 @@ def read_part(
     data_dir: str,
     cache: dict[Path, list[Configuration]] | None = None,
 ) -> list[Configuration]:
-    """The configurations of ``"file.xyz@start:stop"``; relative to the data folder."""
+    """The configurations of ``"file.xyz@start:stop"``.
+
+    A relative path is looked for in the current folder first, then in the data folder.
+    """
     cache = {} if cache is None else cache
     name, _, selection = part.partition("@")
-    path = Path(name)
-    if not path.is_absolute():
-        path = data_directory(data_dir) / path
+    path = _find_file(name, data_dir)
     if path not in cache:
         cache[path] = read_file(path, config)
     configurations = cache[path][_slice(selection, part)] if selection else cache[path]
@@ -87,8 +89,7 @@ def reference_energies(config: DataConfig, data_dir: str) -> Mapping[str, float]
     """Energies of the isolated atoms, or None where they are to be fitted."""
     if isinstance(config, XTBDataConfig) or not config.isolated_atoms:
         return None
-    path = Path(config.isolated_atoms)
-    path = path if path.is_absolute() else data_directory(data_dir) / path
+    path = _find_file(config.isolated_atoms, data_dir)
     return isolated_atom_energies(path, energy_key=config.energy_key)
 
 
@@ -125,16 +126,18 @@ def rotated(batch: Mapping[str, Any], key: Array) -> dict[str, Any]:
 
 def _generated(config: XTBDataConfig) -> Splits:
     train, validation, test = config.configurations
-    configurations = sample_molecule(
-        config.smiles,
-        num_configurations=train + validation + test,
-        temperature_K=config.temperature_K,
-        spacing_fs=config.spacing_fs,
-        equilibration_fs=config.equilibration_fs,
-        num_trajectories=config.num_trajectories,
-        seed=config.seed,
-        progress=_show,
-    )
+    count = train + validation + test
+    with Progress(count, unit="configuration") as progress:
+        configurations = sample_molecule(
+            config.smiles,
+            num_configurations=count,
+            temperature_K=config.temperature_K,
+            spacing_fs=config.spacing_fs,
+            equilibration_fs=config.equilibration_fs,
+            num_trajectories=config.num_trajectories,
+            seed=config.seed,
+            progress=lambda done, total: progress.show(done, "made with GFN2-xTB"),
+        )
     # Configurations stand trajectory after trajectory: the end, held out, has a history of its own.
     return Splits(
         configurations[:train],
@@ -143,13 +146,17 @@ def _generated(config: XTBDataConfig) -> Splits:
     )
 
 
-def _show(done: int, total: int) -> None:
-    if done == total or done % 50 == 0:
-        print(
-            f"generating configurations with GFN2-xTB: {done} of {total}",
-            file=sys.stderr,
-            flush=True,
-        )
+def _find_file(name: str, data_dir: str) -> Path:
+    """A file by its absolute path, from the current folder, or else from the data folder."""
+    path = Path(name).expanduser()
+    if path.is_absolute() or path.is_file():
+        return path
+    if data_dir or os.environ.get("EQUINET_DATA"):
+        return data_directory(data_dir) / path
+    raise FileNotFoundError(
+        f"no file {name} in the current folder {Path.cwd()}, and no data folder is named "
+        "(--config.data_dir=FOLDER or the environment variable EQUINET_DATA)"
+    )
 
 
 def _slice(text: str, part: str) -> slice:

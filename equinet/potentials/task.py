@@ -45,6 +45,7 @@ from equinet.training import (
     count_parameters,
     in_both_precisions,
 )
+from equinet.training.progress import Progress
 from equinet.training.schema import blame
 
 SELECTION = "force_mae_mev_per_angstrom"
@@ -113,20 +114,36 @@ class PotentialTask(Task):
 
     def evaluate(self, config: PotentialConfig, workdir: Path, data: str | None) -> dict[str, Any]:
         """The report on the test split of a config, or on a file with the keys of the config."""
-        model = load_potential(workdir)
-        section = config.data
-        if data is not None:
-            configurations = read_file(Path(data), section)
-        elif isinstance(section, FileDataConfig):
-            configurations = read_part(section.test, section, config.data_dir)
-        else:
-            configurations = load_splits(section, config.data_dir).test
-        graphs = to_graphs(configurations, cutoff=model.cutoff, elements=model.elements)
-        graphs = subtract_references(graphs, model.reference_energies)
+        model, graphs = _trained(config, workdir, data)
         return {
             **report(model, graphs, config.training.batch_size),
             "parameters": count_parameters(model),
         }
+
+    def figures(self, config: PotentialConfig, workdir: Path, data: str | None) -> dict[str, Any]:
+        """Parity of energies and of forces, and the force error of each element."""
+        from equinet.potentials.figures import draw_errors
+
+        model, graphs = _trained(config, workdir, data)
+        return draw_errors(
+            graphs, model.elements, *predict(model, graphs, config.training.batch_size)
+        )
+
+
+def _trained(
+    config: PotentialConfig, workdir: Path, data: str | None
+) -> tuple[EnergyModel, list[Graph]]:
+    """The best model of a training, and the graphs of its test split or of a file."""
+    model = load_potential(workdir)
+    section = config.data
+    if data is not None:
+        configurations = read_file(Path(data), section)
+    elif isinstance(section, FileDataConfig):
+        configurations = read_part(section.test, section, config.data_dir)
+    else:
+        configurations = load_splits(section, config.data_dir).test
+    graphs = to_graphs(configurations, cutoff=model.cutoff, elements=model.elements)
+    return model, subtract_references(graphs, model.reference_energies)
 
 
 def make_network(
@@ -245,15 +262,16 @@ def predict(
 ) -> tuple[Float[np.ndarray, "graphs"], list[Float[np.ndarray, "nodes 3"]]]:
     """Energies (without references) and forces of all graphs, in order."""
     energies, forces = [], []
-    for start, batch in zip(
-        range(0, len(graphs), batch_size), batches(graphs, batch_size), strict=True
-    ):
-        chunk = graphs[start : start + batch_size]
-        shard = jax.tree.map(lambda x: jnp.asarray(x[0]), batch["graph"])
-        energy, force = jax.device_get(_predict(model, shard))
-        energies.append(energy[: len(chunk)])
-        ends = np.cumsum([graph.num_nodes for graph in chunk])
-        forces += np.split(force[: ends[-1]], ends[:-1])
+    starts = range(0, len(graphs), batch_size)
+    with Progress(len(graphs), unit="prediction", delay=2.0) as progress:
+        for start, batch in zip(starts, batches(graphs, batch_size), strict=True):
+            chunk = graphs[start : start + batch_size]
+            shard = jax.tree.map(lambda x: jnp.asarray(x[0]), batch["graph"])
+            energy, force = jax.device_get(_predict(model, shard))
+            energies.append(energy[: len(chunk)])
+            ends = np.cumsum([graph.num_nodes for graph in chunk])
+            forces += np.split(force[: ends[-1]], ends[:-1])
+            progress.show(start + len(chunk))
     return np.concatenate(energies).astype(np.float64), forces
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import importlib.util
 import inspect
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from equinet.training.schema import (
     parse_value,
     section_type,
 )
+from equinet.training.sources import existing_source, make_importable
 from equinet.training.task import load_task
 
 
@@ -32,22 +32,19 @@ def load_config(source: str, overrides: Sequence[tuple[str, str]] = ()) -> Any:
     the config can import its neighbours and name a task that lives beside it.
 
     Args:
-        source: "path/to/file.py" or "path/to/file.py:argument"; the file has
-            `get_config(argument)`, which returns a `ConfigDict` or a dictionary.
+        source: The name of a preset or the path of a file, "potential" or "path/to/file.py", with
+            an argument if there is one, "potential:ponita". The file has `get_config(argument)`,
+            which returns a `ConfigDict` or a dictionary.
         overrides: Pairs of a dotted key and the text of its new value.
 
     Returns:
         A frozen dataclass, the `Config` of the task.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: There is no such preset or file.
         ValueError: The file fails, or a key is unknown, or a value has a wrong type.
     """
-    path, argument = split_source(source)
-    if not path.is_file():
-        there = [p.name for p in sorted(path.parent.glob("*.py"))]
-        hint = did_you_mean(path.name, there) if there else f"no .py file in {path.parent}/ at all"
-        raise FileNotFoundError(f"no config file {path}: {hint}")
+    path, argument = existing_source(source)
     make_importable(path)
     config = _call_get_config(path, argument)
     if not isinstance(config.get("task"), str):
@@ -75,43 +72,6 @@ def complete_config(config: ConfigDict, overrides: Sequence[tuple[str, str]] = (
     tree = config.copy_and_resolve_references().to_dict()
     _check_plain(tree)
     return build_section(cls, tree, "config")
-
-
-def split_source(source: str) -> tuple[Path, str | None]:
-    """The file and the argument of "file.py:argument".
-
-    Raises:
-        ValueError: It is not a Python file.
-
-    >>> path, argument = split_source("configs/qm9.py:tiny")
-    >>> str(path), argument
-    ('configs/qm9.py', 'tiny')
-    """
-    match = re.fullmatch(r"(.*\.py)(?::(.*))?", source)
-    if match is None:
-        raise ValueError(f"a config is a Python file, FILE.py or FILE.py:ARGUMENT; got {source!r}")
-    return Path(match[1]), match[2]
-
-
-def config_root(path: Path) -> Path:
-    """The root of a config's project: above its `configs` folder, or the nearest pyproject.toml."""
-    folders = path.resolve().parents
-    for folder in folders:
-        if folder.name == "configs":
-            return folder.parent
-    for folder in folders:
-        if (folder / "pyproject.toml").exists() or (folder / ".git").exists():
-            return folder
-    return folders[0]
-
-
-def make_importable(path: Path) -> None:
-    """Puts the root of a config's project first on `sys.path`, the file's own folder last."""
-    root, folder = str(config_root(path)), str(path.resolve().parent)
-    if root not in sys.path:
-        sys.path.insert(0, root)
-    if folder not in sys.path:
-        sys.path.append(folder)
 
 
 def to_json(config: Any) -> str:

@@ -39,6 +39,7 @@ class Progress:
         active: False on every process but the first, where nothing is written.
         stream: Where to write; stderr if it is None.
         unit: What is counted, "step" or "configuration".
+        delay: Seconds before which nothing is shown: short work stays silent.
 
     >>> import io
     >>> stream = io.StringIO()
@@ -56,8 +57,9 @@ class Progress:
         stream: TextIO | None = None,
         *,
         unit: str = "step",
+        delay: float = 0.0,
     ) -> None:
-        self._total, self._active, self._unit = total, active, unit
+        self._total, self._active, self._unit, self._delay = total, active, unit, delay
         self._stream = stream or sys.stderr
         bar = _BARS.get() if bar is None else bar
         self._bar = self._stream.isatty() if bar is None else bar
@@ -76,7 +78,8 @@ class Progress:
         """
         now = time.monotonic()
         least = 0.1 if self._bar else interval
-        if not self._active or (now - self._last < least < math.inf and done < self._total):
+        soon = now - self._last < least < math.inf and done < self._total
+        if not self._active or soon or now - self._began < self._delay:
             return
         self._last = now
         rate = done / max(now - self._began, 1e-9) if rate is None else rate

@@ -1,6 +1,7 @@
 """What `--config` names: a preset of the package or a Python file, either with an argument."""
 
 import re
+import sys
 from pathlib import Path
 
 from equinet.training.schema import did_you_mean
@@ -55,6 +56,31 @@ def existing_source(source: str) -> tuple[Path, str | None]:
 def is_preset(path: Path) -> bool:
     """Whether a config file is a preset of the package."""
     return path.resolve() in {preset.resolve() for preset in preset_files().values()}
+
+
+def config_root(path: Path) -> Path:
+    """The root of a config's project: above its `configs` folder, or the nearest pyproject.toml."""
+    folders = path.resolve().parents
+    for folder in folders:
+        if folder.name == "configs":
+            return folder.parent
+    for folder in folders:
+        if (folder / "pyproject.toml").exists() or (folder / ".git").exists():
+            return folder
+    return folders[0]
+
+
+def make_importable(path: Path) -> None:
+    """Puts the root of a config's project first on `sys.path`, the file's own folder last.
+
+    The project of a preset is the current folder.
+    """
+    path = Path.cwd() / "config.py" if is_preset(path) else path
+    root, folder = str(config_root(path)), str(path.resolve().parent)
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 
 def _no_config(name: str) -> FileNotFoundError:

@@ -94,6 +94,19 @@ class Task:
         load_best(workdir, experiment.model)
         return experiment.test(experiment.model)
 
+    def figures(self, config: Any, workdir: Path, data: str | None) -> dict[str, Any]:
+        """What `equinet plot` draws beside the learning curves; by default nothing.
+
+        Args:
+            config: A `Config`.
+            workdir: Folder of the training.
+            data: A file to predict for; None: the test split of the task.
+
+        Returns:
+            Figures of matplotlib by name; the name becomes that of the files.
+        """
+        return {}
+
 
 def load_task(name: str) -> Task:
     """The task named by "module:Class".

@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from equinet.training.progress import Progress
 from equinet.training.task import Experiment
 
 
@@ -120,10 +121,12 @@ def predict(function: Callable[..., Any], *arrays: np.ndarray, batch_size: int =
     count = len(arrays[0])
     size = max(min(batch_size, count), 1)
     found = []
-    for start in range(0, count, size):
-        rows = np.minimum(np.arange(start, start + size), count - 1)
-        part = slice(start, start + size) if start + size <= count else rows
-        found.append(np.asarray(function(*(array[part] for array in arrays))))
+    with Progress(count, unit="prediction", delay=2.0) as progress:
+        for start in range(0, count, size):
+            rows = np.minimum(np.arange(start, start + size), count - 1)
+            part = slice(start, start + size) if start + size <= count else rows
+            found.append(np.asarray(function(*(array[part] for array in arrays))))
+            progress.show(min(start + size, count))
     return np.concatenate(found)[:count]
 
 

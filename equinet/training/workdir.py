@@ -11,9 +11,10 @@ from typing import Any, TextIO
 
 from equinet import __version__
 from equinet.files import write_atomically
-from equinet.training.config import flatten, from_json, make_importable, split_source, to_json
+from equinet.training.config import flatten, from_json, to_json
 from equinet.training.metrics import plain
 from equinet.training.settings import TaskConfig
+from equinet.training.sources import is_preset, make_importable, split_source
 from equinet.training.task import Task, load_task
 
 # What may change between two commands on one workdir: it says how long, how often and where,
@@ -58,8 +59,14 @@ class Workdir:
             raise ValueError(f"--workdir={path} is a file, expected a folder")
         self._lock: TextIO | None = None
         if writes:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._take_lock()
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._take_lock()
+            except OSError as error:
+                raise OSError(
+                    f"--workdir={path} cannot be written ({error.strerror}): choose a folder in "
+                    "which you may write"
+                ) from error
         try:
             self._compare()
             if writes:
@@ -143,7 +150,7 @@ class Workdir:
         versions = {"equinet": __version__} | {name: _version(name) for name in packages}
         return {
             "config": self.source,
-            "file": str(path) if path else "",
+            "file": str(path) if path and not is_preset(path) else "",
             "git": _git(folder),
             "versions": versions,
         }

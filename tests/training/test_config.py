@@ -13,7 +13,8 @@ from equinet.training import (
     load_config,
     section_of,
 )
-from equinet.training.config import config_root, flatten, from_json, to_json
+from equinet.training.config import flatten, from_json, to_json
+from equinet.training.sources import config_root
 
 
 @pytest.fixture(autouse=True)
@@ -177,7 +178,7 @@ def test_wrong_files(tmp_path, text, argument, line):
 
 def test_no_file(tmp_path):
     write(tmp_path, MINE)
-    with pytest.raises(FileNotFoundError, match=r"no config file .*min.py: did you mean mine.py"):
+    with pytest.raises(FileNotFoundError, match=r"min.py. is neither .*did you mean .*mine.py"):
         load_config(str(tmp_path / "min.py"))
     with pytest.raises(ValueError, match="a config is a Python file"):
         load_config("mine.yaml")
