@@ -83,11 +83,18 @@ def make_importable(path: Path) -> None:
         sys.path.append(folder)
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def _no_config(name: str) -> FileNotFoundError:
     folder = Path(name).parent if name.endswith(".py") else Path()
     files = sorted(folder.glob("*.py")) if folder.is_dir() else []
     files += sorted(Path("configs").glob("*.py")) if folder == Path() else []
-    shown = [path.as_posix() for path in files if path.stem[0] != "_"]
+    shown = [path.as_posix() for path in files if "get_config" in _text(path)]
     presets = list(preset_files())
     hint = did_you_mean(name, [*presets, *shown])
     hint = f"{hint} " if hint.startswith("did") else ""

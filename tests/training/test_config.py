@@ -180,7 +180,7 @@ def test_no_file(tmp_path):
     write(tmp_path, MINE)
     with pytest.raises(FileNotFoundError, match=r"min.py. is neither .*did you mean .*mine.py"):
         load_config(str(tmp_path / "min.py"))
-    with pytest.raises(ValueError, match="a config is a Python file"):
+    with pytest.raises(FileNotFoundError, match=r"mine.yaml. is neither a preset nor"):
         load_config("mine.yaml")
 
 
