@@ -23,6 +23,9 @@ VARIANTS: dict[str, tuple[tuple[str, dict[str, Any], int], ...]] = {
 }
 """Name, options and parity of the irreps with which each product is shown."""
 
+APPROXIMATE = 1e-9
+"""Stated equivariance error from which a product counts as an approximation."""
+
 HEADS = {
     "product": "product",
     "method": "method",
@@ -30,6 +33,7 @@ HEADS = {
     "parameters": "weights",
     "equivariance_error_float32": "error f32",
     "equivariance_error_float64": "error f64",
+    "exactness": "equivariance",
     "forward_ms": "forward ms",
     "forward_backward_ms": "fwd+bwd ms",
     "compile_s": "compile s",
@@ -115,6 +119,7 @@ def measure(product: TensorProduct, channels: int, batch: int, repeats: int) -> 
         "paths": len(product.paths),
         "parameters": product.num_weights * channels,
         **_errors(product),
+        **_exactness(product),
         "forward_ms": _median_ms(lambda: forward(x, y, weights), repeats),
         "forward_backward_ms": _median_ms(lambda: both(x, y, weights, cotangent), repeats),
         "compile_s": compile_s,
@@ -123,7 +128,7 @@ def measure(product: TensorProduct, channels: int, batch: int, repeats: int) -> 
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a markdown table; what could not be measured stands below."""
+    """The rows as a markdown table; below it notes, and the products that could not be made."""
     shown = [list(HEADS.values()), ["---"] * len(HEADS)]
     shown += [[_text(row[key]) for key in HEADS] for row in rows if "error" not in row]
     widths = [max(len(line[i]) for line in shown) for i in range(len(HEADS))]
@@ -131,8 +136,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |"
         for line in shown
     ]
+    notes = [f"{row['product']}, {row['method']}: {row['note']}" for row in rows if row.get("note")]
     failed = [f"{row['product']}: {row['error']}" for row in rows if "error" in row]
-    return "\n".join([*lines, *failed])
+    return "\n".join([*lines, *notes, *failed])
 
 
 def _errors(product: TensorProduct) -> dict[str, float]:
@@ -145,6 +151,19 @@ def _errors(product: TensorProduct) -> dict[str, float]:
         )
         for name in ("float32", "float64")
     }
+
+
+def _exactness(product: TensorProduct) -> dict[str, str]:
+    """Whether a product is equivariant up to rounding, and a note where it is not."""
+    stated = product.equivariance_error
+    if stated < APPROXIMATE:
+        return {"exactness": "exact"}
+    note = (
+        f"this product is an approximation of low rank by choice, and so is its equivariance: it "
+        f"states a largest error of {stated:.2g} relative to the result. With rank='exact' a CP "
+        "product refuses to approximate; 'clebsch_gordan' and 'complete' have every path exactly"
+    )
+    return {"exactness": "approximate", "note": note}
 
 
 def _median_ms(call: Callable[[], Any], repeats: int) -> float:

@@ -25,6 +25,19 @@ def test_every_product_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert "| complete       | matrix" in output.err
 
 
+def test_an_approximation_says_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    variants = (("exact", {}, 1), ("rank 28", {"rank": 28}, 1))
+    monkeypatch.setitem(VARIANTS, "cp", variants)
+    exact, low_rank = compare_products(2, channels=1, batch=2, products=["cp"], repeats=1)
+    assert exact["exactness"] == "exact"
+    assert "note" not in exact
+    assert low_rank["exactness"] == "approximate"
+    assert low_rank["equivariance_error_float64"] > 1e-3
+    text = table([exact, low_rank])
+    assert "cp, rank 28: this product is an approximation of low rank by choice" in text
+    assert "cp, exact:" not in text
+
+
 def test_a_product_that_cannot_be_made_says_so() -> None:
     rows = compare_products(30, channels=1, batch=1, products=["cp"], repeats=1)
     assert all("error" in row for row in rows)
