@@ -19,7 +19,7 @@ def main() -> None:
         ("SciPy, E3x: polar axis z", {"z": (0, 1), "y": (0.95, -0.15), "x": (-0.6, -0.5)}),
     ]
     for ax, (title, arrows) in zip(axes, panels, strict=True):
-        polar, second, first = arrows.values()
+        *_, first = arrows.values()
         for name, end in arrows.items():
             ax.annotate("", end, (0, 0), arrowprops={"arrowstyle": "->", "lw": 1.6})
             ax.text(1.13 * end[0], 1.13 * end[1], name, ha="center", va="center", fontsize=13)
