@@ -68,9 +68,16 @@ class MetricsWriter:
             self._board.close()
 
 
-def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """The records of metrics.jsonl; a last line cut by a kill is left out."""
-    path = workdir / "metrics.jsonl"
+def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
+    """The records of the metrics.jsonl in a workdir; a last line cut by a kill is left out.
+
+    Args:
+        workdir: Folder of a training.
+
+    Returns:
+        Dictionaries with "step", "kind" ("train" or "validation") and the values of that step.
+    """
+    path = Path(workdir) / "metrics.jsonl"
     records = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:

@@ -154,9 +154,9 @@ def _chooser(key: ConfigKey, choice: Choice) -> ConfigKey:
     """The key of a `Choice`, described by the options that there are."""
     known = "one of " + ", ".join(choice.options)
     more = ' or "module:Class"' if choice.other is not None else ""
-    return key._replace(
-        type=known + more, meaning="Which of these is used; the keys beside it are its."
-    )
+    section = key.key.rpartition(".")[0]
+    meaning = f"Which one is used; it decides which other keys {section} has."
+    return key._replace(type=known + more, meaning=meaning)
 
 
 def _read_section(text: str | None) -> dict[str, str]:
