@@ -1,4 +1,4 @@
-"""Precision: the one place where dtypes are raised and tables are protected."""
+"""The precision of products, promotion of dtypes, and protection of cached tables."""
 
 import jax
 import jax.numpy as jnp

@@ -15,16 +15,16 @@ _FEWEST, _MOST = 2**10, 2**22
 
 
 def normal(key: Key, shape: Shape, dtype: DTypeLike = float) -> Array:
-    """Standard normal numbers, those of ``jax.random.normal``.
+    """Standard normal numbers, equal to those of ``jax.random.normal``.
 
-    XLA compiles that function anew for every shape, which takes longer than anything else when a
-    model is made. Outside of ``jit`` this one draws a power of two and keeps the first: with JAX's
-    default generator a number depends on its index alone, so they are the same.
+    XLA compiles ``jax.random.normal`` anew for every shape, which takes most of the time in which a
+    model is made. Outside of ``jit`` this function draws a power of two of numbers and keeps the
+    first ones: with JAX's default generator a number depends on the key and its index alone.
 
     Args:
-        key: Of the draw.
-        shape: Of the result.
-        dtype: Of the result.
+        key: A random key.
+        shape: The shape of the result.
+        dtype: The floating dtype of the result.
 
     >>> import jax, jax.numpy as jnp
     >>> key = jax.random.key(0)

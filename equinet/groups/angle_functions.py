@@ -1,4 +1,4 @@
-"""Functions of the squared rotation angle, smooth at zero: what exp, log and Jacobians are made of.
+"""Functions of the squared rotation angle, smooth at zero, for exp, log and their Jacobians.
 
 They are polynomials and divisions, no trigonometric calls: XLA spends five nanoseconds on a sine on
 a CPU, and less than two on everything here. Values that several entries of a matrix share stand
@@ -28,10 +28,10 @@ def half_angle(square: Scalars) -> tuple[Scalars, Scalars]:
     near = square < 1
     t = jnp.sqrt(jnp.where(near, 1.0, square))
     half = t / 2
-    turns = jax.lax.stop_gradient(jnp.round(half / np.pi))
+    count = jax.lax.stop_gradient(jnp.round(half / np.pi))
     rest = half
     for part in _pi_parts(square.dtype):
-        rest = rest - turns * part
+        rest = rest - count * part
     x = jnp.where(near, square / 4, rest * rest)
     terms = 13 if square.dtype == np.float64 else 8
     sine = _series(x, [1 / factorial(2 * k + 1) * (-1) ** k for k in range(terms)])
@@ -89,13 +89,13 @@ def inverse_curvature(square: Scalars) -> tuple[Scalars, Scalars]:
     s, c = half_angle(square)
     near, low, high = _split(square)
     far = jnp.where(near, 1.0, s)
-    e = unbent(square, c / (2 * far))
+    e = from_half_cotangent(square, c / (2 * far))
     _, b, d = curvatures(square)
     slope = jnp.where(near, _series(low, _bernoulli(2)), (d / (4 * b) - e) / high)
     return jax.lax.optimization_barrier((e, slope))
 
 
-def unbent(square: Scalars, cotangent: Scalars) -> Scalars:
+def from_half_cotangent(square: Scalars, cotangent: Scalars) -> Scalars:
     """The e of ``inverse_curvature`` from (t / 2) cot(t / 2), by its series near zero."""
     near, low, high = _split(square)
     return jnp.where(near, _series(low, _bernoulli(1)), (1 - cotangent) / high)

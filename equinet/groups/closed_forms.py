@@ -21,10 +21,10 @@ from equinet.groups.angle_functions import (
     angle_factor,
     curvature_slopes,
     curvatures,
+    from_half_cotangent,
     half_angle,
     half_angle_and_curvatures,
     inverse_curvature,
-    unbent,
 )
 
 Rows = list[list[Scalars]]
@@ -125,7 +125,7 @@ def se3_exp(v: Float[Array, "... 6"]) -> Float[Array, "... 4 4"]:
     *rho, x, y, z = components(v)
     square = x * x + y * y + z * z
     (s, c), (_, b, d) = half_angle_and_curvatures(square)
-    shift = _bent(rho, (x, y, z), b, d)
+    shift = _apply_quadratic(rho, (x, y, z), b, d)
     return _homogeneous(rotation_rows(s * x, s * y, s * z, c), shift)
 
 
@@ -136,8 +136,8 @@ def se3_log(g: Float[Array, "... 4 4"]) -> Float[Array, "... 6"]:
     factor, cotangent, vector = _log_parts(m)
     w = [factor * x for x in vector]
     square = w[0] * w[0] + w[1] * w[1] + w[2] * w[2]
-    e = unbent(square, cotangent)
-    rho = _bent([row[3] for row in m[:3]], w, -0.5, e)
+    e = from_half_cotangent(square, cotangent)
+    rho = _apply_quadratic([row[3] for row in m[:3]], w, -0.5, e)
     return jnp.stack([*rho, *w], -1)
 
 
@@ -199,7 +199,8 @@ def _are_rotations(m: Rows, atol: float) -> Bool[Array, "..."]:
     if len(m) == 2:
         volume = m[0][0] * m[1][1] - m[0][1] * m[1][0]
     else:
-        volume = sum(x * y for x, y in zip(m[0], _cross(m[1], m[2]), strict=True))
+        normal = _cross(m[1], m[2])
+        volume = m[0][0] * normal[0] + m[0][1] * normal[1] + m[0][2] * normal[2]
     inside = volume > 0
     for i, row in enumerate(m):
         for other in m[i:]:
@@ -305,7 +306,7 @@ def _cross(u: Sequence[Scalars], v: Sequence[Scalars]) -> list[Scalars]:
     ]
 
 
-def _bent(
+def _apply_quadratic(
     rho: Sequence[Scalars], w: Sequence[Scalars], first: Scalars | float, second: Scalars
 ) -> list[Scalars]:
     """(1 + first W + second W^2) rho."""
@@ -330,12 +331,12 @@ def _derivative(
     half = [both * r + slope / 2 * x for r, x in zip(rho, w, strict=True)]
     square = w[0] * w[0] + w[1] * w[1] + w[2] * w[2]
     level = both * dot + slope * square
-    turn = [first[0] * r + first[1] * dot * x for r, x in zip(rho, w, strict=True)]
+    skew = [first[0] * r + first[1] * dot * x for r, x in zip(rho, w, strict=True)]
     outer = [[half[i] * w[j] + w[i] * half[j] for j in range(3)] for i in range(3)]
     return [
-        [outer[0][0] - level, outer[0][1] - turn[2], outer[0][2] + turn[1]],
-        [outer[1][0] + turn[2], outer[1][1] - level, outer[1][2] - turn[0]],
-        [outer[2][0] - turn[1], outer[2][1] + turn[0], outer[2][2] - level],
+        [outer[0][0] - level, outer[0][1] - skew[2], outer[0][2] + skew[1]],
+        [outer[1][0] + skew[2], outer[1][1] - level, outer[1][2] - skew[0]],
+        [outer[2][0] - skew[1], outer[2][1] + skew[0], outer[2][2] - level],
     ]
 
 

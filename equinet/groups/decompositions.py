@@ -1,7 +1,7 @@
 """Polar, Cartan (KAK) and Iwasawa (KAN) decompositions of matrices with positive determinant.
 
-exp reaches neither all of GL+(n) nor all of SL(n); these decompositions do. Each has its inverse.
-Elements of SL(n) have factors in SL(n).
+exp reaches neither all of GL+(n) nor all of SL(n); these decompositions do. Each comes with its
+inverse. Elements of SL(n) have factors in SL(n).
 
 References:
     M. Mironenco, P. Forré, Lie group decompositions for equivariant neural networks, arXiv
@@ -35,22 +35,22 @@ def polar(g: Matrix) -> tuple[Matrix, Matrix]:
         P and R, both ``[..., n, n]``.
 
     Raises:
-        ValueError: If a determinant is not positive (not under jit).
+        ValueError: If a determinant is not positive; under jit the factors are NaN.
 
     Example:
-        >>> stretch, rotation = polar(jnp.asarray([[0.0, -2.0], [3.0, 0.0]]))
-        >>> print(stretch, rotation)
+        >>> spd, rotation = polar(jnp.asarray([[0.0, -2.0], [3.0, 0.0]]))
+        >>> print(spd, rotation)
         [[2. 0.]
          [0. 3.]] [[ 0. -1.]
          [ 1.  0.]]
     """
-    stretch, rotation = _of_positive(g, _polar)
-    return stretch, rotation
+    spd, rotation = _of_positive(g, _polar)
+    return spd, rotation
 
 
-def from_polar(stretch: Matrix, turn: Matrix) -> Matrix:
-    """P R: undoes ``polar``."""
-    return small.matmul(stretch, turn)
+def from_polar(spd: Matrix, rotation: Matrix) -> Matrix:
+    """The product P R of the factors of ``polar``, ``[..., n, n]``."""
+    return small.matmul(spd, rotation)
 
 
 def cartan(g: Matrix) -> tuple[Matrix, Diagonal, Matrix]:
@@ -66,14 +66,14 @@ def cartan(g: Matrix) -> tuple[Matrix, Diagonal, Matrix]:
         K ``[..., n, n]``, a ``[..., n]`` and L ``[..., n, n]``.
 
     Raises:
-        ValueError: If a determinant is not positive (not under jit).
+        ValueError: If a determinant is not positive; under jit the factors are NaN.
     """
     k, a, other = _of_positive(g, _cartan)
     return k, a, other
 
 
 def from_cartan(k: Matrix, a: Diagonal, other: Matrix) -> Matrix:
-    """K diag(a) L: undoes ``cartan``."""
+    """The product K diag(a) L of the factors of ``cartan``, ``[..., n, n]``."""
     return small.matmul(k * a[..., None, :], other)
 
 
@@ -87,14 +87,14 @@ def iwasawa(g: Matrix) -> tuple[Matrix, Diagonal, Matrix]:
         K ``[..., n, n]``, a ``[..., n]`` and N ``[..., n, n]``, smooth in g.
 
     Raises:
-        ValueError: If a determinant is not positive (not under jit).
+        ValueError: If a determinant is not positive; under jit the factors are NaN.
     """
     k, a, upper = _of_positive(g, _iwasawa)
     return k, a, upper
 
 
 def from_iwasawa(k: Matrix, a: Diagonal, upper: Matrix) -> Matrix:
-    """K diag(a) N: undoes ``iwasawa``."""
+    """The product K diag(a) N of the factors of ``iwasawa``, ``[..., n, n]``."""
     return small.matmul(k * a[..., None, :], upper)
 
 
@@ -116,7 +116,7 @@ def spd_log_density(s: Matrix) -> Float[Array, "..."]:
     return -(n + 1) / 2 * jnp.linalg.slogdet(s)[1]
 
 
-def polar_log_density(log_stretch: Matrix) -> Float[Array, "..."]:
+def polar_log_density(log_spd: Matrix) -> Float[Array, "..."]:
     """Log density of Haar measure with respect to dX dR, for g = exp(X) R with symmetric X.
 
     It is the sum of log(sinh(x_i - x_j) / (x_i - x_j)) over pairs of eigenvalues of X, computed as
@@ -125,9 +125,9 @@ def polar_log_density(log_stretch: Matrix) -> Float[Array, "..."]:
     ``spd_log_density`` of exp(2 X) in these coordinates, up to a constant.
 
     Args:
-        log_stretch: Symmetric matrices X ``[..., n, n]``; traceless for SL(n).
+        log_spd: Symmetric matrices X ``[..., n, n]``; traceless for SL(n).
     """
-    x = floating(log_stretch)
+    x = floating(log_spd)
     n, one = x.shape[-1], small.eye_like(x)
     left = x[..., :, None, :, None] * one[..., None, :, None, :]
     right = one[..., :, None, :, None] * x[..., None, :, None, :]
@@ -137,13 +137,13 @@ def polar_log_density(log_stretch: Matrix) -> Float[Array, "..."]:
 
 def _polar(g: Matrix) -> tuple[Matrix, Matrix]:
     rotation = _polar_rotation(g)
-    stretch = small.matmul(g, rotation.mT)
-    return (stretch + stretch.mT) / 2, rotation
+    spd = small.matmul(g, rotation.mT)
+    return (spd + spd.mT) / 2, rotation
 
 
 def _cartan(g: Matrix) -> tuple[Matrix, Diagonal, Matrix]:
-    stretch, rotation = _polar(g)
-    a, k = (x[..., ::-1] for x in safe_eigh(stretch))
+    spd, rotation = _polar(g)
+    a, k = (x[..., ::-1] for x in safe_eigh(spd))
     sign = jnp.sign(small.determinant(jax.lax.stop_gradient(k)))
     k = jnp.concatenate([k[..., :1] * sign[..., None, None], k[..., 1:]], -1)
     return k, a, small.matmul(k.mT, rotation)
@@ -206,11 +206,11 @@ def _polar_rotation(g: Matrix) -> Matrix:
 
 @_polar_rotation.defjvp
 def _polar_rotation_jvp(primals: tuple[Matrix], tangents: tuple[Matrix]) -> tuple[Matrix, Matrix]:
-    turn = _polar_rotation(*primals)
-    return turn, rotation_derivative(turn, *primals, *tangents)
+    rotation = _polar_rotation(*primals)
+    return rotation, rotation_derivative(rotation, *primals, *tangents)
 
 
-def rotation_derivative(turn: Matrix, g: Matrix, dg: Matrix) -> Matrix:
+def rotation_derivative(rotation: Matrix, g: Matrix, dg: Matrix) -> Matrix:
     """The derivative of a rotation R for which R^T g is symmetric, along dg.
 
     It is R W with the antisymmetric W that solves W H + H W = R^T dg - dg^T R, where H = R^T g. It
@@ -220,13 +220,13 @@ def rotation_derivative(turn: Matrix, g: Matrix, dg: Matrix) -> Matrix:
     if not len(group.lie_algebra()):
         return jnp.zeros_like(dg)
     basis = jnp.asarray(group.lie_algebra(), g.dtype)
-    stretch = small.matmul(turn.mT, g)
-    stretch = (stretch + stretch.mT) / 2
+    spd = small.matmul(rotation.mT, g)
+    spd = (spd + spd.mT) / 2
     # The matrix of W -> W H + H W in coordinates is symmetric.
-    moved = small.matmul(basis, stretch[..., None, :, :])
+    moved = small.matmul(basis, spd[..., None, :, :])
     system = jnp.einsum("...bij,aij->...ab", moved - moved.mT, basis, precision=HIGHEST)
     regular = (small.determinant(jax.lax.stop_gradient(system)) != 0)[..., None, None]
     solution = small.inverse(jnp.where(regular, system, small.eye_like(system)))
-    rate = small.matmul(turn.mT, dg)
+    rate = small.matmul(rotation.mT, dg)
     right = jnp.einsum("...ij,aij->...a", rate - rate.mT, basis, precision=HIGHEST)
-    return small.matmul(turn, group.hat(small.apply(jnp.where(regular, solution, 0.0), right)))
+    return small.matmul(rotation, group.hat(small.apply(jnp.where(regular, solution, 0.0), right)))

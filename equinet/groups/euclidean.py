@@ -33,25 +33,25 @@ class SemidirectGroup(MatrixLieGroup, abc.ABC):
 
     @property
     def vector_dim(self) -> int:
-        """The n of R^n."""
+        """Dimension n of the space that the group acts on."""
         return self.linear_group.vector_dim
 
     @property
     def matrix_dim(self) -> int:
-        """One more than n."""
+        """Number of rows of an element: n + 1."""
         return self.vector_dim + 1
 
     @property
     def is_orthogonal(self) -> bool:
-        """Whether H is orthogonal."""
+        """Whether the group H of linear parts is orthogonal."""
         return self.linear_group.is_orthogonal
 
     def linear_part(self, g: Matrix) -> Matrix:
-        """The matrices A ``[..., n, n]``."""
+        """The linear parts A ``[..., n, n]`` of elements ``[..., n + 1, n + 1]``."""
         return floating(g)[..., :-1, :-1]
 
     def translation(self, g: Matrix) -> PointCloud:
-        """The vectors t ``[..., n]``."""
+        """The translations t ``[..., n]`` of elements ``[..., n + 1, n + 1]``."""
         return floating(g)[..., :-1, -1]
 
     def homogeneous(self, linear: Matrix, translation: PointCloud) -> Matrix:
@@ -67,7 +67,7 @@ class SemidirectGroup(MatrixLieGroup, abc.ABC):
     def inverse(self, g: Matrix) -> Matrix:
         """The motion back: linear part A^-1, translation -A^-1 t."""
         back = self.linear_group.inverse(self.linear_part(g))
-        return self.homogeneous(back, -self._turn(back, self.translation(g)))
+        return self.homogeneous(back, -small.apply(back, self.translation(g)))
 
     def sample(self, key: Key, shape: Shape = (), dtype: DTypeLike | None = None) -> Matrix:
         """Linear parts as H samples them, translations from the standard normal distribution."""
@@ -85,35 +85,34 @@ class SemidirectGroup(MatrixLieGroup, abc.ABC):
         return self.linear_group.contains(self.linear_part(g), atol) & ~projective
 
     def act(self, g: Matrix, points: PointCloud) -> PointCloud:
-        """Moves points: A x + t."""
+        """Moves points ``[..., n]`` to A x + t; batch axes broadcast."""
         rotated = super().act(g, points)
         shift = self.translation(g).astype(rotated.dtype)
         return rotated + jnp.broadcast_to(shift, rotated.shape)
 
     def lie_algebra(self) -> Float[np.ndarray, "d n+1 n+1"]:
-        """The n translations, then the basis of H."""
+        """The n translations, then the basis of the Lie algebra of H."""
         return _semidirect_basis(self)
 
     def discrete_generators(self) -> Float[np.ndarray, "k n+1 n+1"]:
-        """Those of H, without translation."""
+        """The discrete generators of H, without translation."""
         return _embed(np.asarray(self.linear_group.discrete_generators()), 1.0)
 
     def _logarithm(self, g: Matrix) -> Matrix:
         """[[A, r], [0, 0]]: A the logarithm of the linear part, phi1(A) r the translation."""
         linear = self.linear_group._logarithm(self.linear_part(g))
-        bend = small.inverse(small.phi1(linear))
-        algebra = self.homogeneous(linear, small.apply(bend, self.translation(g)))
+        inverse = small.inverse(small.phi1(linear))
+        algebra = self.homogeneous(linear, small.apply(inverse, self.translation(g)))
         corner = jnp.asarray(np.diag([0.0] * self.vector_dim + [1.0]), algebra.dtype)
         return algebra - jnp.broadcast_to(corner, algebra.shape)
-
-    @staticmethod
-    def _turn(linear: Matrix, vectors: PointCloud) -> PointCloud:
-        return small.apply(linear, vectors)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class E(SemidirectGroup):
     """The Euclidean group E(n): rotations, reflections and translations.
+
+    Elements are ``[[R, t], [0, 1]]`` with R in O(n), of shape ``[..., n + 1, n + 1]``. They send a
+    point x to R x + t and a vector v to R v. Samples have a Haar R and a standard normal t.
 
     Args:
         n: Dimension of the space.
@@ -150,6 +149,9 @@ class E(SemidirectGroup):
 class SE(SemidirectGroup):
     """The special Euclidean group SE(n): rotations and translations.
 
+    Elements are ``[[R, t], [0, 1]]`` with R in SO(n), of shape ``[..., n + 1, n + 1]``. They send a
+    point x to R x + t and a vector v to R v. Samples have a Haar R and a standard normal t.
+
     Args:
         n: Dimension of the space.
 
@@ -184,6 +186,9 @@ class SE(SemidirectGroup):
 @dataclasses.dataclass(frozen=True, repr=False)
 class Affine(SemidirectGroup):
     """The affine group R^n semidirect H: linear maps of H and translations.
+
+    Elements are ``[[A, t], [0, 1]]`` with A in H, of shape ``[..., n + 1, n + 1]``. Samples have an
+    A as H samples it and a standard normal t.
 
     Args:
         group: The group H of linear parts, e.g. ``GLPlus(2)``.

@@ -36,7 +36,7 @@ class FiniteGroup(Group):
 
     @property
     def is_orthogonal(self) -> bool:
-        """Always true here: rotations, reflections or permutations."""
+        """Always true: elements act by rotations, reflections or permutations."""
         return True
 
     def identity(self, dtype: DTypeLike | None = None) -> Element:
@@ -61,7 +61,7 @@ class _PlaneGroup(FiniteGroup, abc.ABC):
 
     @property
     def vector_dim(self) -> int:
-        """2: the plane."""
+        """Dimension of the space: 2, the plane."""
         return 2
 
     def elements(self) -> Int[np.ndarray, "order"]:
@@ -86,7 +86,10 @@ class _PlaneGroup(FiniteGroup, abc.ABC):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Cyclic(_PlaneGroup):
-    """The cyclic group of order n: element k turns the plane by 2 pi k / n.
+    """The cyclic group of order n: element k rotates the plane by 2 pi k / n.
+
+    Elements are int32 numbers 0, ..., n - 1 in arrays ``[...]``; the product is the sum modulo n.
+    Samples are uniform.
 
     Args:
         n: The order.
@@ -101,19 +104,19 @@ class Cyclic(_PlaneGroup):
 
     @property
     def order(self) -> int:
-        """The n."""
+        """Number of elements: n."""
         return self.n
 
     def compose(self, g: Int[Array, "..."], h: Int[Array, "..."]) -> Int[Array, "..."]:
-        """The sum modulo n."""
+        """The sum of the numbers modulo n."""
         return (self.index(g) + self.index(h)) % self.n
 
     def inverse(self, g: Int[Array, "..."]) -> Int[Array, "..."]:
-        """The negative modulo n."""
+        """The negative of the number modulo n."""
         return -self.index(g) % self.n
 
     def discrete_generators(self) -> Int[np.ndarray, "k"]:
-        """The turn by 2 pi / n."""
+        """The rotation by 2 pi / n."""
         return _integers(self.n)[1:2]
 
 
@@ -121,7 +124,9 @@ class Cyclic(_PlaneGroup):
 class Dihedral(_PlaneGroup):
     """The dihedral group of order 2n: the symmetries of a regular polygon with n corners.
 
-    Element k < n turns the plane by 2 pi k / n; element n + k reflects y to -y, then turns so.
+    Elements are int32 numbers 0, ..., 2n - 1 in arrays ``[...]``. Element k < n rotates the plane
+    by 2 pi k / n; element n + k first reflects y to -y, then rotates by 2 pi k / n. Samples are
+    uniform.
 
     Args:
         n: Number of corners.
@@ -136,21 +141,21 @@ class Dihedral(_PlaneGroup):
 
     @property
     def order(self) -> int:
-        """Twice n."""
+        """Number of elements: twice n."""
         return 2 * self.n
 
     def compose(self, g: Int[Array, "..."], h: Int[Array, "..."]) -> Int[Array, "..."]:
-        """A reflection on the left reverses the turn on the right."""
-        (turn, flip), (other, also) = self._split(g), self._split(h)
-        return (turn + (1 - 2 * flip) * other) % self.n + self.n * (flip ^ also)
+        """The element ``g h``; a reflection g reverses the rotation of h."""
+        (k, flip), (m, other) = self._split(g), self._split(h)
+        return (k + (1 - 2 * flip) * m) % self.n + self.n * (flip ^ other)
 
     def inverse(self, g: Int[Array, "..."]) -> Int[Array, "..."]:
-        """Turns turn back; reflections undo themselves."""
-        turn, flip = self._split(g)
-        return (2 * flip - 1) * turn % self.n + self.n * flip
+        """The inverse elements; reflections are their own inverses."""
+        k, flip = self._split(g)
+        return (2 * flip - 1) * k % self.n + self.n * flip
 
     def discrete_generators(self) -> Int[np.ndarray, "k"]:
-        """The turn by 2 pi / n and the reflection."""
+        """The rotation by 2 pi / n and the reflection of y."""
         return _integers(self.order)[[1, self.n] if self.n > 1 else [1]]
 
     def _split(self, g: Int[Array, "..."]) -> tuple[Int[Array, "..."], Int[Array, "..."]]:
@@ -171,5 +176,5 @@ def _plane_matrices(n: int) -> Float[np.ndarray, "2*n 2 2"]:
     exact = quarters == np.round(quarters)
     c = np.where(exact, np.round(np.cos(angle)), np.cos(angle))
     s = np.where(exact, np.round(np.sin(angle)), np.sin(angle))
-    turns = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)
-    return read_only(np.concatenate([turns, turns * np.array([1.0, -1.0])]))
+    rotations = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)
+    return read_only(np.concatenate([rotations, rotations * np.array([1.0, -1.0])]))

@@ -21,10 +21,12 @@ from equinet.typing import DTypeLike, Key, Matrix, Shape
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class PolarGroup(MatrixLieGroup, abc.ABC):
-    """What GL+(n), SL(n), the scalings and the similitudes share: both polar factors lie in them.
+    """Groups of matrices g = P R that contain their polar factors P and R.
 
-    So the factors are sampled one after the other, and their logarithms are coordinates that reach
-    the whole group. A subclass gives ``lie_algebra``, ``contains`` and ``_project``.
+    P is symmetric positive definite and R a rotation. The base of GL+(n), SL(n), the scalings and
+    the similitudes: the factors are sampled one after the other, and their logarithms are
+    coordinates of the whole group. A subclass defines ``lie_algebra``, ``contains`` and
+    ``_project``.
     """
 
     n: int
@@ -38,10 +40,10 @@ class PolarGroup(MatrixLieGroup, abc.ABC):
         return True
 
     @property
-    def stretch_dim(self) -> int:
+    def symmetric_dim(self) -> int:
         """Number of dimensions of the symmetric elements log P."""
-        turns = len(SO(self.n).lie_algebra()) if self.has_rotations else 0
-        return len(self.lie_algebra()) - turns
+        rotations = len(SO(self.n).lie_algebra()) if self.has_rotations else 0
+        return len(self.lie_algebra()) - rotations
 
     @property
     def matrix_dim(self) -> int:
@@ -65,19 +67,19 @@ class PolarGroup(MatrixLieGroup, abc.ABC):
         Args:
             key: A random key.
             shape: Batch axes.
-            dtype: Of the result.
+            dtype: The dtype of the result.
             scale: Standard deviation of log P along every direction of norm one.
         """
         dtype = jnp.result_type(float if dtype is None else dtype)
         wide = at_least_float32(dtype)
-        stretch_key, turn_key = jax.random.split(key)
-        noise = normal(stretch_key, (*shape, self.n, self.n), wide)
+        spd_key, rotation_key = jax.random.split(key)
+        noise = normal(spd_key, (*shape, self.n, self.n), wide)
         symmetric = self._project((noise + jnp.swapaxes(noise, -1, -2)) / 2)
-        stretch = small.expm(scale * symmetric)
+        spd = small.expm(scale * symmetric)
         if not self.has_rotations:
-            return stretch.astype(dtype)
-        turn = SO(self.n).sample(turn_key, shape, wide)
-        return small.matmul(stretch, turn).astype(dtype)
+            return spd.astype(dtype)
+        rotation = SO(self.n).sample(rotation_key, shape, wide)
+        return small.matmul(spd, rotation).astype(dtype)
 
     def log_sample_density(self, g: Matrix, *, scale: float = 0.5) -> Float[Array, "..."]:
         """Log density of ``sample`` with respect to Haar measure.
@@ -87,7 +89,7 @@ class PolarGroup(MatrixLieGroup, abc.ABC):
 
         Args:
             g: Elements ``[..., n, n]``.
-            scale: That of ``sample``.
+            scale: The scale that ``sample`` was called with.
 
         Example:
             >>> from equinet.groups.general_linear import GLPlus
@@ -95,17 +97,17 @@ class PolarGroup(MatrixLieGroup, abc.ABC):
             >>> group.log_sample_density(group.sample(jax.random.key(0), (5,))).shape
             (5,)
         """
-        stretch, _ = decompositions.polar(floating(g))
-        x = self._log_stretch(stretch)
+        spd, _ = decompositions.polar(floating(g))
+        x = self._log_spd(spd)
         gaussian = -(x * x).sum((-2, -1)) / (2 * scale**2)
-        constant = -self.stretch_dim * math.log(scale * math.sqrt(2 * math.pi))
+        constant = -self.symmetric_dim * math.log(scale * math.sqrt(2 * math.pi))
         return gaussian + constant - decompositions.polar_log_density(x)
 
     def polar_coordinates(self, g: Matrix) -> Float[Array, "... d"]:
-        """Coordinates vee(log P + log R) for g = P R: they reach the whole group.
+        """Coordinates vee(log P + log R) for g = P R, which exist on the whole group.
 
-        Smooth but where the rotation R turns by pi; near the identity they agree with those of the
-        exponential to first order.
+        Smooth except where R is a rotation by pi; near the identity they agree to first order with
+        the coordinates of the exponential.
 
         Args:
             g: Elements ``[..., n, n]``.
@@ -114,7 +116,7 @@ class PolarGroup(MatrixLieGroup, abc.ABC):
             Coordinates ``[..., d]``.
 
         Raises:
-            ValueError: If a determinant is not positive (not under jit).
+            ValueError: If a determinant is not positive; under jit the result is NaN.
 
         Example:
             >>> from equinet.groups.general_linear import SL
@@ -124,27 +126,30 @@ class PolarGroup(MatrixLieGroup, abc.ABC):
             [[-2.   0. ]
              [ 0.  -0.5]]
         """
-        stretch, turn = decompositions.polar(floating(g))
+        spd, rotation = decompositions.polar(floating(g))
         group = SO(self.n)
-        return self.vee(self._log_stretch(stretch) + group.hat(group._log_coordinates(turn)))
+        return self.vee(self._log_spd(spd) + group.hat(group._log_coordinates(rotation)))
 
     def from_polar_coordinates(self, v: Float[Array, "... d"]) -> Matrix:
         """exp(X) exp(W), X and W the symmetric and antisymmetric parts of hat(v)."""
         algebra = self.hat(v)
-        stretch = small.expm((algebra + algebra.mT) / 2)
-        return small.matmul(stretch, SO(self.n).exp((algebra - algebra.mT) / 2))
+        spd = small.expm((algebra + algebra.mT) / 2)
+        return small.matmul(spd, SO(self.n).exp((algebra - algebra.mT) / 2))
 
-    def _log_stretch(self, stretch: Matrix) -> Matrix:
+    def _log_spd(self, spd: Matrix) -> Matrix:
         """The symmetric logarithm of positive definite matrices; smooth."""
         from equinet.groups.general_linear import GLPlus  # which imports this module
 
         group = GLPlus(self.n)
-        return self._project(group.hat(group._log_coordinates(stretch)))
+        return self._project(group.hat(group._log_coordinates(spd)))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class GLPlus(PolarGroup):
-    """The group GL+(n) of real n by n matrices with positive determinant.
+    """The group GL+(n) of real n by n matrices with positive determinant, ``[..., n, n]``.
+
+    Samples are exp(X) R: X symmetric and normal with standard deviation ``scale``, R a Haar
+    rotation.
 
     Args:
         n: Dimension of the space.
@@ -174,7 +179,10 @@ class GLPlus(PolarGroup):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class SL(PolarGroup):
-    """The special linear group SL(n): real n by n matrices with determinant one.
+    """The special linear group SL(n): real n by n matrices with determinant one, ``[..., n, n]``.
+
+    Samples are exp(X) R: X symmetric without trace and normal with standard deviation ``scale``, R
+    a Haar rotation.
 
     Args:
         n: Dimension of the space.
@@ -209,8 +217,8 @@ class SL(PolarGroup):
 def _traceless_basis(n: int) -> Float[np.ndarray, "d n n"]:
     off = [(i, j) for i in range(n) for j in range(n) if i != j]
     basis = np.zeros((n * n - 1, n, n))
-    for matrix, place in zip(basis, off, strict=False):
-        matrix[place] = 1
+    for matrix, index in zip(basis, off, strict=False):
+        matrix[index] = 1
     for k in range(1, n):
         diagonal = np.zeros(n)
         diagonal[:k], diagonal[k] = 1, -k

@@ -46,7 +46,7 @@ class Group(abc.ABC):
 
     @abc.abstractmethod
     def inverse(self, g: Element) -> Element:
-        """The element that undoes ``g``."""
+        """The inverse of every element."""
 
     @abc.abstractmethod
     def sample(self, key: Key, shape: Shape = (), dtype: DTypeLike | None = None) -> Element:
@@ -130,12 +130,12 @@ class DirectProduct(Group):
 
     @property
     def vector_dim(self) -> int:
-        """The sum over the factors."""
+        """Dimension of the space: the sum over the factors."""
         return sum(group.vector_dim for group in self.factors)
 
     @property
     def is_orthogonal(self) -> bool:
-        """Whether every factor is."""
+        """Whether every factor is orthogonal."""
         return all(group.is_orthogonal for group in self.factors)
 
     @property
@@ -148,12 +148,12 @@ class DirectProduct(Group):
         return tuple(group.identity(dtype) for group in self.factors)
 
     def compose(self, g: Element, h: Element) -> Element:
-        """Factor by factor."""
+        """The products of the factors' elements."""
         g, h = self._parts(g), self._parts(h)
         return tuple(f.compose(a, b) for f, a, b in zip(self.factors, g, h, strict=True))
 
     def inverse(self, g: Element) -> Element:
-        """Factor by factor."""
+        """The inverses of the factors' elements."""
         parts = self._parts(g)
         return tuple(group.inverse(part) for group, part in zip(self.factors, parts, strict=True))
 
@@ -201,7 +201,7 @@ class DirectProduct(Group):
         )
 
     def discrete_generators(self) -> tuple[np.ndarray, ...]:
-        """Those of the factors one after another, the identity in the other factors."""
+        """The generators of every factor joined with the identities of the other factors."""
         stacks = [np.asarray(group.discrete_generators()) for group in self.factors]
         rest = [
             np.asarray(group.identity(), s.dtype)
@@ -221,7 +221,7 @@ class DirectProduct(Group):
 def _side_by_side(
     stacks: Sequence[np.ndarray], rest: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, ...]:
-    """Rows of each stack in turn, filled up with the ``rest`` of the other factors."""
+    """The rows of one stack after another, completed by the ``rest`` of the other factors."""
     total = sum(map(len, stacks))
     filled, begin = [], 0
     for stack, value in zip(stacks, rest, strict=True):

@@ -19,7 +19,7 @@ from equinet.typing import DTypeLike, Key, Matrix, Shape
 
 
 class _LorentzBase(FormGroup, abc.ABC):
-    """What the two Lorentz groups share: the metric and the Lie algebra."""
+    """Common base of the two Lorentz groups: the metric and the Lie algebra."""
 
     @property
     def form(self) -> Float[np.ndarray, "4 4"]:
@@ -37,20 +37,22 @@ class _LorentzBase(FormGroup, abc.ABC):
         return FormGroup.contains(self, g, atol) & _proper(g)
 
     def _sample_proper(self, key: Key, shape: Shape, dtype: DTypeLike, scale: float) -> Matrix:
-        boost_key, turn_key = jax.random.split(key)
+        boost_key, rotation_key = jax.random.split(key)
         rapidity = scale * normal(boost_key, (*shape, 3), dtype)
-        turn = SO(3).sample(turn_key, shape, dtype)
+        rotation = SO(3).sample(rotation_key, shape, dtype)
         widths = [(0, 0)] * len(shape) + [(1, 0), (1, 0)]
-        turn = jnp.pad(turn, widths)
-        corner = jnp.asarray(np.diag([1.0, 0.0, 0.0, 0.0]), turn.dtype)
-        return small.matmul(boost(rapidity), turn + jnp.broadcast_to(corner, turn.shape))
+        rotation = jnp.pad(rotation, widths)
+        corner = jnp.asarray(np.diag([1.0, 0.0, 0.0, 0.0]), rotation.dtype)
+        return small.matmul(boost(rapidity), rotation + jnp.broadcast_to(corner, rotation.shape))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Lorentz(_LorentzBase):
     """The proper orthochronous Lorentz group SO+(1, 3): boosts and rotations, ``[..., 4, 4]``.
 
-    Vectors are (t, x, y, z) in units where the speed of light is 1.
+    The matrices with g^T F g = F for F = diag(1, -1, -1, -1), g[0, 0] > 0 and determinant one.
+    Vectors are (t, x, y, z) in units where the speed of light is 1. Samples are a boost with normal
+    rapidity times a Haar rotation.
 
     Example:
         >>> g = Lorentz().sample(jax.random.key(0))

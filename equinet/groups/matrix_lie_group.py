@@ -24,8 +24,8 @@ from equinet.typing import DTypeLike, Matrix
 class MatrixLieGroup(Group):
     """A Lie group of real matrices ``[..., n, n]``.
 
-    A subclass gives ``matrix_dim``, ``lie_algebra``, ``sample`` and ``contains``; it overrides the
-    rest where something cheaper than the general rule is known.
+    A subclass defines ``matrix_dim``, ``lie_algebra``, ``sample`` and ``contains``; it overrides
+    other methods where something cheaper than the general rule is known.
     """
 
     @property
@@ -55,11 +55,11 @@ class MatrixLieGroup(Group):
         return _widely(jnp.linalg.inv, floating(g))
 
     def linear_part(self, g: Matrix) -> Matrix:
-        """The element itself."""
+        """The matrices that act on vectors: the elements themselves, ``[..., n, n]``."""
         return floating(g)
 
     def lie_linear_part(self, algebra: Matrix) -> Matrix:
-        """As ``linear_part``, which for a group of matrices is linear: its own derivative."""
+        """The derivative of ``linear_part`` at the identity: the same function, as it is linear."""
         return self.linear_part(algebra)
 
     def hat(self, coordinates: Float[Array, "... d"]) -> Matrix:
@@ -69,7 +69,10 @@ class MatrixLieGroup(Group):
         return jnp.einsum("...d,dij->...ij", coordinates, basis, precision=HIGHEST)
 
     def vee(self, algebra: Matrix) -> Float[Array, "... d"]:
-        """The coordinates of a Lie algebra element: undoes ``hat``, projects what is outside."""
+        """The coordinates of a Lie algebra element: the inverse of ``hat``.
+
+        Matrices outside of the Lie algebra are first projected onto it.
+        """
         algebra = floating(algebra)
         dual = jnp.asarray(_dual_basis(self), algebra.dtype)
         return jnp.einsum("...ij,dij->...d", algebra, dual, precision=HIGHEST)
@@ -160,7 +163,7 @@ class MatrixLieGroup(Group):
         return None
 
     def _has_log(self, g: Matrix, atol: float) -> Bool[Array, "..."]:
-        """Whether ``_log_coordinates`` can be believed: cheaper than it, for it always runs."""
+        """Whether ``_log_coordinates`` is defined; cheap, because every logarithm asks."""
         if self.closed_form is not None:
             return self.closed_form.contains(g, atol)
         return self.contains(g, atol)
@@ -222,10 +225,10 @@ def _adjoint(group: MatrixLieGroup, g: Matrix) -> Float[Array, "... d d"]:
     """The matrix of v -> vee(g hat(v) g^-1)."""
     basis = jnp.asarray(group.lie_algebra(), g.dtype)
     dual = jnp.asarray(_dual_basis(group), g.dtype)
-    turned = small.matmul(
+    conjugated = small.matmul(
         small.matmul(g[..., None, :, :], basis), group.inverse(g)[..., None, :, :]
     )
-    return jnp.einsum("...jab,kab->...kj", turned, dual, precision=HIGHEST)
+    return jnp.einsum("...jab,kab->...kj", conjugated, dual, precision=HIGHEST)
 
 
 def _left_jacobian(group: MatrixLieGroup, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:

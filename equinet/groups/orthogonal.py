@@ -42,11 +42,11 @@ class _Orthogonal(MatrixLieGroup, abc.ABC):
 
     @property
     def closed_form(self) -> ClosedForm | None:
-        """Rodrigues' formula and its kin, in two and three dimensions."""
+        """Rodrigues' formula and its derivatives, in two and three dimensions."""
         return ROTATIONS.get(self.n)
 
     def inverse(self, g: Matrix) -> Matrix:
-        """The transpose."""
+        """The transposed matrices."""
         return floating(g).mT
 
     def adjoint(self, g: Matrix) -> Float[Array, "... d d"]:
@@ -63,6 +63,8 @@ class _Orthogonal(MatrixLieGroup, abc.ABC):
 @dataclasses.dataclass(frozen=True, repr=False)
 class O(_Orthogonal):  # noqa: E742
     """The orthogonal group O(n): rotations and reflections, elements ``[..., n, n]``.
+
+    The matrices with R^T R = 1. It is compact, and samples have its Haar measure.
 
     Args:
         n: Dimension of the space.
@@ -87,7 +89,7 @@ class O(_Orthogonal):  # noqa: E742
         return np.diag(signs)[None]
 
     def sample(self, key: Key, shape: Shape = (), dtype: DTypeLike | None = None) -> Matrix:
-        """Haar measure."""
+        """Random elements of Haar measure with batch axes ``shape``."""
         dtype = jnp.result_type(float if dtype is None else dtype)
         return _haar(key, shape, self.n, dtype).astype(dtype)
 
@@ -104,6 +106,8 @@ class O(_Orthogonal):  # noqa: E742
 class SO(_Orthogonal):
     """The special orthogonal group SO(n): rotations, elements ``[..., n, n]``.
 
+    The matrices with R^T R = 1 and det R = 1. It is compact, and samples have its Haar measure.
+
     Args:
         n: Dimension of the space.
 
@@ -118,7 +122,7 @@ class SO(_Orthogonal):
     """
 
     def sample(self, key: Key, shape: Shape = (), dtype: DTypeLike | None = None) -> Matrix:
-        """Haar measure."""
+        """Random elements of Haar measure with batch axes ``shape``."""
         dtype = jnp.result_type(float if dtype is None else dtype)
         g = _haar(key, shape, self.n, dtype)
         # Not g.at[..., 0].multiply(sign): jaxlib 0.12 fuses that scatter into a matrix product that
@@ -170,9 +174,10 @@ def _haar(key: Key, shape: Shape, n: int, dtype: DTypeLike) -> Matrix:
 def _rotation_logarithm(g: Matrix) -> Matrix:
     """An antisymmetric logarithm of rotations in any dimension, at pi too; not differentiable.
 
-    Let V be the space of the planes that turn by more than some angle. There -g turns by little,
-    and g = exp(pi J) (-g), where J is the direction of turning: J^2 = -1 on V. Off V the ordinary
-    logarithm serves. Planes that turn by pi to rounding have no direction: any will do.
+    Let V be the sum of the planes whose rotation angle is above some threshold. There -g is a
+    rotation by small angles, and g = exp(pi J) (-g), where J with J^2 = -1 on V is the sense of
+    rotation. Outside of V the general logarithm converges. Planes with an angle of pi to rounding
+    have no sense of rotation, and either one is right.
 
     Args:
         g: Rotations ``[..., n, n]``.

@@ -1,4 +1,4 @@
-r"""Points and weights that integrate over a group.
+r"""Samples and weights that integrate over a group.
 
 .. math:: \int_H f(h)\, d\mu(h) \approx \sum_j w_j f(h_j), \qquad w_j = \frac{1}{N p(h_j)}
 
@@ -28,11 +28,11 @@ from equinet.typing import DTypeLike, Key, Matrix
 PointSet = Literal["random", "low_discrepancy", "equispaced", "translated"]
 Density = Literal["ball", "normal"]
 
-_TURN_NUMBERS = {1: 0, 2: 1, 3: 3}
+_ROTATION_NUMBERS = {1: 0, 2: 1, 3: 3}
 
 
 class GroupNodes(NamedTuple):
-    """What a sum over a group runs over.
+    """Samples of a group and their weights, for sums that estimate integrals over it.
 
     Attributes:
         elements: Matrices ``[N, n, n]``.
@@ -53,7 +53,7 @@ def group_nodes(
     points: PointSet = "low_discrepancy",
     dtype: DTypeLike = float,
 ) -> GroupNodes:
-    r"""Nodes for sums over a group of matrices g = P R, or over a finite group.
+    r"""Samples for sums over a group of matrices g = P R, or over a finite group.
 
     log P is uniform in a ball or normal, R is of Haar measure; weights are those of the Haar
     measure that is dX dR at the identity, R having mass one. Outside of a ball nothing is sampled:
@@ -75,13 +75,13 @@ def group_nodes(
             whose log P is uniform in a ball of the scale too. Haar measure stays what it is, and
             what kernels on the group are asked for, h_i^-1 h_j, does not change with the key; where
             the samples lie does. The ball is translated with the points.
-        dtype: Of the result.
+        dtype: The dtype of the result.
 
     Returns:
         The nodes.
 
     Raises:
-        ValueError: If the group is of another kind, or a number or a word is out of range.
+        ValueError: If the group is of another kind, a number is out of range or an option unknown.
 
     References:
         Owen, Monte Carlo theory, methods and examples (2013), chapter 17, on shifted sequences;
@@ -107,7 +107,7 @@ def group_nodes(
 
 
 def nodes_mass(group: Group, scale: float, density: Density = "ball") -> float:
-    """About the sum of the weights of ``group_nodes``: the volume of what is sampled.
+    """Approximate sum of the weights of ``group_nodes``: the volume of the sampled set.
 
     For a ball the volume of log P, without the growth of Haar measure; one for rotations, finite
     groups and a normal density (whose total is infinite, most of it never sampled).
@@ -118,14 +118,21 @@ def nodes_mass(group: Group, scale: float, density: Density = "ball") -> float:
     (1.0, 0.7854)
     """
     if isinstance(group, PolarGroup) and density == "ball":
-        return math.exp(_log_ball(group.stretch_dim, scale))
+        return math.exp(_log_ball(group.symmetric_dim, scale))
     return 1.0
 
 
 def support_radius(
     scale: float, density: Density = "ball", points: PointSet = "low_discrepancy"
 ) -> float:
-    """How far log P of nodes reaches, in its norm; of a normal density two standard deviations.
+    """Largest Frobenius norm of log P among the samples of ``group_nodes``.
+
+    For a normal density, which is not bounded, it is two standard deviations.
+
+    Args:
+        scale: The scale that ``group_nodes`` is called with.
+        density: "ball" or "normal".
+        points: How the samples are drawn, as in ``group_nodes``.
 
     >>> support_radius(0.5), support_radius(0.5, "normal")
     (0.5, 1.0)
@@ -137,7 +144,7 @@ def support_radius(
 
 
 def largest_log_singular_value(group: Group, scale: float) -> float:
-    """The largest logarithm of a singular value of g = P R where log P has that norm.
+    """The largest logarithm of a singular value of g = P R with ``|log P| <= scale``.
 
     >>> from equinet.groups.general_linear import SL, GLPlus
     >>> from equinet.groups.orthogonal import SO
@@ -146,7 +153,7 @@ def largest_log_singular_value(group: Group, scale: float) -> float:
     """
     if not isinstance(group, PolarGroup):
         return 0.0
-    if group.stretch_dim == 1:  # all singular values alike
+    if group.symmetric_dim == 1:  # all singular values alike
         return scale / math.sqrt(group.n)
     traces = np.trace(symmetric_basis(group), axis1=-2, axis2=-1)
     return scale * (1.0 if np.any(np.abs(traces) > 1e-9) else math.sqrt(1 - 1 / group.n))
@@ -161,15 +168,15 @@ def _polar_nodes(
         )
         by, _ = _polar_nodes(group, key, 1, scale, "ball", "random")
         return small.matmul(by, fixed), weights
-    stretch_dim, n, turns = _parts(group)
-    more = density == "ball" and stretch_dim > 3  # the radius is a number of its own
-    turn_numbers = _TURN_NUMBERS[n] if turns else 0
-    numbers = _uniform_numbers(key, count, turn_numbers + stretch_dim + more, points)
-    log_stretch, log_density = _stretches(group, numbers[:, turn_numbers:], scale, density)
-    elements = small.expm(log_stretch)
-    if turns:
-        elements = small.matmul(elements, _turns(numbers[:, :turn_numbers], n))
-    return elements, jnp.exp(decompositions.polar_log_density(log_stretch) - log_density) / count
+    symmetric_dim, n, has_rotations = _parts(group)
+    more = density == "ball" and symmetric_dim > 3  # the radius takes one more number
+    rotation_numbers = _ROTATION_NUMBERS[n] if has_rotations else 0
+    numbers = _uniform_numbers(key, count, rotation_numbers + symmetric_dim + more, points)
+    log_spd, log_density = _log_spds(group, numbers[:, rotation_numbers:], scale, density)
+    elements = small.expm(log_spd)
+    if has_rotations:
+        elements = small.matmul(elements, _haar_rotations(numbers[:, :rotation_numbers], n))
+    return elements, jnp.exp(decompositions.polar_log_density(log_spd) - log_density) / count
 
 
 def _all_elements(group: FiniteGroup, count: int | None, dtype: DTypeLike) -> GroupNodes:
@@ -185,7 +192,7 @@ def _all_elements(group: FiniteGroup, count: int | None, dtype: DTypeLike) -> Gr
 def _check(
     group: Group, key: Key | None, count: int | None, scale: float, density: str, points: str
 ) -> None:
-    if not isinstance(group, SO | PolarGroup) or group.n not in _TURN_NUMBERS:
+    if not isinstance(group, SO | PolarGroup) or group.n not in _ROTATION_NUMBERS:
         raise ValueError(
             "nodes exist for SO(n), GLPlus(n), SL(n), Scalings(n), Similitudes(n) with n up to 3 "
             f"and for finite groups, got {group}"
@@ -206,7 +213,7 @@ def _check(
 def _parts(group: Group) -> tuple[int, int, bool]:
     """Dimensions of log P, dimension of space, whether there are rotations."""
     if isinstance(group, PolarGroup):
-        return group.stretch_dim, group.n, group.has_rotations
+        return group.symmetric_dim, group.n, group.has_rotations
     return 0, group.vector_dim, True
 
 
@@ -231,7 +238,7 @@ def _irrational_steps(dim: int) -> Float[np.ndarray, "dim"]:
     return root ** -np.arange(1.0, dim + 1)
 
 
-def _stretches(
+def _log_spds(
     group: Group, numbers: Float[Array, "N k"], scale: float, density: str
 ) -> tuple[Matrix, Float[Array, "N"]]:
     """Symmetric logarithms and their log density in an orthonormal basis."""
@@ -288,7 +295,7 @@ def _log_ball(dim: int, radius: float) -> float:
     return dim / 2 * math.log(math.pi) - float(gammaln(dim / 2 + 1)) + dim * math.log(radius)
 
 
-def _turns(numbers: Float[Array, "N k"], n: int) -> Matrix:
+def _haar_rotations(numbers: Float[Array, "N k"], n: int) -> Matrix:
     """Rotations of Haar measure; in three dimensions by Shoemake's quaternions."""
     if n == 1:
         return jnp.ones((numbers.shape[0], 1, 1), numbers.dtype)

@@ -63,18 +63,18 @@ def axis_angle_to_matrix(v: Float[Array, "... 3"]) -> Rotation:
 
 
 def matrix_to_axis_angle(r: Rotation) -> Float[Array, "... 3"]:
-    """The rotation vector, no longer than pi; it jumps at rotations by pi."""
+    """The rotation vector in radians, no longer than pi; it jumps at rotations by pi."""
     return so3_log(floating(r))
 
 
 def euler_to_matrix(angles: Float[Array, "... 3"], axes: str = "ZYX") -> Rotation:
-    """Three turns about coordinate axes.
+    """The product of three rotations about coordinate axes.
 
     Args:
         angles: Angles ``[..., 3]`` in radians.
-        axes: Capital letters are axes that turn along, applied from left to right: ``"ZYX"`` is
-            Rz(a) Ry(b) Rx(c), yaw, pitch, roll. Small letters are fixed axes: ``"xyz"`` is
-            Rz(c) Ry(b) Rx(a).
+        axes: Capital letters are axes that rotate with the body, applied from left to right:
+            ``"ZYX"`` is Rz(a) Ry(b) Rx(c), yaw, pitch and roll. Small letters are fixed axes:
+            ``"xyz"`` is Rz(c) Ry(b) Rx(a).
 
     Returns:
         Rotations ``[..., 3, 3]``.
@@ -91,13 +91,13 @@ def euler_to_matrix(angles: Float[Array, "... 3"], axes: str = "ZYX") -> Rotatio
     """
     angles = floating(angles)
     order, fixed = _axes(axes)
-    turns = [_turn(axis, angles[..., place]) for place, axis in enumerate(order)]
-    a, b, c = turns[::-1] if fixed else turns
+    factors = [_about_axis(axis, angles[..., i]) for i, axis in enumerate(order)]
+    a, b, c = factors[::-1] if fixed else factors
     return small.matmul(small.matmul(a, b), c)
 
 
 def matrix_to_euler(r: Rotation, axes: str = "ZYX") -> Float[Array, "... 3"]:
-    """Angles of ``euler_to_matrix``; where two axes coincide one of the turns is zero.
+    """Euler angles of rotations; in a gimbal lock one of the three angles is zero.
 
     The middle angle lies between -pi / 2 and pi / 2 for three different axes, and between 0 and pi
     where the first is the last.
@@ -166,7 +166,7 @@ def matrix_to_gram_schmidt(r: Matrix) -> Float[Array, "... n*(n-1)"]:
 
 
 def stereographic_to_matrix(x: Float[Array, "... n*n-2*n+2"]) -> Matrix:
-    """Undoes ``matrix_to_stereographic``; defined for all numbers but a null set.
+    """The rotation of the numbers from ``matrix_to_stereographic``, defined almost everywhere.
 
     Args:
         x: Two numbers, then n - 2 vectors of n: ``[..., n^2 - 2 n + 2]``, five numbers for n = 3.
@@ -226,8 +226,8 @@ def _nearest_rotation(m: Matrix) -> Matrix:
 
 @_nearest_rotation.defjvp
 def _nearest_rotation_jvp(primals: tuple[Matrix], tangents: tuple[Matrix]) -> tuple[Matrix, Matrix]:
-    turn = _nearest_rotation(*primals)
-    return turn, rotation_derivative(turn, *primals, *tangents)
+    rotation = _nearest_rotation(*primals)
+    return rotation, rotation_derivative(rotation, *primals, *tangents)
 
 
 def svd_to_matrix(x: Float[Array, "... n*n"]) -> Matrix:
@@ -243,7 +243,7 @@ def svd_to_matrix(x: Float[Array, "... n*n"]) -> Matrix:
 
 
 def matrix_to_svd(r: Matrix) -> Float[Array, "... n*n"]:
-    """All entries, row by row."""
+    """All entries of the matrices, row by row: nine numbers for n = 3."""
     r = floating(r)
     return r.reshape(*r.shape[:-2], r.shape[-1] ** 2)
 
@@ -287,7 +287,7 @@ def _orthonormal(columns: Float[Array, "... n-1 n"]) -> Matrix:
     return jnp.concatenate([rows, small.cofactors(rows)[..., None, :]], -2).mT
 
 
-def _turn(axis: int, angle: Scalars) -> Rotation:
+def _about_axis(axis: int, angle: Scalars) -> Rotation:
     vector = [jnp.zeros_like(angle)] * 3
     vector[axis] = angle
     return so3_exp(jnp.stack(vector, -1))
@@ -298,8 +298,8 @@ def _axes(axes: str) -> tuple[list[int], bool]:
     kind = axes.isupper() or axes.islower()
     if len(order) != 3 or min(order) < 0 or not kind or order[1] in (order[0], order[2]):
         raise ValueError(
-            f"got the axes {axes!r}, expected three letters of XYZ (they turn along) or of xyz "
-            "(fixed), neighbours different, e.g. 'ZYX'"
+            f"got the axes {axes!r}, expected three letters of XYZ (rotating axes) or of xyz "
+            "(fixed axes), neighbours different, e.g. 'ZYX'"
         )
     return order, axes.islower()
 

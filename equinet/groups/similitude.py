@@ -17,7 +17,9 @@ from equinet.typing import Matrix
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Scalings(PolarGroup):
-    """The group of positive multiples of the identity, elements ``[..., n, n]``.
+    """The group of positive multiples s 1 of the identity, elements ``[..., n, n]``.
+
+    Samples have a normal log s: its norm sqrt(n) log s has the standard deviation ``scale``.
 
     Args:
         n: Dimension of the space.
@@ -55,7 +57,9 @@ class Scalings(PolarGroup):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Similitudes(PolarGroup):
-    """The group of rotations times positive factors, which keeps angles.
+    """The group of positive multiples s R of rotations, which keep angles; ``[..., n, n]``.
+
+    Samples have a Haar R and a normal log s: sqrt(n) log s has the standard deviation ``scale``.
 
     Args:
         n: Dimension of the space.

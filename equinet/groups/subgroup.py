@@ -54,12 +54,12 @@ class OnAxes(MatrixLieGroup):
 
     @property
     def matrix_dim(self) -> int:
-        """The n."""
+        """Number of rows of an element: n."""
         return self.n
 
     @property
     def is_orthogonal(self) -> bool:
-        """Whether H is."""
+        """Whether H is orthogonal."""
         return self.group.is_orthogonal
 
     def embed(self, h: Matrix) -> Matrix:
@@ -69,7 +69,7 @@ class OnAxes(MatrixLieGroup):
         return whole + jnp.broadcast_to(jnp.asarray(rest, whole.dtype), whole.shape)
 
     def restrict(self, g: Matrix) -> Matrix:
-        """The block ``[..., k, k]`` on the axes: undoes ``embed``."""
+        """The block ``[..., k, k]`` on the axes: the inverse of ``embed``."""
         g = floating(g)
         choice = jnp.asarray(self._choice, g.dtype)
         return jnp.einsum("na,...nm,mb->...ab", choice, g, choice, precision=HIGHEST)
@@ -79,7 +79,7 @@ class OnAxes(MatrixLieGroup):
         return self.embed(self.group.inverse(self.restrict(g)))
 
     def sample(self, key: Key, shape: Shape = (), dtype: DTypeLike | None = None) -> Matrix:
-        """As H samples."""
+        """Elements of H as H samples them, on the axes."""
         return self.embed(self.group.sample(key, shape, dtype))
 
     def contains(self, g: Matrix, atol: float | None = None) -> Bool[Array, "..."]:
@@ -97,7 +97,7 @@ class OnAxes(MatrixLieGroup):
         return _embedded_basis(self)
 
     def discrete_generators(self) -> Float[np.ndarray, "k n n"]:
-        """Those of H."""
+        """The discrete generators of H, on the axes."""
         rest = np.eye(self.n) - self._choice @ self._choice.T
         blocks = np.asarray(self.group.discrete_generators())
         return self._choice @ blocks @ self._choice.T + rest
@@ -111,15 +111,15 @@ class OnAxes(MatrixLieGroup):
         return self.embed(self.group.exp(self.restrict(algebra)))
 
     def left_jacobian(self, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:
-        """That of H."""
+        """The left Jacobian of H, whose coordinates the subgroup shares."""
         return self.group.left_jacobian(v)
 
     def left_jacobian_inverse(self, v: Float[Array, "... d"]) -> Float[Array, "... d d"]:
-        """That of H."""
+        """The inverse of the left Jacobian of H."""
         return self.group.left_jacobian_inverse(v)
 
     def adjoint(self, g: Matrix) -> Float[Array, "... d d"]:
-        """That of H."""
+        """The adjoint matrices of H."""
         return self.group.adjoint(self.restrict(g))
 
     def _log_coordinates(self, g: Matrix) -> Float[Array, "... d"]:

@@ -20,9 +20,10 @@ _LARGEST_CACHED = 8  # 1.3 MB; the list of S(10) takes 145 MB and is made anew f
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class S(FiniteGroup):
-    """The symmetric group S(n): index arrays ``[..., n]``, where ``g[i]`` is the image of i.
+    """The symmetric group S(n): all permutations of 0, ..., n - 1; ``g[i]`` is the image of i.
 
-    It acts on the node axis: what stands at place i moves to place ``g[i]``.
+    Elements are int32 index arrays ``[..., n]``; the product g h is ``g[h]``. On R^n the element g
+    moves entry i to index ``g[i]``. Samples are uniform.
 
     Args:
         n: Number of things.
@@ -46,12 +47,12 @@ class S(FiniteGroup):
 
     @property
     def vector_dim(self) -> int:
-        """The n: the permutation matrices have n rows."""
+        """Dimension n of the space: permutation matrices have n rows."""
         return self.n
 
     @property
     def order(self) -> int:
-        """The factorial of n."""
+        """Number of elements: the factorial of n."""
         return math.factorial(self.n)
 
     def elements(self) -> Int[np.ndarray, "order n"]:
@@ -91,7 +92,7 @@ class S(FiniteGroup):
         return _take(jnp.asarray(g, jnp.int32), jnp.asarray(h, jnp.int32))
 
     def inverse(self, g: Int[Array, "... n"]) -> Int[Array, "... n"]:
-        """The permutation back."""
+        """The inverse permutations ``[..., n]``."""
         return jnp.argsort(jnp.asarray(g, jnp.int32), axis=-1).astype(jnp.int32)
 
     def sample(
@@ -117,7 +118,7 @@ class S(FiniteGroup):
         return (jnp.broadcast_to(rows, shape) == g).astype(jnp.result_type(float))
 
     def act(self, g: Int[Array, "... n"], points: Shaped[Array, "... n"]) -> Shaped[Array, "... n"]:
-        """Moves entry i of ``points`` to place ``g[i]``; batch axes broadcast."""
+        """Moves entry i of ``points`` to index ``g[i]``; batch axes broadcast."""
         return _take(jnp.asarray(points), self.inverse(g))
 
     def discrete_generators(self) -> Int[np.ndarray, "k n"]:
@@ -128,10 +129,10 @@ class S(FiniteGroup):
         return np.stack([swap, cycle]).astype(np.int32)[: min(self.n - 1, 2)]
 
 
-def _take(values: Shaped[Array, "... n"], places: Int[Array, "... n"]) -> Shaped[Array, "... n"]:
-    shape = jnp.broadcast_shapes(values.shape, places.shape)
-    values, places = jnp.broadcast_to(values, shape), jnp.broadcast_to(places, shape)
-    return jnp.take_along_axis(values, places, axis=-1)
+def _take(values: Shaped[Array, "... n"], indices: Int[Array, "... n"]) -> Shaped[Array, "... n"]:
+    shape = jnp.broadcast_shapes(values.shape, indices.shape)
+    values, indices = jnp.broadcast_to(values, shape), jnp.broadcast_to(indices, shape)
+    return jnp.take_along_axis(values, indices, axis=-1)
 
 
 def _list_permutations(n: int) -> Int[np.ndarray, "order n"]:

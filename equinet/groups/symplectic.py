@@ -66,23 +66,23 @@ class Sp(FormGroup):
         Args:
             key: A random key.
             shape: Batch axes.
-            dtype: Of the result.
+            dtype: The dtype of the result.
             scale: Standard deviation of log P in an orthonormal basis.
         """
         dtype = jnp.result_type(float if dtype is None else dtype)
         wide = at_least_float32(dtype)
         k = self.n // 2
-        stretch_key, turn_key = jax.random.split(key)
-        a, b = jnp.moveaxis(normal(stretch_key, (*shape, 2, k, k), wide), -3, 0)
+        spd_key, rotation_key = jax.random.split(key)
+        a, b = jnp.moveaxis(normal(spd_key, (*shape, 2, k, k), wide), -3, 0)
         # Symmetrising halves the variance of entries off the diagonal, so that this is isotropic;
         # every entry stands twice in the matrix.
         a, b = ((m + jnp.swapaxes(m, -1, -2)) / 2 for m in (a, b))
-        stretch = self.exp(scale * _blocks(a, b, b, -a) / np.sqrt(2).astype(wide))
-        x, y = jnp.moveaxis(normal(turn_key, (*shape, 2, k, k), wide), -3, 0)
+        spd = self.exp(scale * _blocks(a, b, b, -a) / np.sqrt(2).astype(wide))
+        x, y = jnp.moveaxis(normal(rotation_key, (*shape, 2, k, k), wide), -3, 0)
         # The polar factor of a complex Gaussian matrix is Haar on U(k), here written as reals.
         left, _, right = jnp.linalg.svd(_blocks(x, y, -y, x))
-        turn = jnp.matmul(left, right, precision=HIGHEST)
-        return jnp.matmul(stretch, turn, precision=HIGHEST).astype(dtype)
+        rotation = jnp.matmul(left, right, precision=HIGHEST)
+        return jnp.matmul(spd, rotation, precision=HIGHEST).astype(dtype)
 
 
 def _blocks(a: Matrix, b: Matrix, c: Matrix, d: Matrix) -> Matrix:

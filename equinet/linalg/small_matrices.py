@@ -197,7 +197,7 @@ def expm(a: Matrix) -> Matrix:
 def phi1(a: Matrix) -> Matrix:
     """(exp(a) - 1) / a = 1 + a / 2 + a^2 / 6 + ..., by doubling.
 
-    It turns the last column of a Lie algebra element of a semidirect product into a translation,
+    It maps the last column of a Lie algebra element of a semidirect product into a translation,
     and on ``ad`` it is the left Jacobian of the exponential.
 
     Args:
@@ -290,7 +290,7 @@ def sqrtm(a: Matrix) -> Matrix:
 def logm(a: Matrix) -> Matrix:
     """The principal logarithm by inverse scaling and squaring; NaN where there is none.
 
-    Not for differentiation: ``MatrixLieGroup.log`` has a rule of its own.
+    Not for differentiation: ``MatrixLieGroup.log`` has a derivative rule.
 
     Args:
         a: Matrices ``[..., n, n]``.

@@ -216,12 +216,12 @@ class GroupKernel(Module):
     def _pairs(self, at: Matrix, elements: Matrix) -> tuple[Array, Float[Array, "M N"]]:
         """Coordinates of the elements h_i^-1 h_j, and their cutoff."""
         pairs = jax.lax.stop_gradient(relative_elements(self.group, at, elements))
-        log_stretch, turn = polar_features(self.group, pairs)
+        log_spd, rotation = polar_features(self.group, pairs)
         size = 1.0 if self.support is None else self.support
         cutoff = jnp.ones(pairs.shape[:2], pairs.dtype)
         if self.support is not None:
-            cutoff = bump(jnp.sum(log_stretch**2, axis=-1) / size**2)
-        return jnp.concatenate([log_stretch / size, turn], axis=-1), cutoff
+            cutoff = bump(jnp.sum(log_spd**2, axis=-1) / size**2)
+        return jnp.concatenate([log_spd / size, rotation], axis=-1), cutoff
 
     @property
     def window_size(self) -> int:
@@ -295,7 +295,7 @@ def _coordinates(group: Group, radius: float | None, relative: bool) -> int:
         return count
     if isinstance(group, PolarGroup):
         turns = space * (space - 1) if group.has_rotations else 0
-        return count + group.stretch_dim + turns
+        return count + group.symmetric_dim + turns
     return count + space * (space - 1)
 
 

@@ -1,13 +1,13 @@
 """Every state of a Cayley graph has one bit: an exact rank that generators act on row by row.
 
-A state is a permutation, given by the place ``t[v]`` of every value v, and a twist (a number modulo
-``modulus``) of whatever lies at each place. Generators move places, so that they commute with a
-cyclic group H that renames values along disjoint cycles. One word of ``bits = |H|`` bits holds a
-coset ``H r``; the bit k is the state ``c^k r`` with c the generator of H, and a generator sends
-words to words and turns their bits. Words form a table ``[rows, columns]``: the row says what
+A state is a permutation, given by the position ``t[v]`` of every value v, and a twist (a number
+modulo ``modulus``) of whatever lies at each position. Generators act on positions, so that they
+commute with a cyclic group H that renames values along disjoint cycles. One word of
+``bits = |H|`` bits holds a coset ``H r``; the bit k is the state ``c^k r`` with c the
+generator of H, and a generator of the graph sends words to words and rotates their bits. Words form a table ``[rows, columns]``: the row says what
 twists there are and where the values of the first cycles lie (``leads``), the column how the
-remaining values are arranged in the places left (``tails``). A generator sends a row to one row,
-and acts on all of its columns by one of the permutations of the places left.
+remaining values are arranged in the positions left (``tails``). A generator sends a row to one row,
+and acts on all of its columns by one of the permutations of the positions left.
 """
 
 import dataclasses
@@ -21,21 +21,21 @@ from jaxtyping import Int64, UInt8, UInt16, UInt32
 
 from equinet.precision import read_only
 
-Places = UInt8[np.ndarray, "count values"]
-"""Places of some values, all different, one arrangement a row."""
+Positions = UInt8[np.ndarray, "count values"]
+"""Positions of some values, all different, one arrangement a row."""
 
 SHIFT_BITS = 5
-"""Low bits of a packed action that hold how far the bits of a word turn."""
+"""Low bits of a packed action that hold how far the bits of a word are rotated."""
 
 _LARGEST_TAIL = 6
 
 
 @dataclasses.dataclass(frozen=True)
 class Cosets:
-    """How the states of n places with twists modulo ``modulus`` are laid out.
+    """How the states of n positions with twists modulo ``modulus`` are laid out.
 
     Attributes:
-        n: Number of places, and of values.
+        n: Number of positions, and of values.
         modulus: Twists are numbers modulo this; 1 where there are none.
         zero_sum: Whether the twists add up to zero, so that the last one is not stored.
     """
@@ -56,7 +56,7 @@ class Cosets:
 
     @property
     def twists(self) -> int:
-        """Number of twists that all places together can have."""
+        """Number of twists that all positions together can have."""
         return self.modulus ** (self.n - self.zero_sum)
 
     @property
@@ -77,15 +77,15 @@ class Cosets:
         return math.factorial(sum(tail)) // math.prod(tail)
 
     def identity(self) -> tuple[int, int, int]:
-        """Row, column and bit of the state in which value v lies at place v without a twist."""
-        places = np.arange(self.n, dtype=np.uint8)[None]
+        """Row, column and bit of the state in which value v lies at position v without a twist."""
+        positions = np.arange(self.n, dtype=np.uint8)[None]
         lead, tail = self.cycles
-        word, shift = _rank(lead + tail, self.n, self.bits, places)
+        word, shift = _rank(lead + tail, self.n, self.bits, positions)
         row, column = divmod(int(word[0]), self.columns)
         return row, column, int(shift[0])
 
     def tail_actions(self) -> UInt16[np.ndarray, "permutations columns"]:
-        """What each permutation of the places left does to a column: ``column << 5 | turn``."""
+        """Where permutations of the free positions send a column: ``column << 5 | rotation``."""
         return _tail_actions(self)
 
     def predecessors(
@@ -93,15 +93,15 @@ class Cosets:
     ) -> tuple[UInt32[np.ndarray, " rows"], UInt32[np.ndarray, " rows"]]:
         """Where the words of each row come from under a generator.
 
-        The generator puts at place i what lay at ``permutation[i]`` and adds ``twist[i]``.
+        The generator puts at position i what lay at ``permutation[i]`` and adds ``twist[i]``.
 
         Returns:
-            The row that each row comes from, and ``tail permutation << 5 | turn``.
+            The row that each row comes from, and ``tail permutation << 5 | rotation``.
         """
         images = np.asarray(permutation, np.uint8)
         lead, tail = self.cycles
-        places, left = _lead_places(self)
-        source, shift = _rank(lead, self.n, self.bits, images[places])
+        positions, left = _lead_positions(self)
+        source, shift = _rank(lead, self.n, self.bits, images[positions])
         moved = images[left]
         order = sum(
             _lehmer_digit(moved, i) * math.factorial(sum(tail) - 1 - i) for i in range(sum(tail))
@@ -148,66 +148,68 @@ def _cycles(n: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _blocks(cycles: Sequence[int], n: int) -> list[tuple[int, int]]:
-    """Each cycle with the number of places that are free when its values are placed."""
+    """Each cycle with the number of positions that are free when its values are placed."""
     free = n - np.cumsum([0, *cycles])
-    return [(cycle, int(places)) for cycle, places in zip(cycles, free, strict=False)]
+    return [(cycle, int(positions)) for cycle, positions in zip(cycles, free, strict=False)]
 
 
 @functools.lru_cache(maxsize=16)  # some megabytes each
-def _canonical(cycle: int, n: int) -> tuple[Places, Int64[np.ndarray, "..."]]:
-    """Places of a cycle's values up to H, smallest first, and the rank and turn of all others."""
+def _canonical(cycle: int, n: int) -> tuple[Positions, Int64[np.ndarray, "..."]]:
+    """Positions of a cycle's values up to H, smallest first; rank and rotation of all others."""
     chosen = [t for t in itertools.permutations(range(n), cycle) if t[0] == min(t)]
-    places = np.asarray(chosen, np.uint8)
+    positions = np.asarray(chosen, np.uint8)
     codes = np.zeros((n,) * cycle + (2,), np.int64)
-    for turn in range(cycle):
-        turned = np.roll(places, turn, axis=1)
-        codes[tuple(turned.T)] = np.stack([np.arange(len(places)), np.full(len(places), turn)], 1)
-    return read_only(places), read_only(codes)
+    for rotation in range(cycle):
+        rotated = np.roll(positions, rotation, axis=1)
+        codes[tuple(rotated.T)] = np.stack(
+            [np.arange(len(positions)), np.full(len(positions), rotation)], 1
+        )
+    return read_only(positions), read_only(codes)
 
 
-def _arrangements(cycles: Sequence[int], n: int) -> Places:
-    """All places that the values of these cycles can have up to H, in the order of their rank."""
-    places = np.zeros((1, 0), np.uint8)
+def _arrangements(cycles: Sequence[int], n: int) -> Positions:
+    """All positions that the values of these cycles can have up to H, sorted by their rank."""
+    positions = np.zeros((1, 0), np.uint8)
     for cycle, free in reversed(_blocks(cycles, n)):
         first = _canonical(cycle, free)[0]
-        rest = np.repeat(places[None], len(first), axis=0)
+        rest = np.repeat(positions[None], len(first), axis=0)
         for taken in np.sort(first, axis=1).T:
             rest += rest >= taken[:, None, None]
-        head = np.repeat(first[:, None], len(places), axis=1)
-        places = np.concatenate([head, rest], axis=2).reshape(-1, cycle + places.shape[1])
-    return places
+        head = np.repeat(first[:, None], len(positions), axis=1)
+        positions = np.concatenate([head, rest], axis=2).reshape(-1, cycle + positions.shape[1])
+    return positions
 
 
 def _rank(
-    cycles: Sequence[int], n: int, bits: int, places: Places
+    cycles: Sequence[int], n: int, bits: int, positions: Positions
 ) -> tuple[Int64[np.ndarray, " count"], Int64[np.ndarray, " count"]]:
     """Rank of the coset of each arrangement, and the power of c that leads from its first state."""
-    rest = places.astype(np.uint8)
+    rest = positions.astype(np.uint8)
     rank, shift = np.zeros(len(rest), np.int64), np.zeros(len(rest), np.int64)
     for cycle, free in _blocks(cycles, n):
         first, rest = rest[:, :cycle], rest[:, cycle:].copy()
         chosen, codes = _canonical(cycle, free)
-        digit, turn = np.moveaxis(codes[tuple(first.T)], -1, 0)
+        digit, rotation = np.moveaxis(codes[tuple(first.T)], -1, 0)
         rank = rank * len(chosen) + digit
-        # The power of c that turns this cycle by one and leaves the others alone.
+        # The power of c that rotates this cycle by one and leaves the others alone.
         one = next(k for k in range(bits) if k % cycle == 1 % cycle and k % (bits // cycle) == 0)
-        shift += turn * one
+        shift += rotation * one
         rest -= sum((first[:, i, None] < rest).astype(np.uint8) for i in range(cycle))
     return rank, shift % bits
 
 
-def _lehmer_digit(images: Places, i: int) -> Int64[np.ndarray, " count"]:
+def _lehmer_digit(images: Positions, i: int) -> Int64[np.ndarray, " count"]:
     return (images[:, i + 1 :] < images[:, i, None]).sum(axis=1)
 
 
 @functools.lru_cache(maxsize=1)  # as long as the rows of the table of words
-def _lead_places(cosets: Cosets) -> tuple[Places, Places]:
-    """The places of the leads' values for every lead, and the places left, in order."""
-    places = _arrangements(cosets.cycles[0], cosets.n)
-    left = np.ones((len(places), cosets.n), bool)
-    np.put_along_axis(left, places.astype(np.int64), False, axis=1)
-    rest = np.nonzero(left)[1].reshape(len(places), -1).astype(np.uint8)
-    return read_only(places), read_only(rest)
+def _lead_positions(cosets: Cosets) -> tuple[Positions, Positions]:
+    """The positions of the leads' values for every lead, and the positions left, in order."""
+    positions = _arrangements(cosets.cycles[0], cosets.n)
+    left = np.ones((len(positions), cosets.n), bool)
+    np.put_along_axis(left, positions.astype(np.int64), False, axis=1)
+    rest = np.nonzero(left)[1].reshape(len(positions), -1).astype(np.uint8)
+    return read_only(positions), read_only(rest)
 
 
 @functools.lru_cache(maxsize=4)

@@ -8,19 +8,19 @@ import math
 from collections.abc import Callable, Sequence
 
 Word = tuple[int, ...]
-"""One number for every place."""
+"""One number for every position."""
 
 _LARGEST_N = 64  # far above what a search can hold; generators of all families stay few
 
 
 @dataclasses.dataclass(frozen=True)
 class CayleyGraph:
-    """The Cayley graph of a group of permutations, whose places may also carry twists.
+    """The Cayley graph of a group of permutations, whose positions may also carry twists.
 
     A state is an arrangement s of the values 0, ..., n-1, with a twist (a number modulo
-    ``modulus``) at every place. The neighbour by the generator (p, d) has the value ``s[p[i]]`` at
-    place i, and the twist of place ``p[i]`` plus ``d[i]``. Signed permutations have modulus 2, the
-    corners of a cube modulus 3.
+    ``modulus``) at every position. The neighbour by the generator (p, d) has the value ``s[p[i]]``
+    at position i, and the twist of position ``p[i]`` plus ``d[i]``. Signed permutations have
+    modulus 2, the corners of a cube modulus 3.
 
     Args:
         permutations: The generators, each a permutation of 0, ..., n-1.
@@ -52,10 +52,10 @@ class CayleyGraph:
         if self.modulus < 1:
             raise ValueError(f"got modulus {self.modulus}, expected a positive integer")
         n = len(permutations[0])
-        for place, p in enumerate(permutations):
+        for position, p in enumerate(permutations):
             if sorted(p) != list(range(n)):
                 raise ValueError(
-                    f"generator {place}: got {p}, expected a permutation of 0..{n - 1}"
+                    f"generator {position}: got {p}, expected a permutation of 0..{n - 1}"
                 )
         zeros = (0,) * n
         given = self.twists if len(self.twists) else (zeros,) * len(permutations)
@@ -67,7 +67,7 @@ class CayleyGraph:
 
     @property
     def n(self) -> int:
-        """Number of places."""
+        """Number of positions."""
         return len(self.permutations[0])
 
     @property
@@ -118,7 +118,7 @@ class Family:
 
 
 def cayley_graph(family: str, n: int | None = None) -> CayleyGraph:
-    """A named Cayley graph; the definitions are those of cayleypy (arXiv 2509.19162).
+    """A named Cayley graph; with the definitions of CayleyPy (arXiv 2509.19162).
 
     Args:
         family: A name of `FAMILIES`.
@@ -208,7 +208,7 @@ def _reversal(n: int, start: int, stop: int) -> Word:
     return (*range(start), *reversed(range(start, stop)), *range(stop, n))
 
 
-def _turns(n: int) -> list[Word]:
+def _rotations(n: int) -> list[Word]:
     return [(*range(1, n), 0), (n - 1, *range(n - 1))]
 
 
@@ -231,7 +231,7 @@ def _half_turns() -> list[tuple[Word, Word]]:
 
 
 def _top_spin_order(n: int) -> int:
-    if n < 6:  # turns and reversals of a circle: a dihedral group
+    if n < 6:  # rotations and reversals of a circle: a dihedral group
         return 2 * n
     return math.factorial(n) // (1 + n % 2)
 
@@ -255,9 +255,13 @@ def _stirling(n: int) -> list[int]:
 
 FAMILIES: dict[str, Family] = {
     "lrx": Family(
-        "turn left, turn right, swap the first two", 3, lambda n: [*_turns(n), _swap(n, 0, 1)]
+        "rotate left, rotate right, swap the first two",
+        3,
+        lambda n: [*_rotations(n), _swap(n, 0, 1)],
     ),
-    "lx": Family("turn left, swap the first two", 3, lambda n: [_turns(n)[0], _swap(n, 0, 1)]),
+    "lx": Family(
+        "rotate left, swap the first two", 3, lambda n: [_rotations(n)[0], _swap(n, 0, 1)]
+    ),
     "pancake": Family(
         "reverse a prefix", 2, lambda n: [_reversal(n, 0, size) for size in range(2, n + 1)]
     ),
@@ -285,14 +289,14 @@ FAMILIES: dict[str, Family] = {
         closed_form=_stirling,
     ),
     "full_reversals": Family(
-        "reverse a stretch",
+        "reverse any interval",
         2,
         lambda n: [_reversal(n, i, j + 1) for i, j in itertools.combinations(range(n), 2)],
     ),
     "top_spin": Family(
-        "turn left, turn right, reverse the first four",
+        "rotate left, rotate right, reverse the first four",
         4,
-        lambda n: [*_turns(n), _reversal(n, 0, 4)],
+        lambda n: [*_rotations(n), _reversal(n, 0, 4)],
         _top_spin_order,
     ),
     "cube222_htm": Family(

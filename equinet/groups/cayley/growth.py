@@ -54,11 +54,12 @@ def cayley_growth(
 
     .. math:: L_{d+1} = \bigcup_p L_d p \setminus (L_d \cup L_{d-1}),
 
-    with all earlier layers in place of the last two if the generators are not closed under
+    with all earlier layers instead of the last two if the generators are not closed under
     inversion. The sum is over whole words: the states of a word ``H r`` differ by a cyclic group H
-    that acts on values, which generators do not see, so that ``H r p`` is again a word, turned. A
-    layer costs one gathered word per generator and ``|H|`` states (30 from n = 10 on), and the
-    search holds two to four arrays of ``n! / |H|`` words, and nothing else of their size.
+    that acts on values, which generators do not see, so that ``H r p`` is again a word, with its
+    bits rotated. A layer costs one gathered word per generator and ``|H|`` states (30 from n = 10
+    on), and the search holds two to four arrays of ``n! / |H|`` words, and nothing else
+    of their size.
 
     Args:
         graph: The graph, from `cayley_graph` or from generators.
@@ -135,11 +136,11 @@ def _reach(
     bits: int,
 ) -> Words:
     """Adds to ``reached`` the states that these generators lead to from the last layer."""
-    found = [_turned(frontier, *table, columns, bits) for table in tables]
+    found = [_rotated(frontier, *table, columns, bits) for table in tables]
     return functools.reduce(jnp.bitwise_or, found if reached is None else [reached, *found])
 
 
-def _turned(
+def _rotated(
     frontier: Words,
     rows: UInt32[Array, " rows"],
     actions: UInt32[Array, " rows"],
@@ -149,11 +150,11 @@ def _turned(
     """The words that a generator leads to, with anything above their last bit."""
     mask, size = jnp.uint32(2**SHIFT_BITS - 1), jnp.uint32(bits)
     action = _take(columns, actions >> jnp.uint32(SHIFT_BITS)).astype(jnp.uint32)
-    turn = (actions & mask)[:, None] + (action & mask)
-    turn = jnp.where(turn >= size, turn - size, turn)
+    rotation = (actions & mask)[:, None] + (action & mask)
+    rotation = jnp.where(rotation >= size, rotation - size, rotation)
     column = (action >> jnp.uint32(SHIFT_BITS)).astype(jnp.int32)
     words = jnp.take_along_axis(_take(frontier, rows), column, axis=1, mode="promise_in_bounds")
-    return (words >> turn) | (words << (size - turn))
+    return (words >> rotation) | (words << (size - rotation))
 
 
 def _advance(
@@ -169,8 +170,8 @@ def _advance(
 
 
 _next_layer = jax.jit(_advance, static_argnames="bits")
-# The new layer takes the place of the one before the last, which is not needed any more. It is the
-# only output: a count beside it would make XLA hold what was reached a second time.
+# The new layer takes the memory of the one before the last, which is not needed any more. It is
+# the only output: a count beside it would make XLA hold what was reached a second time.
 _next_layer_over_seen = jax.jit(_advance, static_argnames="bits", donate_argnames="seen")
 
 
