@@ -4,7 +4,8 @@ A state is a permutation, given by the position ``t[v]`` of every value v, and a
 modulo ``modulus``) of whatever lies at each position. Generators act on positions, so that they
 commute with a cyclic group H that renames values along disjoint cycles. One word of
 ``bits = |H|`` bits holds a coset ``H r``; the bit k is the state ``c^k r`` with c the
-generator of H, and a generator of the graph sends words to words and rotates their bits. Words form a table ``[rows, columns]``: the row says what
+generator of H, and a generator of the graph sends words to words and rotates their bits.
+Words form a table ``[rows, columns]``: the row says what
 twists there are and where the values of the first cycles lie (``leads``), the column how the
 remaining values are arranged in the positions left (``tails``). A generator sends a row to one row,
 and acts on all of its columns by one of the permutations of the positions left.
