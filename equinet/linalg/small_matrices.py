@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from equinet.precision import HIGHEST
+from equinet.precision import HIGHEST, at_least_float32
 from equinet.typing import Matrix
 
 LARGEST_UNROLLED = 16
@@ -55,7 +55,7 @@ def inverse(a: Matrix) -> Matrix:
     """The inverse: by cofactors up to three rows and by 2 by 2 blocks of minors for four."""
     n = a.shape[-1]
     if n not in (2, 3, 4) or math.prod(a.shape[:-2]) < FEW:
-        return jnp.linalg.inv(a)
+        return jnp.linalg.inv(a.astype(at_least_float32(a.dtype))).astype(a.dtype)
     m = [[a[..., i, j] for j in range(n)] for i in range(n)]
     if n == 2:
         determinant = m[0][0] * m[1][1] - m[0][1] * m[1][0]
@@ -89,7 +89,7 @@ def determinant(a: Matrix) -> Float[Array, "..."]:
     """
     n = a.shape[-1]
     if n > 4 or (n == 4 and math.prod(a.shape[:-2]) < FEW):
-        return jnp.linalg.det(a)
+        return jnp.linalg.det(a.astype(at_least_float32(a.dtype))).astype(a.dtype)
     return _polynomial_determinant([[a[..., i, j] for j in range(n)] for i in range(n)])
 
 

@@ -24,8 +24,14 @@ from equinet.groups import (
 from equinet.nn import MLP, GroupConvolution, LayerNorm, Lifting, Module, ModuleOptions
 from equinet.nn.group_kernels import Basis
 from equinet.nn.lie_convolution import Form
-from equinet.ops.images import average_pixels, pool
-from equinet.ops.images.group_convolution import Boundary, Image, Pooling, half_width_of
+from equinet.ops.images import average_pixels
+from equinet.ops.images._group_images import (
+    Boundary,
+    Image,
+    Pooling,
+    pool_pixels,
+    window_half_width,
+)
 from equinet.typing import Key
 
 
@@ -55,7 +61,7 @@ class Sampling:
     def half_width(self, group: Group, radius: float) -> int:
         """Half the window of a kernel; with a normal density that of two standard deviations."""
         far = support_radius(self.scale, self.density, self.points)
-        return half_width_of(radius, largest_log_singular_value(group, far))
+        return window_half_width(radius, largest_log_singular_value(group, far))
 
 
 class GroupBlock(Module):
@@ -225,7 +231,7 @@ class GroupCNN(Module):
         nodes = self.sampling.nodes(self.group, jax.random.key(0) if key is None else key, x.dtype)
         if key is not None and self.boundary == "periodic":
             x = self._begun_anywhere(x, jax.random.fold_in(key, 1))
-        return self.head(_normed(self.norm, pool(self.features(x, nodes), self.pooling)))
+        return self.head(_normed(self.norm, pool_pixels(self.features(x, nodes), self.pooling)))
 
     def features(self, x: Float[Array, "batch *sizes channels_in"], nodes: GroupNodes) -> Image:
         """What is pooled: functions ``[batch, *sizes, N, channels]`` at the nodes."""

@@ -18,8 +18,13 @@ from jaxtyping import Array, Float, Int
 
 from equinet.groups import FiniteGroup, Group, GroupNodes, PolarGroup
 from equinet.nn.module import Module, ModuleOptions, along_last
-from equinet.ops.images import moved_window, relative_elements, window
-from equinet.ops.images.group_convolution import bump, polar_features
+from equinet.ops.images._group_images import (
+    bump,
+    pixel_offsets,
+    polar_features,
+    relative_elements,
+    transformed_offsets,
+)
 from equinet.precision import read_only
 from equinet.random import normal
 from equinet.typing import Matrix
@@ -200,7 +205,9 @@ class GroupKernel(Module):
         """The sum of splines at places over the radius."""
         assert self.splines is not None
         assert self.radius is not None
-        grid = window(int(self.radius), self.group.vector_dim).reshape(-1, self.group.vector_dim)
+        grid = pixel_offsets(int(self.radius), self.group.vector_dim).reshape(
+            -1, self.group.vector_dim
+        )
         grid = jnp.asarray(grid, places.dtype).reshape((1,) * (places.ndim - 1) + grid.shape)
         offsets = self.radius * places[..., None, :] - grid
         values = jnp.prod(cubic_spline(offsets), axis=-1) * _SPLINE_SIZE**self.group.vector_dim
@@ -210,7 +217,7 @@ class GroupKernel(Module):
         """The places over the radius, and their cutoff."""
         assert self.radius is not None
         assert self.half_width is not None
-        places = moved_window(at, self.half_width) / self.radius
+        places = transformed_offsets(at, self.half_width) / self.radius
         return places, bump(jnp.sum(places**2, axis=-1))
 
     def _pairs(self, at: Matrix, elements: Matrix) -> tuple[Array, Float[Array, "M N"]]:
@@ -239,7 +246,7 @@ class GroupKernel(Module):
         ndim = self.group.vector_dim
         if isinstance(self.group, FiniteGroup):
             return math.sqrt(measure * float(_grid_mask(self.group, int(self.radius)).sum()))
-        offsets = window(math.floor(self.radius), ndim) / self.radius
+        offsets = pixel_offsets(math.floor(self.radius), ndim) / self.radius
         squares = np.sum(offsets**2, axis=-1)
         return math.sqrt(measure * float(np.sum(np.maximum(1 - squares, 0) ** 4)))
 
@@ -317,7 +324,7 @@ def turned_grids(group: FiniteGroup, radius: int) -> Float[np.ndarray, "order K 
     True
     """
     ndim = group.vector_dim
-    grid = window(radius, ndim).reshape(-1, ndim)
+    grid = pixel_offsets(radius, ndim).reshape(-1, ndim)
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
         matrices = np.asarray(group.linear_part(jnp.asarray(group.elements())), np.float64)
     places = np.einsum("gji,vj->gvi", matrices, grid)  # the inverse of an orthogonal matrix
@@ -331,7 +338,7 @@ def _grid_mask(group: FiniteGroup, radius: int) -> Float[np.ndarray, "*K"]:
     ndim = group.vector_dim
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
         matrices = np.asarray(group.linear_part(jnp.asarray(group.elements())), np.float64)
-    grid = window(radius, ndim)
+    grid = pixel_offsets(radius, ndim)
     if np.all(matrices == np.round(matrices)):
         return np.ones(grid.shape[:-1])
     return (np.sum(grid**2, axis=-1) <= (radius + 0.5) ** 2).astype(np.float64)

@@ -17,8 +17,8 @@ from equinet.groups import FiniteGroup, Group, GroupNodes, nodes_mass
 from equinet.linalg import small_matrices as small
 from equinet.nn.group_kernels import Basis, GroupKernel
 from equinet.nn.module import Module, ModuleOptions
-from equinet.ops.images import group_convolution as group_images
-from equinet.ops.images.group_convolution import Boundary, Image
+from equinet.ops.images import _group_images as group_images
+from equinet.ops.images._group_images import Boundary, Image
 from equinet.typing import Matrix
 
 Form = Literal["full", "separable", "depthwise"]
@@ -30,7 +30,7 @@ class Lifting(Module):
     .. math:: f_d(x, h_i) = \frac{1}{|\det h_i|} \sum_{y c} k_{c d}(h_i^{-1} (y - x))\, f_c(y)
 
     The kernel has compact support, a ball of the radius; pixels outside of the window are left out,
-    none if its half width is ``half_width_of(radius, largest log singular value)``.
+    none if its half width is ``window_half_width(radius, largest log singular value)``.
 
     Args:
         group: The group H.
@@ -116,10 +116,10 @@ class Lifting(Module):
         kernel = jnp.moveaxis(values, 0, -2)[..., None, :, :, :]
 
         def averaged(x: Image) -> Image:
-            return group_images.convolve_averaged(x, kernel, self.downsampling, self.precision)
+            return group_images.convolve_and_average(x, kernel, self.downsampling, self.precision)
 
         width, factor = self.kernel.half_width or 0, self.downsampling
-        return group_images.beyond_edges(averaged, x, width, self.boundary, factor)
+        return group_images.with_boundary(averaged, x, width, self.boundary, factor)
 
 
 class GroupConvolution(Module):
@@ -253,13 +253,13 @@ class GroupConvolution(Module):
             if own is not None:
                 y = y + jnp.matmul(x, size * own, precision=self.precision)
         else:
-            y = group_images.mix_samples_of_channels(weighted, weights, self.precision)
+            y = group_images.mix_samples_channelwise(weighted, weights, self.precision)
             if own is not None:
                 y = y + x * own.reshape((1,) * (x.ndim - 1) + (-1,))
             matrix = size * self.mixing[...].astype(x.dtype)
             y = jnp.matmul(y, matrix, precision=self.precision)
         kernel = jnp.moveaxis(self.spatial(nodes, elements), 0, -2) * (1 / self.spatial.size(1.0))
-        return group_images.convolve_channels(y, kernel, self.precision, self.boundary)
+        return group_images.convolve_channelwise(y, kernel, self.precision, self.boundary)
 
     def _full(self, x: Image, nodes: GroupNodes, elements: Matrix) -> Image:
         """Kernels of a few output samples at a time: their memory would grow as the square."""
@@ -273,9 +273,9 @@ class GroupConvolution(Module):
             kernel = jnp.moveaxis(jnp.moveaxis(values, 1, -3), 0, -2)
 
             def convolved(x: Image) -> Image:
-                return group_images.convolve(x, kernel, self.precision)
+                return group_images.convolve_group_images(x, kernel, self.precision)
 
-            y = group_images.beyond_edges(convolved, x, joint.half_width or 0, self.boundary)
+            y = group_images.with_boundary(convolved, x, joint.half_width or 0, self.boundary)
             return jnp.moveaxis(y, -2, 0)
 
         count = nodes.elements.shape[0]

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from equinet.groups import FiniteGroup
 from equinet.nn.module import Module, ModuleOptions
 from equinet.ops.images import spectral_convolution
-from equinet.ops.images.spectral import Method, turned_kernel
+from equinet.ops.images.spectral import Method, rotated_kernel
 
 
 class SpectralConvolution(Module):
@@ -69,7 +69,7 @@ class SpectralConvolution(Module):
         self.channels_in, self.channels_out, self.modes = channels_in, channels_out, modes
         side = 2 * modes - 1
         shape = (side, side, group.order, channels_in, channels_out)
-        jax.eval_shape(lambda k: turned_kernel(k, group), jax.ShapeDtypeStruct(shape, jnp.float32))
+        jax.eval_shape(lambda k: rotated_kernel(k, group), jax.ShapeDtypeStruct(shape, jnp.float32))
         self.kernel = parameters.kernel(shape)
 
     def __call__(

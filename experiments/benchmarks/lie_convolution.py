@@ -26,7 +26,7 @@ from flax import nnx
 from equinet import groups
 from equinet.groups import group_nodes
 from equinet.nn import GroupConvolution
-from equinet.ops.images.group_convolution import half_width_of
+from equinet.ops.images._group_images import window_half_width
 from equinet.reps import Images, Regular
 from equinet.training.machine import keep_freed_memory
 from experiments.benchmarks.harness.race import (
@@ -165,7 +165,7 @@ def sampled_cases() -> list[dict[str, Any]]:
 def sampled_rows(case: dict[str, Any], direction: str, repeats: int) -> list[Row]:
     """Ours with GL+(2), which no peer has."""
     group, channels = groups.GLPlus(2), case["channels"]
-    options: Any = {"radius": RADIUS, "half_width": half_width_of(RADIUS, SCALE)}
+    options: Any = {"radius": RADIUS, "half_width": window_half_width(RADIUS, SCALE)}
     make = functools.partial(GroupConvolution, group, channels, channels, form=case["form"])
     layer = make(scale=SCALE, **options, rngs=nnx.Rngs(0))
     nodes = group_nodes(group, jax.random.key(0), case["samples"], scale=SCALE, dtype=jnp.float32)

@@ -31,8 +31,7 @@ from jaxtyping import Array, Float
 
 from equinet.groups import MatrixLieGroup, group_nodes
 from equinet.nn import GroupConvolution, Lifting
-from equinet.ops.images import window
-from equinet.ops.images.group_convolution import half_width_of
+from equinet.ops.images._group_images import pixel_offsets, window_half_width
 from experiments import report
 from experiments.benchmarks.harness.rows import write
 from experiments.digits.config import GROUPS
@@ -47,7 +46,7 @@ Row = dict[str, Any]
 
 def blob(element: Float[Array, "2 2"]) -> Float[Array, "1 size size 1 1"]:
     """The image f(a^-1 y) of a smooth function f."""
-    places = jnp.asarray(window(SIZE // 2, 2), element.dtype)
+    places = jnp.asarray(pixel_offsets(SIZE // 2, 2), element.dtype)
     back = jnp.einsum(
         "ij,hwj->hwi", jnp.linalg.inv(element), places, precision=jax.lax.Precision.HIGHEST
     )
@@ -60,7 +59,7 @@ def errors(word: str, points: str, counts: Sequence[int], draws: int) -> list[fl
     """The relative error for every number of samples."""
     group = GROUPS[word]
     assert isinstance(group, MatrixLieGroup)
-    half = half_width_of(RADIUS, SCALE if word != "so" else 0.0)
+    half = window_half_width(RADIUS, SCALE if word != "so" else 0.0)
     options: Any = {"radius": RADIUS, "half_width": half, "frequency": 1.5}
     lifting = Lifting(group, 1, CHANNELS, **options, rngs=nnx.Rngs(0))
     layer = GroupConvolution(

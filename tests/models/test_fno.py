@@ -9,7 +9,7 @@ from flax import nnx
 from equinet.groups import SO, Cyclic, Dihedral
 from equinet.models import FNO, rollout
 from equinet.models.fno import place_feature
-from equinet.ops.images.spectral import from_low_modes
+from equinet.ops.images import from_low_modes
 from equinet.reps import Images, Scalar, Vector, antisymmetric_power
 from equinet.testing import assert_equivariant, equivariance_error
 

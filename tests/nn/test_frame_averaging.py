@@ -11,6 +11,7 @@ from flax import nnx
 from equinet.groups import SE, SO, Affine, E, GLPlus, Group, Lorentz, O, S
 from equinet.nn import MLP, FrameAveraging
 from equinet.ops.frames import (
+    BlendFrame,
     Frame,
     GramSchmidtFrame,
     LorentzFrame,
@@ -20,7 +21,6 @@ from equinet.ops.frames import (
     SweepFrame,
     TupleFrame,
 )
-from equinet.ops.frames.frame import Blend
 from equinet.reps import Irreps, Points, Vector, WithoutChannels
 from equinet.testing import assert_equivariant, equivariance_error
 
@@ -28,7 +28,7 @@ FRAMES = [
     *(PCAFrame(group) for group in (SO(2), O(3), E(2), SE(3), GLPlus(3))),
     *(TupleFrame(group) for group in (O(2), SE(3))),
     *(GramSchmidtFrame(group) for group in (O(3), SE(2))),
-    Blend(PCAFrame(SE(3)), TupleFrame(SE(3)), 0.3, 0.9),
+    BlendFrame(PCAFrame(SE(3)), TupleFrame(SE(3)), 0.3, 0.9),
 ]
 MORE = [
     *(PCAFrame(group) for group in (O(2), SO(3), SO(4), E(3), SE(2), GLPlus(2))),
@@ -220,7 +220,7 @@ def test_degenerate_clouds_are_nan_or_averaged(key: jax.Array, x64: None) -> Non
     both = plain(jnp.stack([good, bad]))
     assert jnp.isfinite(both[0]).all()
     assert jnp.isnan(both[1]).all()
-    blend = Blend(PCAFrame(SE(3)), TupleFrame(SE(3)))
+    blend = BlendFrame(PCAFrame(SE(3)), TupleFrame(SE(3)))
     layer = FrameAveraging(module, blend, (rep,), rep)
     assert_equivariant(layer, (rep,), rep, key, inputs=(bad,), dtype=jnp.float64, atol=1e-12)
     line = jnp.outer(jnp.arange(8.0), jnp.asarray([1.0, 2.0, 0.5]))
@@ -255,7 +255,9 @@ def test_unweighted_frames_jump_and_weighted_ones_do_not(x64: None) -> None:
         assert jump(SweepFrame(3, 2), exchanged, epsilon) < 10 * epsilon
         assert jump(PCAFrame(SO(3)), crossing, epsilon) > 1e-2
         assert jump(TupleFrame(SO(3)), crossing, epsilon) < 10 * epsilon
-        assert jump(Blend(PCAFrame(SO(3)), TupleFrame(SO(3))), crossing, epsilon) < 10 * epsilon
+        assert (
+            jump(BlendFrame(PCAFrame(SO(3)), TupleFrame(SO(3))), crossing, epsilon) < 10 * epsilon
+        )
 
 
 def test_bad_input() -> None:

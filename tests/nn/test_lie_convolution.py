@@ -13,7 +13,7 @@ from equinet import chunks
 from equinet.groups import SL, SO, Cyclic, Dihedral, GLPlus, S, Scalings, Similitudes, group_nodes
 from equinet.nn import GroupConvolution, GroupKernel, Lifting, lie_convolution
 from equinet.nn.group_kernels import relative_index, turned_grids
-from equinet.ops.images import moved_window, window
+from equinet.ops.images._group_images import pixel_offsets, transformed_offsets
 from equinet.reps import Images, Regular, Scalar
 from equinet.testing import assert_equivariant, equivariance_error
 
@@ -167,7 +167,7 @@ def test_chunks_change_nothing(key, x64, monkeypatch):
 
 def blob(a):
     """A smooth image, moved by a: f(a^-1 y) of a function of which every point is known."""
-    places = window(10, 2) @ np.linalg.inv(a).T
+    places = pixel_offsets(10, 2) @ np.linalg.inv(a).T
     x, y = places[..., 0], places[..., 1]
     value = np.exp(-((x - 1) ** 2 + 2 * (y + 0.5) ** 2) / 14) * (1 + 0.3 * x)
     return jnp.asarray(value[None, ..., None, None])
@@ -247,7 +247,7 @@ def test_kernels_of_splines(group, key, x64):
     kernel = GroupKernel(group, 2000, radius=3.0, half_width=4, basis="splines", rngs=nnx.Rngs(0))
     nodes = group_nodes(group, key, 3, scale=0.2)
     values = np.asarray(kernel(nodes))
-    places = np.asarray(moved_window(nodes.elements, 4))
+    places = np.asarray(transformed_offsets(nodes.elements, 4))
     distance = np.linalg.norm(places, axis=-1)
     assert (values[distance > 3 + 1e-9] == 0).all()
     inner = distance < 1.5

@@ -8,8 +8,7 @@ from flax import nnx
 
 from equinet.groups import SO, Cyclic, Dihedral
 from equinet.nn import SpectralConvolution
-from equinet.ops.images import spectral_convolution
-from equinet.ops.images.spectral import from_low_modes
+from equinet.ops.images import from_low_modes, spectral_convolution
 from equinet.reps import Images, Regular
 from equinet.testing import assert_equivariant
 

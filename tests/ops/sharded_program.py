@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from equinet.ops.edges import ClebschGordanConvolution, GauntConvolution, SO2Convolution
-from equinet.ops.images import convolve_images, sum_shifts
+from equinet.ops.images import convolve_images, depthwise_convolution
 from equinet.ops.products import (
     PRODUCTS,
     ClebschGordanProduct,
@@ -65,7 +65,7 @@ def cases() -> dict[str, tuple[Callable, tuple, tuple]]:
         found[type(convolution).__name__] = (message, split, shared)
     image = random(2, 8, 8, 2)
     found["image"] = (convolve_images, (image,), (random(3, 3, 2, 3),))
-    found["depthwise"] = (lambda x, k: sum_shifts(x, k, 2), (image,), (random(3, 3, 2),))
+    found["depthwise"] = (lambda x, k: depthwise_convolution(x, k, 2), (image,), (random(3, 3, 2),))
     return found
 
 

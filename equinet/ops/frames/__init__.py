@@ -1,4 +1,4 @@
-"""Frames: sets of group elements that move with the input."""
+"""Frames: equivariant sets of group elements, over which any function can be averaged."""
 
 import lazy_loader as _lazy
 

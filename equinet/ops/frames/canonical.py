@@ -1,40 +1,44 @@
-"""Minimal frames of matrix groups: one element, that of a canonical form, where it is unique."""
+"""Frames of one element, where the canonical form of the input is unique."""
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from equinet.groups import SO, Group, Lorentz, O, SemidirectGroup
+from equinet.groups import SO, Group, Lorentz, O
 from equinet.linalg import complete_axes, gram_schmidt, minkowski_gram_schmidt
-from equinet.ops.frames.frame import (
-    Frame,
-    FrameElements,
-    centroid,
+from equinet.ops._sharding import mapped_like
+from equinet.ops.frames._points import (
+    centred,
     check_points,
+    mean_weights,
     tolerance,
+    weighted_sum,
     with_translation,
 )
-from equinet.typing import PointCloud
+from equinet.ops.frames.frame import Frame, FrameElements
+from equinet.precision import HIGHEST
 
 
 @dataclasses.dataclass(frozen=True)
 class GramSchmidtFrame(Frame):
-    """The orthonormalised first independent points of an ordered cloud: its QR decomposition.
+    """The first independent points of an ordered cloud, orthonormalised: its QR decomposition.
 
-    The points are told apart by their numbers, so this is a frame of ordered points, not of sets. A
-    point is passed over where it depends on those before it by less than ``rtol`` of its length:
-    there the frame jumps. O(d) and E(d) take both signs of the last axis with half the weight each
-    where only d - 1 points are independent, which is the stabiliser of such a cloud; with fewer the
-    frame is degenerate. E(d) and SE(d) measure from the centroid.
+    The points have a fixed order: a set of points has no such frame. A point is skipped if its part
+    perpendicular to the points before it is shorter than ``rtol`` times the longest point; the
+    frame is discontinuous where that changes. For O(d) and E(d), where only d - 1 points are
+    independent, both signs of the last axis have the weight 1/2, for the reflection leaves such a
+    cloud fixed. With fewer independent points the frame is degenerate. For E(d) and SE(d) the
+    points are measured from their centroid.
 
     Attributes:
         group: O(d), SO(d), E(d) or SE(d).
-        rtol: What part of its length a point must have beyond those before it.
+        rtol: Length of the perpendicular part, relative to the longest point, that counts as zero.
+            By default the square root of the unit of rounding.
 
     Raises:
-        ValueError: If the group is another.
+        ValueError: If the group is not one of these.
 
     References:
         Lin et al., Equivariance via minimal frame averaging for more symmetries and efficiency,
@@ -54,48 +58,47 @@ class GramSchmidtFrame(Frame):
                 f"Gram-Schmidt axes are a frame of O(d), SO(d), E(d) and SE(d), got {self.group}"
             )
 
-    def __call__(
-        self, x: PointCloud, mask: Bool[Array, "... points"] | None = None
-    ) -> FrameElements:
-        """The frames of ordered points ``[..., points, d]``.
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises ``ValueError`` if the shape is not ``[..., points, d]``."""
+        check_points(shape, self.group)
 
-        Raises:
-            ValueError: If the points have another dimension.
-        """
-        each, d = check_points(x, mask, self.group), x.shape[-1]
-        centre = centroid(x, each) if isinstance(self.group, SemidirectGroup) else None
-        x = x if centre is None else x - centre[..., None, :]
-        x = jnp.where((each > 0)[..., None], x, 0)
-        chosen, rank = _independent(x, tolerance(self.rtol, x))
-        axes, _ = gram_schmidt(chosen)
-        turned = complete_axes(axes[..., : d - 1, :])
+    def single(
+        self, x: Float[Array, "points d"], mask: Bool[Array, "points"] | None
+    ) -> FrameElements:
+        """The frame of one ordered point cloud."""
+        d, each = x.shape[-1], mean_weights(x, mask)
+        x, centre = centred(x, each, self.group)
+        x = jnp.where((each > 0)[:, None], x, 0)
+        points, rank = _independent(x, tolerance(self.rtol, x))
+        axes, _ = gram_schmidt(points)
+        matrix = complete_axes(axes[: d - 1])
         if isinstance(self.group.linear_group, O):
-            last = jnp.sum(turned[..., :, -1] * axes[..., -1, :], axis=-1)
-            sign = jnp.where(last < 0, -1, 1).astype(x.dtype)[..., None, None]
-            turned = jnp.concatenate([turned[..., :-1], turned[..., -1:] * sign], axis=-1)
-            mirrored = jnp.concatenate([turned[..., :-1], -turned[..., -1:]], axis=-1)
-            turned = jnp.stack([turned, mirrored], axis=-3)
+            last = jnp.sum(matrix[:, -1] * axes[-1])
+            sign = jnp.where(last < 0, -1, 1).astype(x.dtype)
+            matrix = jnp.concatenate([matrix[:, :-1], matrix[:, -1:] * sign], axis=-1)
+            mirrored = jnp.concatenate([matrix[:, :-1], -matrix[:, -1:]], axis=-1)
+            matrices = jnp.stack([matrix, mirrored])
             half = jnp.where(rank < d, 1 / 2, 0).astype(x.dtype)
-            weights = jnp.stack([1 - half, half], axis=-1)
+            weights = jnp.stack([1 - half, half])
         else:
-            turned = turned[..., None, :, :]
-            weights = jnp.ones((*x.shape[:-2], 1), x.dtype)
+            matrices, weights = matrix[None], jnp.ones((1,), x.dtype)
         margin = (rank >= d - 1).astype(x.dtype)
-        elements = with_translation(self.group, turned, centre)
+        elements = with_translation(self.group, matrices, centre)
         return FrameElements(elements, weights, margin, rank < d - 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class LorentzFrame(Frame):
-    r"""The rest frame of a set of momenta, with axes from its energy-weighted sums: one element.
+    r"""The rest frame of a set of momenta, with spatial axes from energy-weighted sums.
 
     .. math:: P = \sum_i p_i, \qquad v_k = \sum_i (p_i \cdot P)^k\, p_i, \quad k = 1, 2
 
-    orthonormalised in the metric diag(1, -1, -1, -1). The order of the particles does not matter.
-    Degenerate where the v are on a line with P, as for two particles, and where P is not timelike.
+    orthonormalised in the metric diag(1, -1, -1, -1). The frame has one element, and it does not
+    depend on the order of the particles. It is degenerate where the v_k are linearly dependent on P
+    and each other, as for two particles, and where P is not timelike.
 
     Attributes:
-        rtol: Relative margin that counts as none.
+        rtol: Relative margin that counts as zero.
         group: The proper Lorentz group.
 
     References:
@@ -109,56 +112,52 @@ class LorentzFrame(Frame):
     rtol: float | None = None
     group: Group = dataclasses.field(init=False, default=Lorentz())
 
-    def __call__(
-        self, x: Float[Array, "... particles 4"], mask: Bool[Array, "... particles"] | None = None
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises ``ValueError`` if the shape is not ``[..., particles, 4]``."""
+        check_points(shape, self.group)
+
+    def single(
+        self, x: Float[Array, "particles 4"], mask: Bool[Array, "particles"] | None
     ) -> FrameElements:
-        """The frames of momenta (E, px, py, pz), ``[..., particles, 4]``.
-
-        Raises:
-            ValueError: If the momenta do not have four components.
-        """
-        each = check_points(x, mask, self.group)
-        metric = jnp.broadcast_to(jnp.asarray([1.0, -1.0, -1.0, -1.0], x.dtype), x.shape)
-        total = centroid(x, each)
-        energies = jnp.sum(metric * x * total[..., None, :], axis=-1)
-        size = jnp.sqrt(jnp.sum(energies**2 * each, axis=-1, keepdims=True))
+        """The frame of the momenta (E, px, py, pz) of one set of particles."""
+        each = mean_weights(x, mask)
+        metric = jnp.asarray([1.0, -1.0, -1.0, -1.0], x.dtype)
+        total = weighted_sum(x, each)
+        energies = jnp.sum(x * (metric * total)[None], axis=-1)
+        size = jnp.sqrt(jnp.sum(energies**2 * each))
         energies = energies / jnp.where(size > 0, size, 1)
-        sums = [centroid(x, each * energies**k) for k in range(3)]
-        matrix, margin = minkowski_gram_schmidt(jnp.stack(sums, axis=-2))
+        sums = [weighted_sum(x, each * energies**k) for k in range(3)]
+        matrix, margin = minkowski_gram_schmidt(jnp.stack(sums))
         margin = jax.lax.stop_gradient(margin)
-        weights = jnp.ones((*x.shape[:-2], 1), x.dtype)
-        return FrameElements(
-            matrix[..., None, :, :], weights, margin, margin <= tolerance(self.rtol, x)
-        )
+        weights = jnp.ones((1,), x.dtype)
+        return FrameElements(matrix[None], weights, margin, margin <= tolerance(self.rtol, x))
 
 
-def _independent(x: PointCloud, rtol: float) -> tuple[Float[Array, "... d d"], Array]:
+def _independent(
+    x: Float[Array, "points d"], rtol: float
+) -> tuple[Float[Array, "d d"], Int[Array, ""]]:
     """The first d independent points, zeros where there are fewer, and how many there are."""
-    *batch, points, d = x.shape
-    rank = jnp.zeros(batch, jnp.int32)
+    points, d = x.shape
     fixed = jax.lax.stop_gradient(x)
-    slots = jnp.broadcast_to(jnp.arange(d, dtype=jnp.int32), (*batch, d))
-    longest = jnp.max(jnp.sum(fixed * fixed, axis=-1), axis=-1)
-    rows = jnp.zeros((*batch, d, d), x.dtype)
+    longest = jnp.max(jnp.sum(fixed * fixed, axis=-1))
+    rows = jnp.arange(d, dtype=jnp.int32)
 
     def step(state: tuple[Array, Array, Array], index: Array) -> tuple[tuple, None]:
-        rows, rank, picked = state
-        point = jnp.take(fixed, index, axis=-2)
-        rest = point
+        axes, rank, selected = state
+        rest = jnp.take(fixed, index, axis=0)
         for _ in range(2):
-            along = jnp.einsum("...ki,...i->...k", rows, rest, precision=jax.lax.Precision.HIGHEST)
-            taken = jnp.einsum("...ki,...k->...i", rows, along, precision=jax.lax.Precision.HIGHEST)
-            rest = rest - taken
-        square = jnp.sum(rest * rest, axis=-1)
+            along = jnp.matmul(axes, rest, precision=HIGHEST)
+            rest = rest - jnp.matmul(along, axes, precision=HIGHEST)
+        square = jnp.sum(rest * rest)
         new = (square > rtol**2 * longest) & (rank < d)
-        here = (slots == rank[..., None]) & new[..., None]
-        unit = rest / jnp.sqrt(jnp.where(new, square, 1))[..., None]
-        rows = jnp.where(here[..., None], unit[..., None, :], rows)
-        picked = jnp.where(here, index, picked)
-        return (rows, rank + new.astype(jnp.int32), picked), None
+        here = (rows == rank) & new
+        unit = rest / jnp.sqrt(jnp.where(new, square, 1))
+        axes = jnp.where(here[:, None], unit, axes)
+        selected = jnp.where(here, index, selected)
+        return (axes, rank + new.astype(jnp.int32), selected), None
 
-    picked = jnp.full((*batch, d), -1, jnp.int32)
-    state, _ = jax.lax.scan(step, (rows, rank, picked), jnp.arange(points, dtype=jnp.int32))
-    _, rank, picked = state
-    chosen = jnp.take_along_axis(x, jnp.maximum(picked, 0)[..., None], axis=-2)
-    return jnp.where((picked >= 0)[..., None], chosen, 0), rank
+    start = jnp.zeros((d, d), x.dtype), jnp.zeros((), jnp.int32), jnp.full((d,), -1, jnp.int32)
+    start = tuple(mapped_like(array, fixed) for array in start)
+    (_, rank, selected), _ = jax.lax.scan(step, start, jnp.arange(points, dtype=jnp.int32))
+    independent = jnp.take(x, jnp.maximum(selected, 0), axis=0)
+    return jnp.where((selected >= 0)[:, None], independent, 0), rank

@@ -1,19 +1,27 @@
-"""Coordinates from distances: classical multidimensional scaling, invariant without a frame."""
+"""Coordinates from distances: classical multidimensional scaling, which needs no frame."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from equinet.linalg import safe_eigh
-from equinet.ops.frames.frame import tolerance
+from equinet.ops.frames._points import tolerance
+from equinet.precision import floating
 
 
 def squared_distances(x: Float[Array, "... n d"]) -> Float[Array, "... n n"]:
-    """Squared distances between all points.
+    r"""Squared distances between all points, :math:`D^2_{ij} = |x_i - x_j|^2`.
+
+    Args:
+        x: Points ``[..., n, d]``.
+
+    Returns:
+        ``[..., n, n]``, in the squared unit of the points.
 
     >>> squared_distances(jnp.array([[0.0], [3.0]])).tolist()
     [[0.0, 9.0], [9.0, 0.0]]
     """
+    x = floating(x)
     difference = x[..., :, None, :] - x[..., None, :, :]
     return jnp.sum(difference * difference, axis=-1)
 
@@ -29,29 +37,35 @@ def mds(
 
     .. math:: B = -\tfrac12 J D^2 J = V \Lambda V^\top, \qquad E = V_k \sqrt{\Lambda_k}
 
-    with J = 1 - 11^T / n. The distances know nothing of rotations, reflections and translations, so
-    whatever is computed from E is invariant. The sign of each column is the one that makes the sum
-    of the cubes of its entries positive: that forgets which of two mirror images it is. E jumps
-    where eigenvalues meet and where a sum of cubes vanishes, as every choice of axes does.
+    with J = 1 - 11^T / n. Distances are invariant to rotations, reflections and translations, and
+    so is every function of E. The sign of each column is chosen such that the sum of the cubes of
+    its entries is positive; mirror images thus have the same coordinates. E is discontinuous where
+    eigenvalues are equal and where a sum of cubes vanishes, as is every choice of axes.
 
     Args:
-        squares: Squared distances.
-        dim: k, the number of coordinates.
-        mask: Which points there are; the others get zeros.
-        scale: Divide by the mean of the squared distances first: invariant to scale too.
+        squares: Squared distances ``[..., n, n]``.
+        dim: The k of the formula, the number of coordinates.
+        mask: False for padding, ``[..., n]``, which gets zeros.
+        scale: Whether to divide by the mean of the squared distances first, which makes the
+            result invariant to scale too.
 
     Returns:
-        The coordinates, and where they are not determined: equal eigenvalues, or a column of which
-        the sum of cubes vanishes, as in a cloud with a mirror plane.
+        The coordinates ``[..., n, dim]``, and ``[...]`` True where they are not determined: where
+        eigenvalues are equal, or the sum of the cubes of a column vanishes, as in a cloud with a
+        mirror plane.
 
     Raises:
         ValueError: If there are fewer points than coordinates, or the matrix is not square.
+
+    References:
+        Torgerson, Multidimensional scaling: I. Theory and method, Psychometrika 17, 401 (1952).
 
     >>> x = jnp.array([[0.0, 0, 0], [3.0, 0, 0], [0.0, 2, 0], [0.0, 0, 1]])
     >>> points, degenerate = mds(squared_distances(x), 3)
     >>> bool(jnp.allclose(squared_distances(points), squared_distances(x), atol=1e-4))
     True
     """
+    squares = floating(squares)
     n = squares.shape[-1]
     if squares.ndim < 2 or squares.shape[-2] != n:
         raise ValueError(f"expected squared distances [..., n, n], got {squares.shape}")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.precision import read_only
+from equinet.precision import floating, read_only
 
 
 def polynomial_envelope(
@@ -37,6 +37,7 @@ def polynomial_envelope(
     [1. 0. 0.]
     """
     _check_cutoff(cutoff)
+    distances = floating(distances)
     if p < 2:
         raise ValueError(f"the order p of the envelope must be at least 2, got {p}")
     x = distances / cutoff
@@ -73,6 +74,7 @@ def bessel_basis(
      [1.     0.    ]]
     """
     _check_cutoff(cutoff)
+    distances = floating(distances)
     if num_basis < 1:
         raise ValueError(f"num_basis must be at least 1, got {num_basis}")
     order = jnp.arange(1, num_basis + 1, dtype=distances.dtype)
@@ -104,6 +106,7 @@ def gaussian_basis(
     [[1.   0.61 0.14]]
     """
     _check_cutoff(cutoff)
+    distances = floating(distances)
     if num_basis < 2:
         raise ValueError(f"num_basis must be at least 2, got {num_basis}")
     width = cutoff / (num_basis - 1)
@@ -134,6 +137,7 @@ def chebyshev_basis(
      [ 1.  1.  1.]]
     """
     _check_cutoff(cutoff)
+    distances = floating(distances)
     if num_basis < 2:
         raise ValueError(f"num_basis must be at least 2, got {num_basis}")
     x = distances * (2 / cutoff) - 1

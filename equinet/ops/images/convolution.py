@@ -4,7 +4,7 @@ r"""Convolutions of images that are fast on a CPU, with all derivatives.
 
 What XLA makes of the gradient of a convolution with respect to its kernel takes several times as
 long as the convolution. Here the convolution and what correlates two images are primitives that
-name each other as their transposes, and each takes the way with the least work: minimal filtering
+name each other as their transposes, and each uses the method with the least work: minimal filtering
 (``winograd.py``) for kernels of 3 or 5 pixels and many channels, else one product of the
 matrix of all windows, or XLA's convolution.
 """
@@ -21,9 +21,14 @@ from jaxtyping import Array, Float
 
 from equinet.chunks import rows_per_chunk, sum_chunks
 from equinet.ops.images import winograd
+<<<<<<< HEAD
 from equinet.ops.primitives import bilinear, bind, primitive
+=======
+from equinet.ops.primitives import primitive
+from equinet.precision import floating
+>>>>>>> dab0f7b (Frames, spectral and image operations: integers, bfloat16 and explicit meshes; public names of images)
 
-Way = Literal["tiles", "windows", "direct"]
+Method = Literal["tiles", "windows", "direct"]
 _NARROW = 256  # entries of a window up to which the matrix of all windows is worth its memory
 
 
@@ -49,6 +54,7 @@ def convolve_images(
     >>> convolve_images(x, jnp.ones((3, 1, 1)))[0, :, 0].tolist()
     [3.0, 6.0, 5.0]
     """
+    x, kernel = floating(x), floating(kernel)
     if jax.default_backend() != "cpu":
         return direct(x, kernel, precision)
     return bind(_convolve_p, x, kernel, ndim=x.ndim - 2, precision=precision)
@@ -72,7 +78,12 @@ def correlate_images(
     >>> correlate_images(x, x, (3,))[:, 0, 0].tolist()
     [8.0, 14.0, 8.0]
     """
+<<<<<<< HEAD
     return bind(_correlate_p, x, y, widths=tuple(widths), precision=precision)
+=======
+    x, y = floating(x), floating(y)
+    return _correlate_p.bind(x, y, widths=tuple(widths), precision=precision)
+>>>>>>> dab0f7b (Frames, spectral and image operations: integers, bfloat16 and explicit meshes; public names of images)
 
 
 def direct(
@@ -94,18 +105,18 @@ def direct(
     )
 
 
-def way_of(
+def method_of(
     sizes: tuple[int, ...],
     widths: tuple[int, ...],
     channels: tuple[int, int],
     dtype: jnp.dtype,
     precision: str | None = None,
-) -> Way:
-    """Which way a convolution is computed on a CPU.
+) -> Method:
+    """The method with the least work for a convolution on a CPU.
 
-    >>> way_of((32, 32), (3, 3), (128, 128), jnp.dtype("float32"))
+    >>> method_of((32, 32), (3, 3), (128, 128), jnp.dtype("float32"))
     'tiles'
-    >>> way_of((40, 40), (7, 7), (1, 192), jnp.dtype("float32"))
+    >>> method_of((40, 40), (7, 7), (1, 192), jnp.dtype("float32"))
     'windows'
     """
     c, d = channels
@@ -125,8 +136,8 @@ def _windows(x: Array, widths: tuple[int, ...]) -> Float[Array, "batch *sizes KC
     sizes = x.shape[1:-1]
     wide = jnp.pad(x, [(0, 0), *[(width // 2, width // 2) for width in widths], (0, 0)])
     parts = [
-        wide[(slice(None), *(slice(o, o + n) for o, n in zip(place, sizes, strict=True)))]
-        for place in itertools.product(*map(range, widths))
+        wide[(slice(None), *(slice(o, o + n) for o, n in zip(start, sizes, strict=True)))]
+        for start in itertools.product(*map(range, widths))
     ]
     return jnp.concatenate(parts, axis=-1)
 
@@ -136,10 +147,10 @@ def _convolve(x: Array, kernel: Array, *, ndim: int, precision: str | None) -> A
         function = functools.partial(_convolve, ndim=ndim, precision=precision)
         return _over_leading(function, (x, ndim + 2), (kernel, ndim + 2))
     *widths, c, d = kernel.shape
-    way = way_of(x.shape[1:-1], tuple(widths), (c, d), x.dtype, precision)
-    if way == "tiles":
+    method = method_of(x.shape[1:-1], tuple(widths), (c, d), x.dtype, precision)
+    if method == "tiles":
         return winograd.convolve_tiles(x, kernel)
-    if way == "direct":
+    if method == "direct":
         return direct(x, kernel, precision)
     return jnp.matmul(_windows(x, tuple(widths)), kernel.reshape(-1, d), precision=precision)
 
@@ -150,33 +161,33 @@ def _correlate(x: Array, y: Array, *, widths: tuple[int, ...], precision: str | 
         function = functools.partial(_correlate, widths=widths, precision=precision)
         return _over_leading(function, (x, ndim + 2), (y, ndim + 2))
     c, d, sizes = x.shape[-1], y.shape[-1], x.shape[1:-1]
-    if way_of(sizes, widths, (c, d), x.dtype, precision) == "tiles":
+    if method_of(sizes, widths, (c, d), x.dtype, precision) == "tiles":
         return winograd.correlate_tiles(x, y, widths)
 
-    def block(x: Array, y: Array) -> Array:
+    def of_images(x: Array, y: Array) -> Array:
         rows = _windows(x, widths).reshape(-1, math.prod(widths) * c)
         return jnp.matmul(rows.T, y.reshape(-1, d), precision=precision)
 
     row = math.prod(sizes) * (math.prod(widths) * c + d) * x.dtype.itemsize
-    total = sum_chunks(block, rows_per_chunk(x.shape[0], row), x, y)
+    total = sum_chunks(of_images, rows_per_chunk(x.shape[0], row), x, y)
     return total.reshape(*widths, c, d)
 
 
 def _over_leading(function: functools.partial, *arrays: tuple[Array, int]) -> Array:
-    """The function of the last axes, for every entry of those in front."""
+    """Maps the function of the last axes over the axes in front, one entry at a time."""
     lead = arrays[0][0].shape[: -arrays[0][1]]
     flat = (array.reshape(-1, *array.shape[-own:]) for array, own in arrays)
-    found = jax.lax.map(lambda each: function(*each), tuple(flat))
-    return found.reshape(*lead, *found.shape[1:])
+    result = jax.lax.map(lambda each: function(*each), tuple(flat))
+    return result.reshape(*lead, *result.shape[1:])
 
 
-def _opposite(kernel: Array, ndim: int) -> Array:
-    """What the transposed convolution has."""
+def _transposed_kernel(kernel: Array, ndim: int) -> Array:
+    """The kernel of the transposed convolution: reversed offsets, input and output exchanged."""
     axes = tuple(range(kernel.ndim - ndim - 2, kernel.ndim - 2))
     return jnp.swapaxes(jnp.flip(kernel, axes), -1, -2)
 
 
-def _of_kernel(
+def _transpose_in_kernel(
     g: Array, x: Array, kernel: ad.UndefinedPrimal, ndim: int, precision: str | None
 ) -> Array:
     return correlate_images(x, g, kernel.aval.shape[-ndim - 2 : -2], precision)
@@ -190,11 +201,15 @@ _convolve_p = primitive("convolve_images", _convolve)
 _correlate_p = primitive("correlate_images", _correlate)
 bilinear(
     _convolve_p,
-    lambda g, x, kernel, ndim, precision: _bind(g, _opposite(kernel, ndim), ndim, precision),
-    _of_kernel,
+    lambda g, x, kernel, ndim, precision: _bind(
+        g, _transposed_kernel(kernel, ndim), ndim, precision
+    ),
+    _transpose_in_kernel,
 )
 bilinear(
     _correlate_p,
-    lambda g, x, y, widths, precision: _bind(y, _opposite(g, len(widths)), len(widths), precision),
+    lambda g, x, y, widths, precision: _bind(
+        y, _transposed_kernel(g, len(widths)), len(widths), precision
+    ),
     lambda g, x, y, widths, precision: _bind(x, g, len(widths), precision),
 )

@@ -1,4 +1,4 @@
-r"""Convolutions of every channel by itself, as sums of shifted images: fast derivatives on a CPU.
+r"""Depth-wise convolutions of images as sums of shifted images, fast on a CPU with derivatives.
 
 .. math:: y_p = \sum_v k_v\, x_{p + v}
 
@@ -16,51 +16,67 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+<<<<<<< HEAD
 from equinet._sharding import vary_alike
 from equinet.ops.primitives import bilinear, bind, primitive
+=======
+from equinet.ops.primitives import primitive
+from equinet.precision import floating
+>>>>>>> dab0f7b (Frames, spectral and image operations: integers, bfloat16 and explicit meshes; public names of images)
 
 Boundary = Literal["zeros", "periodic"]
 
 
-def sum_shifts(
+def depthwise_convolution(
     x: Float[Array, "... n"],
     kernel: Float[Array, "... n"],
     ndim: int,
     boundary: Boundary = "zeros",
 ) -> Float[Array, "... n"]:
-    """The sum over the offsets of a window.
+    r"""Depth-wise convolution, :math:`y_{p n} = \sum_v k_{v n}\, x_{p + v, n}`.
 
     Args:
         x: Images ``[batch, *sizes, n]``, with any axes in front.
-        kernel: Its values at the offsets, ``[*K, n]`` with odd K, with the same axes in front.
+        kernel: Its values at the offsets v, ``[*K, n]`` with odd K, with the same axes in front.
         ndim: Number of spatial axes.
         boundary: "zeros" beyond the edge, or "periodic", with windows no wider than the image.
 
-    >>> sum_shifts(jnp.arange(1.0, 4.0).reshape(1, 3, 1), jnp.ones((3, 1)), 1)[0, :, 0].tolist()
+    >>> x = jnp.arange(1.0, 4.0).reshape(1, 3, 1)
+    >>> depthwise_convolution(x, jnp.ones((3, 1)), 1)[0, :, 0].tolist()
     [3.0, 6.0, 5.0]
     """
+<<<<<<< HEAD
     return bind(_sum_p, x, kernel, ndim=ndim, boundary=boundary)
+=======
+    x, kernel = floating(x), floating(kernel)
+    return _sum_p.bind(x, kernel, ndim=ndim, boundary=boundary)
+>>>>>>> dab0f7b (Frames, spectral and image operations: integers, bfloat16 and explicit meshes; public names of images)
 
 
-def correlate(
+def depthwise_correlation(
     x: Float[Array, "... n"],
     y: Float[Array, "... n"],
     widths: tuple[int, ...],
     boundary: Boundary = "zeros",
 ) -> Float[Array, "... n"]:
-    """Sums over batch and pixels p of ``x[p + v] * y[p]``, for the offsets v of a window.
+    r"""Depth-wise correlation, :math:`k_{v n} = \sum_{b p} x_{b, p + v, n}\, y_{b p n}`.
 
     Args:
         x: Images ``[batch, *sizes, n]``, with any axes in front.
-        y: Others of that shape.
+        y: Images of the same shape.
         widths: The odd K of every spatial axis.
-        boundary: As for ``sum_shifts``.
+        boundary: As for ``depthwise_convolution``.
 
     >>> x = jnp.arange(1.0, 4.0).reshape(1, 3, 1)
-    >>> correlate(x, x, (3,))[:, 0].tolist()
+    >>> depthwise_correlation(x, x, (3,))[:, 0].tolist()
     [8.0, 14.0, 8.0]
     """
+<<<<<<< HEAD
     return bind(_correlate_p, x, y, widths=widths, boundary=boundary)
+=======
+    x, y = floating(x), floating(y)
+    return _correlate_p.bind(x, y, widths=widths, boundary=boundary)
+>>>>>>> dab0f7b (Frames, spectral and image operations: integers, bfloat16 and explicit meshes; public names of images)
 
 
 def _padded(x: Array, widths: tuple[int, ...], boundary: Boundary) -> Array:
@@ -76,45 +92,49 @@ def _shifted(x: Array, offset: tuple[int, ...], sizes: tuple[int, ...]) -> Array
 
 def _sum(x: Array, kernel: Array, *, ndim: int, boundary: Boundary) -> Array:
     widths, sizes = kernel.shape[-ndim - 1 : -1], x.shape[-ndim - 1 : -1]
-    # What makes the images would be computed again for every offset.
+    # Without the barrier, XLA computes the images again for every offset.
     x, kernel = jax.lax.optimization_barrier((x, kernel))
     wide = _padded(x, widths, boundary)
     flat = kernel.reshape(*kernel.shape[: -ndim - 1], math.prod(widths), kernel.shape[-1])
     lead = flat.shape[:-2]
     terms = (
         _shifted(wide, offset, sizes)
-        * flat[..., place, :].reshape(*lead, *[1] * (ndim + 1), flat.shape[-1])
-        for place, offset in enumerate(itertools.product(*map(range, widths)))
+        * flat[..., index, :].reshape(*lead, *[1] * (ndim + 1), flat.shape[-1])
+        for index, offset in enumerate(itertools.product(*map(range, widths)))
     )
     return jax.lax.optimization_barrier(functools.reduce(jnp.add, terms))
 
 
 def _correlate(x: Array, y: Array, *, widths: tuple[int, ...], boundary: Boundary) -> Array:
-    own = len(widths) + 2
-    if x.ndim > own:
-        lead = x.shape[:-own]
-        flat = (a.reshape(-1, *a.shape[-own:]) for a in (x, y))
+    axes = len(widths) + 2
+    if x.ndim > axes:
+        lead = x.shape[:-axes]
+        flat = (a.reshape(-1, *a.shape[-axes:]) for a in (x, y))
         one = functools.partial(_correlate, widths=widths, boundary=boundary)
-        found = jax.vmap(one)(*flat)
-        return found.reshape(*lead, *found.shape[1:])
-    # Line after line, summed over lines alone: reductions within a line are slow.
-    *rows, length, lanes = y.shape
+        result = jax.vmap(one)(*flat)
+        return result.reshape(*lead, *result.shape[1:])
+    # One line of pixels after the other: reductions within a line are slow.
+    *rows, length, channels = y.shape
     *others, last = widths
     wide = _padded(x, widths, boundary)
 
-    def add(place: Array, total: Array) -> Array:
-        at = (*jnp.unravel_index(place, rows), 0, 0)
-        line = jax.lax.dynamic_slice(y, at, (*[1] * len(rows), length, lanes))
-        around = jax.lax.dynamic_slice(wide, at, (1, *others, length + last - 1, lanes))
-        line = line.reshape(1, length, lanes)
-        around = around.reshape(-1, length + last - 1, lanes)
+    def add(index: Array, total: Array) -> Array:
+        at = (*jnp.unravel_index(index, rows), 0, 0)
+        line = jax.lax.dynamic_slice(y, at, (*[1] * len(rows), length, channels))
+        around = jax.lax.dynamic_slice(wide, at, (1, *others, length + last - 1, channels))
+        line = line.reshape(1, length, channels)
+        around = around.reshape(-1, length + last - 1, channels)
         products = [around[:, v : v + length] * line for v in range(last)]
         return total + jnp.stack(products, axis=1)
 
+<<<<<<< HEAD
     start = jnp.zeros((math.prod(others), last, length, lanes), x.dtype)
     (start,) = vary_alike(start, like=(x, y))
+=======
+    start = jnp.zeros((math.prod(others), last, length, channels), x.dtype)
+>>>>>>> dab0f7b (Frames, spectral and image operations: integers, bfloat16 and explicit meshes; public names of images)
     total = jax.lax.fori_loop(0, math.prod(rows), add, start)
-    return jnp.sum(total, axis=-2).reshape(*widths, lanes)
+    return jnp.sum(total, axis=-2).reshape(*widths, channels)
 
 
 def _opposite(kernel: Array, ndim: int) -> Array:
@@ -125,15 +145,17 @@ _sum_p = primitive("sum_shifts", _sum)
 _correlate_p = primitive("correlate", _correlate)
 bilinear(
     _sum_p,
-    lambda g, x, kernel, ndim, boundary: sum_shifts(g, _opposite(kernel, ndim), ndim, boundary),
-    lambda g, x, kernel, ndim, boundary: correlate(
+    lambda g, x, kernel, ndim, boundary: depthwise_convolution(
+        g, _opposite(kernel, ndim), ndim, boundary
+    ),
+    lambda g, x, kernel, ndim, boundary: depthwise_correlation(
         x, g, kernel.aval.shape[-ndim - 1 : -1], boundary
     ),
 )
 bilinear(
     _correlate_p,
-    lambda g, x, y, widths, boundary: sum_shifts(
+    lambda g, x, y, widths, boundary: depthwise_convolution(
         y, _opposite(g, len(widths)), len(widths), boundary
     ),
-    lambda g, x, y, widths, boundary: sum_shifts(x, g, len(widths), boundary),
+    lambda g, x, y, widths, boundary: depthwise_convolution(x, g, len(widths), boundary),
 )

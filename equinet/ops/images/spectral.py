@@ -16,8 +16,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from equinet.groups import FiniteGroup
+from equinet.ops._sharding import reshape_rest, shard_like
 from equinet.ops.primitives import repeat_rows
-from equinet.precision import HIGHEST, read_only
+from equinet.precision import HIGHEST, at_least_float32, floating, read_only
 
 Method = Literal["matrix", "fft"]
 # Up to here products with tables beat the FFT on a CPU, for 64 to 512 pixels along an axis.
@@ -50,17 +51,19 @@ def low_modes(
     >>> abs(low_modes(jnp.ones((8, 8, 1)), 2)[0, :, 0, 0]).round(6).tolist()
     [0.0, 1.0, 0.0]
     """
+    x = floating(x)
     height, width = x.shape[-3:-1]
     if _method(height, width, modes, method) == "fft":
-        z = jnp.fft.rfft(jnp.moveaxis(x, -1, -3), axis=-2, norm="forward")[..., :modes, :]
+        wide = jnp.moveaxis(x, -1, -3).astype(at_least_float32(x.dtype))
+        z = jnp.fft.rfft(wide, axis=-2, norm="forward")[..., :modes, :]
         z = jnp.fft.fft(z, axis=-1, norm="forward")
         z = jnp.concatenate([z[..., width - modes + 1 :], z[..., :modes]], axis=-1)
-        return jnp.moveaxis(jnp.stack([z.real, z.imag], axis=-1), -4, -1)
+        return jnp.moveaxis(jnp.stack([z.real, z.imag], axis=-1), -4, -1).astype(x.dtype)
     first, second = _analysis_tables(height, width, modes)
-    flat = x.reshape(-1, height, width * x.shape[-1])
-    rows = _from_left(first, flat).reshape(-1, 2 * width, x.shape[-1])
-    found = _from_left(second, rows)
-    return found.reshape(*x.shape[:-3], modes, 2 * modes - 1, 2, x.shape[-1])
+    axes, channels = x.ndim - 3, x.shape[-1]
+    rows = _from_left(first, reshape_rest(x, axes, height, width * channels))
+    result = _from_left(second, reshape_rest(rows, axes, modes, 2 * width, channels))
+    return reshape_rest(result, axes, modes, 2 * modes - 1, 2, channels)
 
 
 def from_low_modes(
@@ -86,19 +89,21 @@ def from_low_modes(
     """
     modes, channels = z.shape[-4], z.shape[-1]
     if _method(height, width, modes, method) == "fft":
-        z = jnp.moveaxis(z, -1, -4)
-        pairs = jax.lax.complex(z[..., 0], z[..., 1])
-        empty = jnp.zeros((*pairs.shape[:-1], width - 2 * modes + 1), pairs.dtype)
-        parts = [pairs[..., modes - 1 :], empty, pairs[..., : modes - 1]]
+        wide = jnp.moveaxis(z, -1, -4).astype(at_least_float32(z.dtype))
+        pairs = jax.lax.complex(wide[..., 0], wide[..., 1])
+        edges = [(0, 0)] * (pairs.ndim - 1) + [(0, width - 2 * modes + 1)]
+        parts = [jnp.pad(pairs[..., modes - 1 :], edges), pairs[..., : modes - 1]]
         rows = jnp.fft.ifft(jnp.concatenate(parts, axis=-1), axis=-1, norm="forward")
-        return jnp.moveaxis(jnp.fft.irfft(rows, n=height, axis=-2, norm="forward"), -3, -1)
+        image = jnp.fft.irfft(rows, n=height, axis=-2, norm="forward")
+        return jnp.moveaxis(image, -3, -1).astype(z.dtype)
     first, second = _synthesis_tables(height, width, modes)
-    rows = _from_left(second, z.reshape(-1, 2 * (2 * modes - 1), channels))
-    found = _from_left(first, rows.reshape(-1, 2 * modes, width * channels))
-    return found.reshape(*z.shape[:-4], height, width, channels)
+    axes = z.ndim - 4
+    rows = _from_left(second, reshape_rest(z, axes, modes, 2 * (2 * modes - 1), channels))
+    result = _from_left(first, reshape_rest(rows, axes, 2 * modes, width * channels))
+    return reshape_rest(result, axes, height, width, channels)
 
 
-def turned_kernel(
+def rotated_kernel(
     kernel: Float[Array, "side side order channels_in channels_out"], group: FiniteGroup
 ) -> Float[Array, "2 modes side order channels_in order channels_out"]:
     r"""What multiplies the modes, from one number for each of them.
@@ -122,7 +127,7 @@ def turned_kernel(
         ValueError: If the kernel has another form or the group does not map modes to modes.
 
     >>> from equinet.groups import Cyclic
-    >>> turned_kernel(jnp.ones((3, 3, 4, 5, 6)), Cyclic(4)).shape
+    >>> rotated_kernel(jnp.ones((3, 3, 4, 5, 6)), Cyclic(4)).shape
     (2, 2, 3, 4, 5, 4, 6)
     """
     side, order = kernel.shape[0], group.order
@@ -156,7 +161,7 @@ def spectral_convolution(
 
     Args:
         x: Image of features of the regular rep.
-        kernel: As for ``turned_kernel``.
+        kernel: As for ``rotated_kernel``.
         group: The group.
         method: As for ``low_modes``.
         precision: Of the mixing of channels.
@@ -172,7 +177,8 @@ def spectral_convolution(
     >>> spectral_convolution(jnp.ones((2, 4, 4, 8, 5)), kernel, Dihedral(4)).shape
     (2, 4, 4, 8, 6)
     """
-    weights = turned_kernel(kernel, group)
+    x, kernel = floating(x), floating(kernel)
+    weights = rotated_kernel(kernel, group)
     _, modes, side, order, channels, _, channels_out = weights.shape
     if x.ndim < 4 or x.shape[-2:] != (order, channels):
         raise ValueError(
@@ -180,18 +186,21 @@ def spectral_convolution(
             f"{x.shape}"
         )
     height, width = x.shape[-4:-2]
-    flat = x.reshape(-1, height, width, order * channels)
-    z = low_modes(flat, modes, method).reshape(-1, modes * side, 2, order * channels)
+    axes = x.ndim - 4
+    z = low_modes(reshape_rest(x, axes, height, width, order * channels), modes, method)
+    z = reshape_rest(z, axes, modes * side, 2, order * channels)
     scale = 1 / math.sqrt(order * channels)
     matrices = (scale * weights).reshape(2, modes * side, order * channels, -1)
-    # Both parts of the modes through both parts of the matrices.
-    real, imaginary = (jnp.einsum("bkpi,kio->bkpo", z, m, precision=precision) for m in matrices)
-    mixed = jnp.stack(
-        [real[:, :, 0] - imaginary[:, :, 1], real[:, :, 1] + imaginary[:, :, 0]], axis=2
+    # Real and imaginary parts of the modes times real and imaginary parts of the matrices.
+    real, imaginary = (
+        jnp.einsum("...kpi,kio->...kpo", z, m, precision=precision) for m in matrices
     )
-    mixed = mixed.reshape(-1, modes, side, 2, order * channels_out)
+    mixed = jnp.stack(
+        [real[..., 0, :] - imaginary[..., 1, :], real[..., 1, :] + imaginary[..., 0, :]], axis=-2
+    )
+    mixed = reshape_rest(mixed, axes, modes, side, 2, order * channels_out)
     y = from_low_modes(mixed, height, width, method)
-    return y.reshape(*x.shape[:-1], channels_out)
+    return reshape_rest(y, axes, height, width, order, channels_out)
 
 
 def _method(height: int, width: int, modes: int, method: Method | None) -> Method:
@@ -208,10 +217,12 @@ def _method(height: int, width: int, modes: int, method: Method | None) -> Metho
 
 
 def _from_left(
-    table: Float[np.ndarray, "rows columns"], x: Float[Array, "batch columns n"]
-) -> Float[Array, "batch rows n"]:
-    """One table times every matrix, by a product for each: without transposing the batch."""
-    tables = repeat_rows(jnp.asarray(table, x.dtype), len(x))
+    table: Float[np.ndarray, "rows columns"], x: Float[Array, "*batch columns n"]
+) -> Float[Array, "*batch rows n"]:
+    """One table times every matrix, as a batched product, which does not transpose the batch."""
+    batch = x.shape[:-2]
+    tables = repeat_rows(jnp.asarray(table, x.dtype), math.prod(batch))
+    tables = shard_like(tables.reshape(*batch, *table.shape), x, len(batch))
     return jnp.matmul(tables, x, precision=HIGHEST)
 
 

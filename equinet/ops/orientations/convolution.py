@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int
 
 from equinet.chunks import rows_per_chunk
 from equinet.linalg import safe_norm
-from equinet.precision import read_only
+from equinet.precision import floating, read_only
 
 Precision = jax.lax.Precision | str | None
 
@@ -52,6 +52,7 @@ def spatial_invariants(
     >>> spatial_invariants(jnp.array([3.0, 0.0, 4.0]), jnp.array([0.0, 0.0, 1.0])).tolist()
     [4.0, 3.0]
     """
+    vectors, orientations = floating(vectors), floating(orientations)
     dim = vectors.shape[-1]
     if dim not in (2, 3) or orientations.shape[-1] != dim:
         raise ValueError(
@@ -95,6 +96,7 @@ def pair_invariants(
     >>> pair_invariants(r, o, r, chiral=True).tolist()
     [0.0, 1.0, 0.0, 1.0, 0.0]
     """
+    vectors, receivers, senders = (floating(x) for x in (vectors, receivers, senders))
     if chiral and vectors.shape[-1] != 3:
         raise ValueError("the plane has no fifth invariant: a2 has a sign, set chiral=False")
     parts = [spatial_invariants(vectors, receivers)]

@@ -5,12 +5,11 @@ import functools
 import itertools
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from equinet.precision import read_only
+from equinet.precision import HIGHEST, floating, read_only
 
 GOLDEN = (1 + math.sqrt(5)) / 2
 POLYHEDRA = {
@@ -325,5 +324,6 @@ def read_vectors(
 
 
 def _contract(table: np.ndarray, x: Array) -> Array:
+    x = floating(x)
     matrix = jnp.asarray(table, x.dtype)
-    return jnp.einsum("ad,...dc->...ac", matrix, x, precision=jax.lax.Precision.HIGHEST)
+    return jnp.einsum("ad,...dc->...ac", matrix, x, precision=HIGHEST)

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from equinet.groups import SE, SO, Affine, E, GLPlus, Group, Lorentz, O
-from equinet.ops.frames import Frame, GramSchmidtFrame, LorentzFrame, PCAFrame, TupleFrame
-from equinet.ops.frames.frame import Blend
+from equinet.ops.frames import (
+    BlendFrame,
+    Frame,
+    GramSchmidtFrame,
+    LorentzFrame,
+    PCAFrame,
+    TupleFrame,
+)
 
 
 def cloud(group: Group, points: int = 5) -> np.ndarray:
@@ -76,7 +82,7 @@ def test_what_is_degenerate(x64: None) -> None:
     for name, (x, axes, tuples) in expected.items():
         for group in (SE(3), E(3)):
             assert bool(PCAFrame(group)(x).degenerate) == axes, name
-            frames = TupleFrame(group), Blend(PCAFrame(group), TupleFrame(group))
+            frames = TupleFrame(group), BlendFrame(PCAFrame(group), TupleFrame(group))
             assert [bool(frame(x).degenerate) for frame in frames] == [tuples] * 2, name
     assert PCAFrame(SE(3))(line[:1]).degenerate
     assert not GramSchmidtFrame(O(3))(plane).degenerate
@@ -109,9 +115,9 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="got GLPlus"):
         GramSchmidtFrame(GLPlus(2))
     with pytest.raises(ValueError, match="do not blend"):
-        Blend(PCAFrame(SO(3)), TupleFrame(O(3)))
+        BlendFrame(PCAFrame(SO(3)), TupleFrame(O(3)))
     with pytest.raises(ValueError, match="0 < start < end"):
-        Blend(PCAFrame(SO(3)), TupleFrame(SO(3)), 0.5, 0.1)
+        BlendFrame(PCAFrame(SO(3)), TupleFrame(SO(3)), 0.5, 0.1)
     with pytest.raises(ValueError, match="tuples of 2 points need as many, got 1"):
         TupleFrame(SO(3))(jnp.ones((1, 3)))
     with pytest.raises(ValueError, match=r"mask of the shape \(4,\)"):

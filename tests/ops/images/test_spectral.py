@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from equinet.groups import Cyclic, Dihedral, S
-from equinet.ops.images import spectral_convolution
-from equinet.ops.images.spectral import from_low_modes, low_modes, turned_kernel
+from equinet.ops.images import from_low_modes, low_modes, spectral_convolution
+from equinet.ops.images.spectral import rotated_kernel
 from equinet.reps import Images, Regular
 from equinet.testing import assert_equivariant, equivariance_error
 
@@ -160,11 +160,11 @@ def test_bad_input():
     with pytest.raises(ValueError, match=r"expected an image \[\.\.\., height, width, 4, 2\]"):
         spectral_convolution(x[..., 1:], kernel, Cyclic(4))
     with pytest.raises(ValueError, match=r"2 \* modes - 1, 8, .*got \(5, 5, 4, 2, 3\)"):
-        turned_kernel(kernel, Dihedral(4))
+        rotated_kernel(kernel, Dihedral(4))
     with pytest.raises(ValueError, match=r"got \(4, 4, 4, 2, 3\)"):
-        turned_kernel(kernel[:4, :4], Cyclic(4))
+        rotated_kernel(kernel[:4, :4], Cyclic(4))
     for group, order in ((Cyclic(3), 3), (Dihedral(8), 16), (S(3), 6)):
         with pytest.raises(ValueError, match=r"with n of 1, 2 or 4"):
-            turned_kernel(jnp.ones((3, 3, order, 1, 1)), group)
+            rotated_kernel(jnp.ones((3, 3, order, 1, 1)), group)
     with pytest.raises(ValueError, match=r"method: got 'slow', expected one of \('matrix', 'fft'"):
         low_modes(x[..., 0], 2, "slow")

@@ -6,20 +6,22 @@ import numpy as np
 import pytest
 
 from equinet.groups import SL, SO, GLPlus, Scalings, Similitudes
-from equinet.ops.images import (
-    average_pixels,
-    beyond_edges,
-    convolve,
-    convolve_averaged,
-    convolve_channels,
+from equinet.ops.images import average_pixels, convolve_group_images
+from equinet.ops.images._group_images import (
+    bump,
+    check_window,
+    convolve_and_average,
+    convolve_channelwise,
     mix_samples,
-    mix_samples_of_channels,
-    moved_window,
-    pool,
+    mix_samples_channelwise,
+    pixel_offsets,
+    polar_features,
+    pool_pixels,
     relative_elements,
-    window,
+    transformed_offsets,
+    window_half_width,
+    with_boundary,
 )
-from equinet.ops.images.group_convolution import bump, check_window, half_width_of, polar_features
 
 
 def padded(x, half):
@@ -37,8 +39,10 @@ def test_convolutions_are_the_sums_that_they_say(x64):
             part = wide[:, i : i + 6, j : j + 7]
             expected += np.einsum("bhwnc,ncmd->bhwmd", part, kernel[i, j])
             channelwise += part * single[i, j]
-    np.testing.assert_allclose(convolve(jnp.asarray(x), jnp.asarray(kernel)), expected, atol=1e-12)
-    found = convolve_channels(jnp.asarray(x), jnp.asarray(single))
+    np.testing.assert_allclose(
+        convolve_group_images(jnp.asarray(x), jnp.asarray(kernel)), expected, atol=1e-12
+    )
+    found = convolve_channelwise(jnp.asarray(x), jnp.asarray(single))
     np.testing.assert_allclose(found, channelwise, atol=1e-12)
 
 
@@ -49,10 +53,10 @@ def test_means_of_blocks_are_the_convolution_of_moving_means(sizes, factor, x64)
     kernel = jnp.asarray(rng.normal(size=(*[3] * len(sizes), 2, 2, 2, 3)))
 
     def plain(x, kernel):
-        return average_pixels(convolve(x, kernel), factor)
+        return average_pixels(convolve_group_images(x, kernel), factor)
 
     def fast(x, kernel):
-        return convolve_averaged(x, kernel, factor)
+        return convolve_and_average(x, kernel, factor)
 
     expected, found = plain(x, kernel), fast(x, kernel)
     assert found.shape == (2, *(size // factor for size in sizes), 2, 3)
@@ -69,9 +73,9 @@ def test_channels_by_themselves_on_another_device(boundary, x64, monkeypatch):
     """XLA's grouped convolution, which is taken elsewhere than on a CPU, has the same result."""
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=(2, 6, 7, 2, 3)), rng.normal(size=(3, 5, 2, 3))
-    expected = convolve_channels(jnp.asarray(x), jnp.asarray(kernel), boundary=boundary)
+    expected = convolve_channelwise(jnp.asarray(x), jnp.asarray(kernel), boundary=boundary)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    found = convolve_channels(jnp.asarray(x), jnp.asarray(kernel), boundary=boundary)
+    found = convolve_channelwise(jnp.asarray(x), jnp.asarray(kernel), boundary=boundary)
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
@@ -87,20 +91,20 @@ def test_periodic_images_go_on_beyond_their_edges(factor, x64):
     expected = average_pixels(jnp.asarray(expected), factor)
 
     def averaged(x):
-        return convolve_averaged(x, jnp.asarray(kernel), factor)
+        return convolve_and_average(x, jnp.asarray(kernel), factor)
 
-    found = beyond_edges(averaged, jnp.asarray(x), 1, "periodic", factor)
+    found = with_boundary(averaged, jnp.asarray(x), 1, "periodic", factor)
     np.testing.assert_allclose(found, expected, atol=1e-12)
     with pytest.raises(ValueError, match="boundary"):
-        beyond_edges(averaged, jnp.asarray(x), 1, "mirror")
+        with_boundary(averaged, jnp.asarray(x), 1, "mirror")
     with pytest.raises(ValueError, match="wider than the image"):
-        beyond_edges(averaged, jnp.asarray(x), 4, "periodic")
+        with_boundary(averaged, jnp.asarray(x), 4, "periodic")
 
 
 def test_convolutions_in_space(x64):
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=(1, 4, 4, 4, 2, 1)), rng.normal(size=(3, 3, 3, 2, 1))
-    found = np.asarray(convolve_channels(jnp.asarray(x), jnp.asarray(kernel)))
+    found = np.asarray(convolve_channelwise(jnp.asarray(x), jnp.asarray(kernel)))
     middle = np.einsum("ijknc,ijknc->nc", x[0, :3, :3, :3], kernel)
     np.testing.assert_allclose(found[0, 1, 1, 1], middle, atol=1e-12)
 
@@ -111,20 +115,22 @@ def test_sums_over_samples(x64):
     expected = np.einsum("bhwnc,mncd->bhwmd", x, weights)
     np.testing.assert_allclose(mix_samples(jnp.asarray(x), jnp.asarray(weights)), expected)
     expected = np.einsum("bhwnc,mnc->bhwmc", x, weights[..., 0])
-    found = mix_samples_of_channels(jnp.asarray(x), jnp.asarray(weights[..., 0]))
+    found = mix_samples_channelwise(jnp.asarray(x), jnp.asarray(weights[..., 0]))
     np.testing.assert_allclose(found, expected)
 
 
 def test_windows_hold_the_moved_support(key, x64):
     """No pixel of the support of a kernel lies beyond the window, and one fewer would not do."""
     g = jnp.asarray([[np.exp(0.5), 0.0], [0.0, np.exp(-0.5)]])[None]
-    half = half_width_of(2.5, 0.5)
+    half = window_half_width(2.5, 0.5)
     assert half == 4
-    places = np.asarray(moved_window(g, half + 2))
+    places = np.asarray(transformed_offsets(g, half + 2))
     inside = np.linalg.norm(places, axis=-1)[0] <= 2.5
-    offsets = window(half + 2, 2)[inside]
+    offsets = pixel_offsets(half + 2, 2)[inside]
     assert np.abs(offsets).max() == half
-    np.testing.assert_allclose(places[0] @ np.asarray(g[0]).T, window(half + 2, 2), atol=1e-12)
+    np.testing.assert_allclose(
+        places[0] @ np.asarray(g[0]).T, pixel_offsets(half + 2, 2), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("group", [GLPlus(2), SL(2), SO(2), SO(3), Similitudes(3), Scalings(2)])
@@ -160,12 +166,12 @@ def test_bad_windows():
     with pytest.raises(ValueError, match="odd number"):
         check_window((2, 3), (8, 8))
     with pytest.raises(ValueError, match="pooling"):
-        pool(jnp.ones((1, 2, 2, 1, 1)), "sum")
+        pool_pixels(jnp.ones((1, 2, 2, 1, 1)), "sum")
     with pytest.raises(ValueError, match="wider than the image"):
         check_window((9, 9), (8, 8))
     with pytest.raises(ValueError, match="cannot be averaged"):
-        convolve_averaged(jnp.ones((1, 4, 5, 2, 1)), jnp.ones((3, 3, 2, 1, 1, 1)), 2)
+        convolve_and_average(jnp.ones((1, 4, 5, 2, 1)), jnp.ones((3, 3, 2, 1, 1, 1)), 2)
     with pytest.raises(ValueError, match="meets an image"):
-        convolve(jnp.ones((1, 4, 4, 2, 1)), jnp.ones((3, 3, 1, 1, 1, 1)))
+        convolve_group_images(jnp.ones((1, 4, 4, 2, 1)), jnp.ones((3, 3, 1, 1, 1, 1)))
     with pytest.raises(ValueError, match="meets an image"):
-        convolve_channels(jnp.ones((1, 4, 4, 2, 1)), jnp.ones((3, 3, 1, 1)))
+        convolve_channelwise(jnp.ones((1, 4, 4, 2, 1)), jnp.ones((3, 3, 1, 1)))

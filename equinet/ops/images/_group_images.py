@@ -27,9 +27,10 @@ from jaxtyping import Array, Float
 
 from equinet.groups import Group, PolarGroup, decompositions, symmetric_basis
 from equinet.linalg import small_matrices as small
+from equinet.ops._sharding import reshape_rest
 from equinet.ops.images.convolution import convolve_images, direct
-from equinet.ops.images.depthwise import Boundary, sum_shifts
-from equinet.precision import HIGHEST
+from equinet.ops.images.depthwise import Boundary, depthwise_convolution
+from equinet.precision import HIGHEST, floating
 from equinet.typing import Matrix
 
 Pooling = Literal["max", "mean"]
@@ -37,33 +38,33 @@ Pooling = Literal["max", "mean"]
 Image = Float[Array, "batch *sizes N channels"]
 
 
-def window(half_width: int, ndim: int) -> Float[np.ndarray, "*K ndim"]:
+def pixel_offsets(half_width: int, ndim: int) -> Float[np.ndarray, "*K ndim"]:
     """The offsets y - x of the pixels of a window, in row-major order.
 
-    >>> window(1, 1).tolist()
+    >>> pixel_offsets(1, 1).tolist()
     [[-1.0], [0.0], [1.0]]
     """
     axis = np.arange(-half_width, half_width + 1.0)
     return np.stack(np.meshgrid(*[axis] * ndim, indexing="ij"), axis=-1)
 
 
-def half_width_of(radius: float, log_stretch: float) -> int:
+def window_half_width(radius: float, log_stretch: float) -> int:
     """Half the width of a window that holds h (ball of that radius) for every sampled h.
 
     Args:
         radius: Of the support of the kernel, in pixels.
         log_stretch: Largest logarithm of a singular value of h: the radius of the ball of log P.
 
-    >>> half_width_of(2.5, 0.5)
+    >>> window_half_width(2.5, 0.5)
     4
     """
     return math.floor(radius * math.exp(log_stretch))
 
 
-def moved_window(elements: Matrix, half_width: int) -> Float[Array, "N *K n"]:
+def transformed_offsets(elements: Matrix, half_width: int) -> Float[Array, "N *K n"]:
     """The places h_i^-1 v of all offsets v of a window."""
     n = elements.shape[-1]
-    offsets = jnp.asarray(window(half_width, n).reshape(-1, n), elements.dtype)
+    offsets = jnp.asarray(pixel_offsets(half_width, n).reshape(-1, n), elements.dtype)
     inverse = small.inverse(elements)
     places = jnp.einsum("Nij,vj->Nvi", inverse, offsets, precision=HIGHEST)
     return places.reshape(elements.shape[0], *[2 * half_width + 1] * n, n)
@@ -117,7 +118,7 @@ def relative_elements(group: Group, at: Matrix, elements: Matrix) -> Matrix:
     return small.matmul(group.inverse(at)[:, None], elements[None])
 
 
-def beyond_edges(
+def with_boundary(
     function: Callable[[Image], Image], x: Image, width: int, boundary: Boundary, factor: int = 1
 ) -> Image:
     """A convolution, which takes pixels beyond the edge as zeros, on an image that may go on.
@@ -136,7 +137,7 @@ def beyond_edges(
         ValueError: If the boundary is another word, or the windows are wider than the image.
 
     >>> x = jnp.arange(3.0).reshape(1, 3, 1, 1)
-    >>> rim = beyond_edges(lambda x: jnp.roll(x, 1, 1), x, 1, "periodic")
+    >>> rim = with_boundary(lambda x: jnp.roll(x, 1, 1), x, 1, "periodic")
     >>> rim[0, :, 0, 0].tolist()
     [2.0, 0.0, 1.0]
     """
@@ -156,7 +157,9 @@ def _check_boundary(boundary: str) -> None:
         raise ValueError(f"boundary: expected one of {get_args(Boundary)}, got {boundary!r}")
 
 
-def convolve(x: Image, kernel: Float[Array, "*K N C M D"], precision: str | None = None) -> Image:
+def convolve_group_images(
+    x: Image, kernel: Float[Array, "*K N C M D"], precision: str | None = None
+) -> Image:
     """Sums over pixels and samples of the input; zeros beyond the edge.
 
     Args:
@@ -170,23 +173,24 @@ def convolve(x: Image, kernel: Float[Array, "*K N C M D"], precision: str | None
     Raises:
         ValueError: If the window is wider than the image or a shape does not fit.
     """
+    x, kernel = floating(x), floating(kernel)
     widths, (n, c, m, d) = kernel.shape[:-4], kernel.shape[-4:]
     _check_kernel(x, kernel)
     flat, kernel = x.reshape(*x.shape[:-2], n * c), kernel.reshape(*widths, n * c, m * d)
     return convolve_images(flat, kernel, precision).reshape(*x.shape[:-2], m, d)
 
 
-def convolve_averaged(
+def convolve_and_average(
     x: Image, kernel: Float[Array, "*K N C M D"], factor: int, precision: str | None = None
 ) -> Image:
-    """Means of ``convolve`` over blocks of pixels, at the cost of the blocks.
+    """Means of ``convolve_group_images`` over blocks of pixels, at the cost of the blocks.
 
     Both are linear: the mean over a block of pixels is the sum over the same window of the moving
     means of the image.
 
     Args:
         x: ``[batch, *sizes, N, C]``.
-        kernel: As for ``convolve``.
+        kernel: As for ``convolve_group_images``.
         factor: Pixels of a block along every axis.
         precision: Of the sums.
 
@@ -194,10 +198,11 @@ def convolve_averaged(
         ``[batch, *sizes / factor, M, D]``.
 
     Raises:
-        ValueError: As for ``convolve`` and for ``average_pixels``.
+        ValueError: As for ``convolve_group_images`` and for ``average_pixels``.
     """
+    x, kernel = floating(x), floating(kernel)
     if factor == 1:
-        return convolve(x, kernel, precision)
+        return convolve_group_images(x, kernel, precision)
     ndim = x.ndim - 3
     sizes, widths = x.shape[1 : ndim + 1], kernel.shape[:ndim]
     _check_kernel(x, kernel)
@@ -212,8 +217,9 @@ def convolve_averaged(
     offsets = itertools.product(*map(range, widths))
     windows = jnp.stack([_part(moving, at, sizes, factor) for at in offsets], axis=-2)
     matrix = kernel.reshape(math.prod(widths) * lanes, -1)
-    y = jnp.matmul(windows.reshape(-1, matrix.shape[0]), matrix, precision=precision)
-    return y.reshape(x.shape[0], *windows.shape[1 : ndim + 1], *kernel.shape[-2:])
+    windows = reshape_rest(windows, ndim + 1, -1)
+    y = jnp.matmul(windows, matrix, precision=precision)
+    return reshape_rest(y, ndim + 1, *kernel.shape[-2:])
 
 
 def _part(x: Array, at: Sequence[int], sizes: Sequence[int], step: int = 1) -> Array:
@@ -231,22 +237,22 @@ def average_pixels(x: Image, factor: int) -> Image:
     >>> average_pixels(jnp.arange(4.0).reshape(1, 2, 2, 1, 1), 2).tolist()
     [[[[[1.5]]]]]
     """
-    sizes = x.shape[1:-2]
+    x, sizes = floating(x), x.shape[1:-2]
     _check_blocks(sizes, factor)
     if factor == 1:
         return x
     split = [part for size in sizes for part in (size // factor, factor)]
     axes = tuple(range(2, 2 * len(sizes) + 1, 2))
-    return jnp.mean(x.reshape(x.shape[0], *split, *x.shape[-2:]), axis=axes)
+    return jnp.mean(reshape_rest(x, 1, *split, *x.shape[-2:]), axis=axes)
 
 
-def convolve_channels(
+def convolve_channelwise(
     x: Image,
     kernel: Float[Array, "*K N C"],
     precision: str | None = None,
     boundary: Boundary = "zeros",
 ) -> Image:
-    """As ``convolve`` where every sample and every channel is convolved with a kernel of its own.
+    """Depth-wise convolution: every sample and channel with its own kernel.
 
     Args:
         x: ``[batch, *sizes, N, C]``.
@@ -258,8 +264,9 @@ def convolve_channels(
         An array of the shape of x.
 
     Raises:
-        ValueError: As for ``convolve``, or if the boundary is another word.
+        ValueError: As for ``convolve_group_images``, or if the boundary is another word.
     """
+    x, kernel = floating(x), floating(kernel)
     ndim = x.ndim - 3
     widths = kernel.shape[:ndim]
     _check_boundary(boundary)
@@ -269,14 +276,14 @@ def convolve_channels(
     lanes = math.prod(x.shape[-2:])
     if jax.default_backend() == "cpu":
         flat = x.reshape(*x.shape[:-2], lanes)
-        y = sum_shifts(flat, kernel.reshape(*widths, lanes), ndim, boundary)
+        y = depthwise_convolution(flat, kernel.reshape(*widths, lanes), ndim, boundary)
         return y.reshape(x.shape)
 
     def by_channel(x: Image) -> Image:
         flat = x.reshape(*x.shape[:-2], lanes)
         return direct(flat, kernel.reshape(*widths, 1, lanes), precision, lanes).reshape(x.shape)
 
-    return beyond_edges(by_channel, x, max(widths) // 2, boundary)
+    return with_boundary(by_channel, x, max(widths) // 2, boundary)
 
 
 def mix_samples(x: Image, weights: Float[Array, "M N C D"], precision: str | None = None) -> Image:
@@ -290,26 +297,27 @@ def mix_samples(x: Image, weights: Float[Array, "M N C D"], precision: str | Non
     Returns:
         ``[batch, *sizes, M, D]``.
     """
+    x = floating(x)
     m, n, c, d = weights.shape
     matrix = jnp.transpose(weights, (1, 2, 0, 3)).reshape(n * c, m * d)
-    y = jnp.matmul(x.reshape(-1, n * c), matrix, precision=precision)
-    return y.reshape(*x.shape[:-2], m, d)
+    y = jnp.matmul(reshape_rest(x, x.ndim - 2, n * c), matrix, precision=precision)
+    return reshape_rest(y, x.ndim - 2, m, d)
 
 
-def mix_samples_of_channels(
+def mix_samples_channelwise(
     x: Image, weights: Float[Array, "M N C"], precision: str | None = None
 ) -> Image:
     """As ``mix_samples`` where every channel is summed by itself."""
-    return jnp.einsum("...nc,mnc->...mc", x, weights, precision=precision)
+    return jnp.einsum("...nc,mnc->...mc", floating(x), weights, precision=precision)
 
 
-def pool(x: Image, how: Pooling) -> Float[Array, "batch channels"]:
+def pool_pixels(x: Image, how: Pooling) -> Float[Array, "batch channels"]:
     """The maximum or the mean over all pixels and samples.
 
     Raises:
         ValueError: If ``how`` is another word.
 
-    >>> pool(jnp.arange(4.0).reshape(1, 2, 1, 2, 1), "max").tolist()
+    >>> pool_pixels(jnp.arange(4.0).reshape(1, 2, 1, 2, 1), "max").tolist()
     [[3.0]]
     """
     if how not in get_args(Pooling):
