@@ -6,10 +6,12 @@ operands of a primitive must agree on them. On a mesh with explicit axes (the de
 refuses a reshape or a contraction whose result it cannot place.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
@@ -17,7 +19,6 @@ from jaxtyping import Array
 def varying_axes(*arrays: Array) -> frozenset[str]:
     """The manual mesh axes along which any of the arrays varies; none outside of `jax.shard_map`.
 
-    >>> import jax.numpy as jnp
     >>> varying_axes(jnp.ones(3))
     frozenset()
     """
@@ -34,7 +35,6 @@ def vary_alike(*arrays: Array, like: Sequence[Array] = ()) -> tuple[Array, ...]:
         *arrays: Arrays of any shapes.
         like: Further arrays whose axes count, but which are not returned.
 
-    >>> import jax.numpy as jnp
     >>> len(vary_alike(jnp.ones(3), jnp.ones(2)))
     2
     """
@@ -73,7 +73,6 @@ def keep_sharding(
         The result of the function. Its axes are sharded as the axes of the operands that stand at
         the same place, counted from the end.
 
-    >>> import jax.numpy as jnp
     >>> keep_sharding(lambda x: x.sum(-2, keepdims=True), jnp.ones((4, 3, 2)), ndim=3).shape
     (4, 1, 2)
     """
@@ -89,6 +88,51 @@ def keep_sharding(
     spec = _common_spec(leaves if like is None else like, ndim, mixed)
     sharding = NamedSharding(mesh, spec)
     return jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)(*operands)
+
+
+def mapped_like(array: Array, like: Array) -> Array:
+    """The array, mapped by ``jax.vmap`` wherever ``like`` is.
+
+    The initial value of a scan must be mapped if the carry is, for the mapping of a scan creates
+    axes without the explicit sharding.
+    """
+    return jnp.where(jnp.isnan(like.reshape(-1)[0]), array, array)
+
+
+def shard_like(array: Array, like: Array, axes: int) -> Array:
+    """Gives the leading axes of an array the explicit sharding of those of another one.
+
+    Args:
+        array: An array that was created without a sharding.
+        like: The array whose first ``axes`` axes have the same sizes.
+        axes: Number of axes.
+
+    Returns:
+        The array itself where no axis is sharded explicitly.
+    """
+    sharding = jax.typeof(like).sharding
+    names = sharding.spec[:axes]
+    if all(name is None for name in names):
+        return array
+    return jax.sharding.reshard(array, NamedSharding(sharding.mesh, PartitionSpec(*names)))
+
+
+def reshape_rest(x: Array, axes: int, *rest: int) -> Array:
+    """Reshapes all axes but the first ones, which keep their sizes and their explicit sharding.
+
+    Args:
+        x: An array whose axes behind the first ``axes`` are not sharded explicitly.
+        axes: Number of axes to keep.
+        *rest: Sizes of the new axes behind them, one of which may be -1.
+    """
+    names = jax.typeof(x).sharding.spec[:axes]
+    if all(name is None for name in names):
+        return x.reshape(*x.shape[:axes], *rest)
+    known = math.prod(size for size in rest if size != -1)
+    free = math.prod(x.shape[axes:]) // max(known, 1)
+    shape = (*x.shape[:axes], *(free if size == -1 else size for size in rest))
+    spec = PartitionSpec(*names, *[None] * len(rest))
+    return jax.lax.reshape(x, shape, out_sharding=spec)
 
 
 def _mesh(array: Any) -> Any:

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from equinet._sharding import mapped_like
 from equinet.groups import SO, Group, Lorentz, O
 from equinet.linalg import complete_axes, gram_schmidt, minkowski_gram_schmidt
-from equinet.ops._sharding import mapped_like
 from equinet.ops.frames._points import (
     centred,
     check_points,

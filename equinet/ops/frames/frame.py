@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from equinet._sharding import shard_like
 from equinet.groups import Group
-from equinet.ops._sharding import shard_like
 from equinet.precision import floating
 from equinet.typing import Element, Key
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from equinet._sharding import mapped_like, shard_like
 from equinet.groups import Group, S
-from equinet.ops._sharding import mapped_like, shard_like
 from equinet.ops.frames.frame import Frame, FrameElements, over_batch
 from equinet.precision import HIGHEST, at_least_float32, floating
 from equinet.typing import Key

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from equinet._sharding import shard_like
 from equinet.groups import SO, Group, O, S
 from equinet.linalg import complete_axes, gram_schmidt
-from equinet.ops._sharding import shard_like
 from equinet.ops.frames._points import (
     centred,
     check_points,

@@ -25,9 +25,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from equinet._sharding import reshape_rest
 from equinet.groups import Group, PolarGroup, decompositions, symmetric_basis
 from equinet.linalg import small_matrices as small
-from equinet.ops._sharding import reshape_rest
 from equinet.ops.images.convolution import convolve_images, direct
 from equinet.ops.images.depthwise import Boundary, depthwise_convolution
 from equinet.precision import HIGHEST, floating

@@ -21,12 +21,8 @@ from jaxtyping import Array, Float
 
 from equinet.chunks import rows_per_chunk, sum_chunks
 from equinet.ops.images import winograd
-<<<<<<< HEAD
 from equinet.ops.primitives import bilinear, bind, primitive
-=======
-from equinet.ops.primitives import primitive
 from equinet.precision import floating
->>>>>>> dab0f7b (Frames, spectral and image operations: integers, bfloat16 and explicit meshes; public names of images)
 
 Method = Literal["tiles", "windows", "direct"]
 _NARROW = 256  # entries of a window up to which the matrix of all windows is worth its memory
@@ -78,12 +74,8 @@ def correlate_images(
     >>> correlate_images(x, x, (3,))[:, 0, 0].tolist()
     [8.0, 14.0, 8.0]
     """
-<<<<<<< HEAD
-    return bind(_correlate_p, x, y, widths=tuple(widths), precision=precision)
-=======
     x, y = floating(x), floating(y)
-    return _correlate_p.bind(x, y, widths=tuple(widths), precision=precision)
->>>>>>> dab0f7b (Frames, spectral and image operations: integers, bfloat16 and explicit meshes; public names of images)
+    return bind(_correlate_p, x, y, widths=tuple(widths), precision=precision)
 
 
 def direct(

@@ -16,13 +16,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-<<<<<<< HEAD
 from equinet._sharding import vary_alike
 from equinet.ops.primitives import bilinear, bind, primitive
-=======
-from equinet.ops.primitives import primitive
 from equinet.precision import floating
->>>>>>> dab0f7b (Frames, spectral and image operations: integers, bfloat16 and explicit meshes; public names of images)
 
 Boundary = Literal["zeros", "periodic"]
 
@@ -45,12 +41,8 @@ def depthwise_convolution(
     >>> depthwise_convolution(x, jnp.ones((3, 1)), 1)[0, :, 0].tolist()
     [3.0, 6.0, 5.0]
     """
-<<<<<<< HEAD
-    return bind(_sum_p, x, kernel, ndim=ndim, boundary=boundary)
-=======
     x, kernel = floating(x), floating(kernel)
-    return _sum_p.bind(x, kernel, ndim=ndim, boundary=boundary)
->>>>>>> dab0f7b (Frames, spectral and image operations: integers, bfloat16 and explicit meshes; public names of images)
+    return bind(_sum_p, x, kernel, ndim=ndim, boundary=boundary)
 
 
 def depthwise_correlation(
@@ -71,12 +63,8 @@ def depthwise_correlation(
     >>> depthwise_correlation(x, x, (3,))[:, 0].tolist()
     [8.0, 14.0, 8.0]
     """
-<<<<<<< HEAD
-    return bind(_correlate_p, x, y, widths=widths, boundary=boundary)
-=======
     x, y = floating(x), floating(y)
-    return _correlate_p.bind(x, y, widths=widths, boundary=boundary)
->>>>>>> dab0f7b (Frames, spectral and image operations: integers, bfloat16 and explicit meshes; public names of images)
+    return bind(_correlate_p, x, y, widths=widths, boundary=boundary)
 
 
 def _padded(x: Array, widths: tuple[int, ...], boundary: Boundary) -> Array:
@@ -127,12 +115,8 @@ def _correlate(x: Array, y: Array, *, widths: tuple[int, ...], boundary: Boundar
         products = [around[:, v : v + length] * line for v in range(last)]
         return total + jnp.stack(products, axis=1)
 
-<<<<<<< HEAD
-    start = jnp.zeros((math.prod(others), last, length, lanes), x.dtype)
-    (start,) = vary_alike(start, like=(x, y))
-=======
     start = jnp.zeros((math.prod(others), last, length, channels), x.dtype)
->>>>>>> dab0f7b (Frames, spectral and image operations: integers, bfloat16 and explicit meshes; public names of images)
+    (start,) = vary_alike(start, like=(x, y))
     total = jax.lax.fori_loop(0, math.prod(rows), add, start)
     return jnp.sum(total, axis=-2).reshape(*widths, channels)
 

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from equinet._sharding import reshape_rest, shard_like
 from equinet.groups import FiniteGroup
-from equinet.ops._sharding import reshape_rest, shard_like
 from equinet.ops.primitives import repeat_rows
 from equinet.precision import HIGHEST, at_least_float32, floating, read_only
 
