@@ -115,18 +115,33 @@ def data_file(
     return path
 
 
-def missing_file(path: str | os.PathLike[str]) -> FileNotFoundError:
-    """Returns the error for a missing file; it names the source of a known data set.
+def missing_file(
+    path: str | os.PathLike[str], source: str | None = None, *, instead: str | None = None
+) -> FileNotFoundError:
+    """Returns the error for a missing data file, to be raised by readers.
 
+    The message names the file, the folder in which it was looked for, the public source where it
+    can be found, and the way to run without it.
+
+    Args:
+        path: Path of the file; relative paths start at the current folder.
+        source: Where to get the file; for a file of ``DATA_SETS`` it is known.
+        instead: What the user can do without the file, a clause such as "simulate the data with
+            --config.data.source=simulate".
+
+    >>> print(missing_file("train.npz", "https://example.org", instead="omit --data"))
+    train.npz: no such file (looked for in the folder ...). Get it from https:..., or omit ...
     >>> print(missing_file("data/acac/train_300K.xyz"))
-    data/acac/train_300K.xyz: no such file. It looks like the data set acac (train_300K, ...
+    data/acac/train_300K.xyz: no such file ... It belongs to the data set acac (train_300K, ...
     """
     path = Path(path)
-    message = f"{path}: no such file"
+    message = f"{path}: no such file (looked for in the folder {path.absolute().parent})"
     for name, known in DATA_SETS.items():
-        if known.folder in path.parts[:-1]:
-            message += (
-                f". It looks like the data set {name} ({', '.join(known.files)}): get it from "
-                f"{known.source}, and put it there or name another data directory"
-            )
+        if source is None and known.folder in path.parts[:-1]:
+            message += f". It belongs to the data set {name} ({', '.join(known.files)})"
+            source = f"{known.source}, and put it there, or name another data folder"
+    actions = ([f"get it from {source}"] if source else []) + ([instead] if instead else [])
+    if actions:
+        advice = ", or ".join(actions)
+        message += f". {advice[0].upper()}{advice[1:]}"
     return FileNotFoundError(message)

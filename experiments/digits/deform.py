@@ -13,7 +13,7 @@ import numpy as np
 import scipy.ndimage
 from jaxtyping import Array, Float, Int
 
-from equinet.data import data_directory
+from equinet.data import data_directory, missing_file
 from equinet.reps import pixel_coordinates
 
 Deformation = Literal["affine", "homography", "rotation"]
@@ -69,10 +69,10 @@ def read_mnist(directory: str | os.PathLike[str] | None = None) -> Digits:
     if all((folder / name).is_file() for name in IDX):
         images, labels = (read_idx(folder / name) for name in IDX)
         return _digits(images, labels, folder / IDX[0])
-    raise FileNotFoundError(
-        f"{folder}: no MNIST. Get the training digits from {SOURCE} and call them "
-        f"{IDX[0]} and {IDX[1]} (or {ARRAYS} with arrays x and y), or take the digits of "
-        "scikit-learn with --config.data.set=digits"
+    raise missing_file(
+        folder / IDX[0],
+        f"{SOURCE} together with {IDX[1]} (or {ARRAYS} with arrays x and y)",
+        instead="take the digits of scikit-learn with --config.data.set=digits",
     )
 
 

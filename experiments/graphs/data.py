@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from equinet.data import data_directory
+from equinet.data import data_directory, missing_file
 from experiments.graphs.dense_graphs import DenseGraph, read_csl, read_graph6, read_labelled_graphs
 
 FOLDS = 10
@@ -105,7 +105,7 @@ def read_graph_set(name: str, directory: str | os.PathLike[str] | None = None) -
     file, source = GRAPH_SETS[name]
     path = root / file
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file. Get the set {name} from {source}")
+        raise missing_file(path, source)
     if name == "csl":
         graphs = read_csl(path)
         return GraphSet(name, graphs, _csl_folds(path.parent, len(graphs)))
@@ -178,7 +178,7 @@ def _csl_folds(folder: Path, count: int) -> tuple[Fold, ...]:
 
 def _read_rows(path: Path, count: int) -> list[Int[np.ndarray, "graphs"]]:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file. Get it from {GRAPH_SETS['csl'][1]}")
+        raise missing_file(path, GRAPH_SETS["csl"][1])
     lines = [line for line in path.read_text().split("\n") if line.strip()]
     return [
         _indices(line.split(","), count, f"{path}, line {n}") for n, line in enumerate(lines, 1)
@@ -187,7 +187,7 @@ def _read_rows(path: Path, count: int) -> list[Int[np.ndarray, "graphs"]]:
 
 def _read_indices(path: Path, count: int) -> Int[np.ndarray, "graphs"]:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file. Get it from {_TU}")
+        raise missing_file(path, _TU)
     return _indices(path.read_text().split(), count, str(path))
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from equinet.data import data_directory
+from equinet.data import data_directory, missing_file
 from experiments.nbody.config import DataConfig
 from experiments.nbody.particles import ParticleState, initial_state, protocol, simulate
 
@@ -87,9 +87,11 @@ def read_systems(path: Path, part: str, config: DataConfig) -> Systems:
         FileNotFoundError: There is no such file.
     """
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such file. Generate it with {SOURCE}, name another with "
-            "--config.data.file, or simulate on the spot with --config.data.source=simulate"
+        raise missing_file(
+            path,
+            SOURCE,
+            instead="name another file with --config.data.file, or simulate the data with "
+            "--config.data.source=simulate",
         )
     with np.load(path) as arrays:
         names = [f"{word}_{part}" for word in ("loc", "vel", "charges")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from equinet.data import data_directory
+from equinet.data import data_directory, missing_file
 from experiments.point_clouds.config import DataConfig
 from experiments.point_clouds.shapes import draw_shapes, normalised
 
@@ -75,10 +75,7 @@ def read_airplanes(path: Path, count: int, points: int) -> Float[np.ndarray, "co
         FileNotFoundError: There is no such file.
     """
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such file. Get the clouds from {SOURCE}, or draw solids on the spot with "
-            "--config.data.set=shapes"
-        )
+        raise missing_file(path, SOURCE, instead="sample solids with --config.data.set=shapes")
     with np.load(path) as arrays:
         if "points" not in arrays or arrays["points"].ndim != 3:
             raise ValueError(f"{path}: expected an array points [clouds, 1024, 3]")

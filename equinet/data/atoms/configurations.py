@@ -95,7 +95,7 @@ def read_configurations(
     r"""Reads every configuration of a file: extended XYZ, and whatever else ASE reads.
 
     Args:
-        path: The file; ``.xyz`` and ``.extxyz`` are read as extended XYZ, others by ASE.
+        path: The file, relative to the current folder; ``.xyz`` and ``.extxyz`` are read as extended XYZ, others by ASE.
         energy_key: Key of the total energy in eV.
         forces_key: Key of the forces in eV/angstrom.
         stress_key: Key of the stress in eV/angstrom^3 (9 numbers, or 6 in Voigt's order).
@@ -116,7 +116,7 @@ def read_configurations(
     ...     read_configurations(file.name, require=("energy",))[0].energy
     -13.6
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key}
     if unknown := set(require) - set(keys):
         raise ValueError(f"got require={sorted(unknown)}, expected among {', '.join(keys)}")
