@@ -95,8 +95,8 @@ def read_configurations(
     r"""Reads every configuration of a file: extended XYZ, and whatever else ASE reads.
 
     Args:
-        path: The file, relative to the current folder; ``.xyz`` and ``.extxyz`` are read as extended
-            XYZ, others by ASE.
+        path: The file, relative to the current folder; ``.xyz`` and ``.extxyz`` are read as
+            extended XYZ, others by ASE.
         energy_key: Key of the total energy in eV.
         forces_key: Key of the forces in eV/angstrom.
         stress_key: Key of the stress in eV/angstrom^3 (9 numbers, or 6 in Voigt's order).
