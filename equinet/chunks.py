@@ -1,4 +1,4 @@
-"""The one place that decides how large a block of work is: blocks that fit the cache run faster."""
+"""Sizes of blocks of work: blocks that fit the cache run faster, and memory stays bounded."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def rows_per_chunk(
     Args:
         rows: Number of independent rows (nodes, edges, channels).
         bytes_per_row: Bytes of the temporaries of one row.
-        limit: Working set in bytes; that of the default backend if absent.
+        limit: Working set in bytes; the value of the default backend if absent.
         in_core: Whether blocks should fit the cache of one core instead of the shared cache.
 
     Returns:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equinet.ops.edges.rotations import AlignedRows
+from equinet.ops.edges._aligned_rows import AlignedRows
 from equinet.ops.primitives import contract, dot, move_rows
 from equinet.ops.products import coupling_paths
 from equinet.ops.products._paths import blocks, path_scale

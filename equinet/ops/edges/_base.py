@@ -9,7 +9,8 @@ from jaxtyping import Array, Float
 
 from equinet._sharding import keep_sharding
 from equinet.chunks import map_chunks, rows_per_chunk
-from equinet.ops.edges.rotations import Rotations, check_rotations, edge_rotations
+from equinet.ops.edges._aligned_rows import check_rotations
+from equinet.ops.edges.rotations import Rotations, edge_rotations
 from equinet.ops.graphs import GraphBatch
 from equinet.ops.graphs._messages import sum_messages
 from equinet.ops.products._base import irreps_of_one_group
@@ -71,7 +72,7 @@ class ConvolutionBase:
             x: Features of the senders, ``[edges, rep_in.dim, channels]``.
             edges: From ``edge_features``.
             radial: Weights that depend on the edge, ``[edges, num_radial, channels]``, or
-                ``[edges, 1, channels]`` for one function of the distance in all places.
+                ``[edges, 1, channels]`` for one function of the distance.
             weights: Weights that all edges share; ones if absent.
 
         Returns:

@@ -1,7 +1,7 @@
 """Small matrices of every edge times its features, fast on a CPU in every order and mode.
 
-A batch of matrices of ten rows is far from what a GEMM is made for, and on a CPU the library is
-called once for each of them. Here the sum over the inner axis is written out, which vectorises over
+Matrices of ten rows are too small for the matrix product of a library, which a CPU backend calls
+once for each of them. Here the sum over the inner axis is written out, which vectorises over
 the channels, and all derivatives are operations of the same three kinds. The rotated rows come
 first, so that the rows of one order are contiguous in memory.
 """
@@ -30,7 +30,7 @@ class RotationPlan:
     Attributes:
         blocks: For every block where its matrix begins among the entries, the shape in which it is
             stored, the first row that is used and how many, and where its components begin.
-        order: The row, block after block, that stands at every place.
+        order: For every row of the result its index among the rows of all blocks in order.
         entries: Numbers stored for an edge.
     """
 
@@ -40,11 +40,11 @@ class RotationPlan:
 
     @functools.cached_property
     def inverse(self) -> tuple[int, ...]:
-        """At which place each row stands."""
+        """The index of each row in the result."""
         return tuple(np.argsort(self.order).tolist())
 
     def matrices(self, maps: Array) -> Iterator[tuple[Array, slice, tuple[int, ...]]]:
-        """The matrix of every block, its components and the places of its rows."""
+        """The matrix of every block, its components and the indices of its rows."""
         row = 0
         for begin, shape, first, rows, start in self.blocks:
             stored = maps[:, begin : begin + shape[0] * shape[1]].reshape(-1, *shape)
@@ -111,7 +111,7 @@ def _from_written_out(maps: Array, z: Array, *, plan: RotationPlan) -> Array:
 
 def _pair(z: Array, x: Array, *, plan: RotationPlan) -> Array:
     # All pairs of rows and components in one product, of which some are chosen: slicing the blocks
-    # first takes longer than what it saves.
+    # first takes longer than it saves.
     pairs = jnp.einsum("iec,ejc->eij", z, x, precision=HIGHEST).reshape(x.shape[0], -1)
     found = [
         pairs[:, chosen] * jnp.asarray(used, x.dtype)[None]

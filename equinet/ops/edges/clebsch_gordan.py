@@ -21,7 +21,7 @@ from equinet.ops.products._paths import Path, blocks
 from equinet.precision import HIGHEST, floating
 from equinet.reps import Irreps, spherical_harmonics
 
-METHODS = ("summed", "aligned", "naive")
+_METHODS = ("summed", "aligned", "naive")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +71,8 @@ class ClebschGordanConvolution(ConvolutionBase):
 
     def __post_init__(self) -> None:
         set_irreps(self, "rep_in", "rep_edge", "rep_out")
-        if self.method not in METHODS:
-            raise ValueError(f"unknown method {self.method!r}, expected one of {METHODS}")
+        if self.method not in _METHODS:
+            raise ValueError(f"unknown method {self.method!r}, expected one of {_METHODS}")
         _ = self.product  # raises where no path exists
 
     @property

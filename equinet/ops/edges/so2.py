@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from equinet.ops.edges._aligned_rows import AlignedRows
 from equinet.ops.edges._base import ConvolutionBase, check_radial, set_irreps
-from equinet.ops.edges.rotations import AlignedRows, Rotations
+from equinet.ops.edges.rotations import Rotations
 from equinet.ops.products._base import check_no_copies
 from equinet.ops.products._paths import blocks
 from equinet.reps import Irreps

@@ -117,7 +117,7 @@ def irreps_of_one_group(*reps: Irreps | str) -> tuple[Irreps, ...]:
         ValueError: If two of them are irreps of different groups.
 
     >>> irreps_of_one_group("0e", Irreps("1o"))
-    (Irreps("1x0e"), Irreps("1x1o"))
+    (Irreps("0e"), Irreps("1o"))
     """
     groups = list(dict.fromkeys(rep.group for rep in reps if isinstance(rep, Irreps)))
     check_one_group(groups)
@@ -142,7 +142,7 @@ def check_no_copies(product: str, name: str, rep: Irreps, *, degree_only: bool =
     """Refuses irreps that occur twice.
 
     Args:
-        product: What is named in the message.
+        product: Name of the operation, for the message.
         name: Name of the argument.
         rep: The irreps.
         degree_only: Whether two irreps of one degree and different parities count as equal.

@@ -258,7 +258,7 @@ def _accumulate(
 
 
 def _signal_bytes(product: Any, x: Array) -> int:
-    """Bytes in flight for one row and pair of channels: four times pairs and terms."""
+    """Bytes of temporaries for one row and pair of channels: four times pairs and terms."""
     groups = _groups(product.rep1, product.rep2, product.rep_out)
     return 4 * x.dtype.itemsize * max(sum(table.shape) for g in groups for table in g.couple)
 
@@ -317,7 +317,7 @@ def _terms(
     scale: np.ndarray,
     k: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Couplings, paths and places of all terms of character ``k``: a path and a component each."""
+    """Couplings, paths and components of the terms of character ``k``, as three tables."""
     l1 = blocks(order.irreps)[0].l
     places = list(result.index[k])
     partner = second.index[[t ^ k for t in range(order.classes)]]
@@ -342,7 +342,8 @@ def _terms(
 def _memberships(rep1: Irreps, rep2: Irreps, rep_out: Irreps, bits: int) -> tuple[np.ndarray, ...]:
     """One-hot from the components to the blocks of the three reps, from paths to triples.
 
-    Those of the second rep stand, for every character of the result, at its partner of the first.
+    The table of the second rep is ordered, for every character of the result, by its partner in
+    the first.
     """
     ordered = [KleinOrder(rep, bits) for rep in (rep1, rep2, rep_out)]
     first, second, result = (order.spread(_membership(order.irreps)) for order in ordered)

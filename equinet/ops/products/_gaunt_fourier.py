@@ -98,7 +98,7 @@ def _integrals(lmax: int, reach: int) -> Complex[np.ndarray, "orders degrees fre
     With :math:`\Theta = \sum_k c_k e^{ik\theta}` the mean over the sphere is
     :math:`\frac12 \sum_k c_k \int_0^\pi e^{i(u+k)\theta} \sin\theta\, d\theta`, and the integral is
     :math:`(1 + (-1)^n) / (1 - n^2)`, or :math:`\pm i\pi/2` for :math:`n = \pm 1`. Waves beyond the
-    order ``lmax`` are zero and those of order m count twice, once for -m.
+    order ``lmax`` are zero, and waves of order m count twice, also for -m.
     """
     spectra = _spectra(lmax)
     frequency = np.fft.ifftshift(np.arange(-reach, reach + 1))

@@ -85,7 +85,7 @@ def from_grid(
 
 @functools.cache
 def _by_parity(rep: Irreps, natural: int | None) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """Components of even degree, then of odd; the place of each; the number of even ones."""
+    """Components of even, then of odd degree; the index of each; the number of even ones."""
     sizes = [2 * b.l + 1 for b in blocks(rep)]
     kept = np.repeat([natural in (None, b.p * (-1) ** b.l) for b in blocks(rep)], sizes)
     odd = np.repeat([b.l % 2 for b in blocks(rep)], sizes)

@@ -1,4 +1,4 @@
-r"""Features as matrices on an irrep of degree j: what a product of matrices couples.
+r"""Features as matrices on an irrep of degree j, and products of such matrices.
 
 .. math:: X_{ab} = \sum_{lm} x_{lm}\, T^l_m, \qquad T^l_m = \sqrt{2l+1}\; C^{j j l}_{a b m}
 
@@ -68,10 +68,10 @@ class _Plan:
 
     Attributes:
         tables: For each character ``[entries, components]``.
-        components: The components by character, and where each stands.
-        component_ends: Where each character but the first begins.
-        entries: Where each entry stands by character, and the entries in that order.
-        entry_ends: Where each character but the first begins.
+        components: The components sorted by character, and the index of each in this order.
+        component_ends: Index at which each character but the first begins.
+        entries: The index of each entry in the order by character, and the entries in that order.
+        entry_ends: Index at which each character but the first begins.
     """
 
     tables: tuple[np.ndarray, ...]
@@ -95,13 +95,13 @@ def _plan(rep: Irreps, parity: int, j: int) -> _Plan:
     entry_kinds = (side[:, None] ^ side[None, :]).reshape(-1)
     components = np.flatnonzero(chosen)
     components = components[np.argsort(kinds[components], kind="stable")]
-    place = np.full(rep.dim, len(components))
-    place[components] = np.arange(len(components))
+    index = np.full(rep.dim, len(components))
+    index[components] = np.arange(len(components))
     entries = np.argsort(entry_kinds, kind="stable")
     tables = tuple(table[np.ix_(entry_kinds == k, chosen & (kinds == k))] for k in range(4))
     return _Plan(
         tables,
-        (tuple(components.tolist()), tuple(place.tolist())),
+        (tuple(components.tolist()), tuple(index.tolist())),
         np.cumsum([t.shape[1] for t in tables])[:-1].tolist(),
         (tuple(np.argsort(entries).tolist()), tuple(entries.tolist())),
         np.cumsum([t.shape[0] for t in tables])[:-1].tolist(),
@@ -109,7 +109,7 @@ def _plan(rep: Irreps, parity: int, j: int) -> _Plan:
 
 
 def matrix_coefficient(l1: int, l2: int, l3: int, j: int) -> float:
-    r"""How strongly a product of matrices couples three degrees, up to sign.
+    r"""The coefficient of a path in a product of matrices, up to sign.
 
     .. math:: \sqrt{(2l_1+1)(2l_2+1)(2l_3+1)}\;
               \Big|\begin{Bmatrix} l_1 & l_2 & l_3 \\ j & j & j \end{Bmatrix}\Big|

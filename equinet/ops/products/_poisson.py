@@ -5,8 +5,9 @@ With :math:`L = r \times \nabla` the bracket of two functions on the sphere is
 .. math:: \{F, G\} = r \cdot (L F \times L G)
 
 It changes sign with its factors, and couples exactly the triples of degrees with an odd sum, which
-the pointwise product leaves out. Moved over by parts, its integral with a harmonic is that of a
-vector field with a vector harmonic: :math:`\int \{F, G\}\, Y = \int F\, (r \times L G) \cdot L Y`.
+the pointwise product leaves out. Integration by parts turns its integral with a harmonic into an
+integral of a vector field with a vector harmonic:
+:math:`\int \{F, G\}\, Y = \int F\, (r \times L G) \cdot L Y`.
 """
 
 import functools
@@ -22,7 +23,7 @@ PAIRS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 def bracket_coefficient(l1: int, l2: int, l3: int) -> float:
-    r"""How strongly the bracket couples three degrees, up to sign.
+    r"""The coefficient of a path in the Poisson bracket, up to sign.
 
     .. math:: \sqrt{(2l_1+1)(2l_2+1)(2l_3+1)\, l_1(l_1+1)\, l_2(l_2+1)}\;
               \Big|\begin{pmatrix} l_1 & l_2 & l_3 \\ 1 & -1 & 0 \end{pmatrix}\Big|
@@ -61,7 +62,7 @@ def multiply_poisson(reps: tuple[Irreps, ...], ratio: float, x: Array, y: Array)
 
 
 def multiply_vector(reps: tuple[Irreps, ...], ratio: float, x: Array, y: Array) -> Array:
-    """The same by a field of vectors: the bracket's derivatives stand on y and on the result."""
+    """The same map by a field of vectors: the bracket differentiates y and the result."""
     degree = degree_of(*reps)
     f = {s: to_grid(reps[0], degree, x, natural=s) for s in (1, -1)}
     g = {s: _with_slopes(reps[1], degree, y, s) for s in (1, -1)}
@@ -92,7 +93,7 @@ def _with_slopes(rep: Irreps, degree: int, x: Array, natural: int) -> tuple[Sign
 
 
 def _mirror(signal: Signal) -> Signal:
-    """The bracket is a pseudoscalar: that of two even functions is odd."""
+    """Exchanges even and odd parts: the bracket of two even functions is odd."""
     return signal[::-1]
 
 

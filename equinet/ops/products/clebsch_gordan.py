@@ -22,7 +22,7 @@ from equinet.ops.products._sign_blocks import KleinOrder
 from equinet.precision import HIGHEST, floating, read_only
 from equinet.reps import Irreps, clebsch_gordan
 
-METHODS = ("blocked", "naive")
+_METHODS = ("blocked", "naive")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +67,8 @@ class ClebschGordanProduct(ProductBase):
     method: str = "blocked"
 
     def _check(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"unknown method {self.method!r}, expected one of {METHODS}")
+        if self.method not in _METHODS:
+            raise ValueError(f"unknown method {self.method!r}, expected one of {_METHODS}")
 
     @property
     def paths(self) -> tuple[Path, ...]:

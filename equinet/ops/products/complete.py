@@ -1,4 +1,4 @@
-"""The complete product: every Clebsch-Gordan path at the price of a product of functions."""
+"""The complete product: every Clebsch-Gordan path at the cost of a product of functions."""
 
 import dataclasses
 import functools
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from equinet.ops.primitives import multiply_matrices
 from equinet.ops.products._base import ProductBase, check_no_copies
 from equinet.ops.products._batch import map_batch, weigh_copies
+from equinet.ops.products._gaunt_coefficients import gaunt_coefficient, split_weights
 from equinet.ops.products._gaunt_grid import degree_of, grid_flops, signal_bytes
 from equinet.ops.products._matrices import (
     from_matrix,
@@ -27,16 +28,15 @@ from equinet.ops.products._paths import (
     variance_scales,
 )
 from equinet.ops.products._poisson import bracket_coefficient, multiply_poisson, multiply_vector
-from equinet.ops.products.gaunt import gaunt_coefficient, split_weights
 from equinet.precision import read_only
 from equinet.reps import Irreps
 
-METHODS = ("matrix", "poisson", "vector")
+_METHODS = ("matrix", "poisson", "vector")
 
 
 @dataclasses.dataclass(frozen=True)
 class CompleteProduct(ProductBase):
-    r"""Product of two features that contains every path, the antisymmetric ones too.
+    r"""Product of two features that contains every path, also the antisymmetric ones.
 
     .. math:: z = \sum_{n=1}^{k} w^{(3)}_n \odot P\big(w^{(1)}_n \odot x,\; w^{(2)}_n \odot y\big)
 
@@ -56,8 +56,8 @@ class CompleteProduct(ProductBase):
 
     Attributes:
         rep1: Irreps of the first factor, each at most once.
-        rep2: Irreps of the second factor, likewise.
-        rep_out: Irreps of the result, likewise.
+        rep2: Irreps of the second factor, with the same restriction.
+        rep_out: Irreps of the result, with the same restriction.
         method: Which map.
         copies: The number k of weighted copies.
 
@@ -82,8 +82,8 @@ class CompleteProduct(ProductBase):
     def _check(self) -> None:
         for name in ("rep1", "rep2", "rep_out"):
             check_no_copies("complete product", name, getattr(self, name))
-        if self.method not in METHODS:
-            raise ValueError(f"unknown method {self.method!r}, expected one of {METHODS}")
+        if self.method not in _METHODS:
+            raise ValueError(f"unknown method {self.method!r}, expected one of {_METHODS}")
         if self.copies < 1:
             raise ValueError(f"copies must be at least 1, got {self.copies}")
 
@@ -94,17 +94,17 @@ class CompleteProduct(ProductBase):
 
     @property
     def coefficients(self) -> Float[np.ndarray, "paths"]:
-        """Size of every path in P, in front of the Clebsch-Gordan block of norm one."""
+        """Factor in P of the Clebsch-Gordan block of norm one of every path, ``[paths]``."""
         return _coefficients(self.rep1, self.rep2, self.rep_out, self.method)
 
     @property
     def num_weights(self) -> int:
-        """For every copy one weight for each irrep of the factors and of the result."""
+        """Number of weights of a channel: in every copy one for each irrep of the three reps."""
         return self.copies * sum(len(blocks(rep)) for rep in self._reps)
 
     @property
     def flops(self) -> int:
-        """Operations for one row and channel: changes of basis and products."""
+        """Floating-point operations for one row and channel."""
         dims = np.array([rep.dim for rep in self._reps])
         if self.method == "matrix":
             size = 2 * _size(*self._reps) + 1
@@ -132,7 +132,7 @@ class CompleteProduct(ProductBase):
         scale = _scale(*self._reps, self.method)
         if self.method == "matrix":
             size = 2 * _size(*self._reps) + 1
-            kernel, row_bytes = multiply_matrix, 4 * x.dtype.itemsize * size**2
+            kernel, row_bytes = _multiply_matrix, 4 * x.dtype.itemsize * size**2
         else:
             kernel = multiply_poisson if self.method == "poisson" else multiply_vector
             kernel = functools.partial(kernel, ratio=_ratio(*self._reps))
@@ -144,8 +144,8 @@ class CompleteProduct(ProductBase):
         return map_batch(scaled, row_bytes, x, y)
 
 
-def multiply_matrix(reps: tuple[Irreps, ...], x: Array, y: Array) -> Array:
-    """Features as matrices, one for each parity, multiplied and read off again."""
+def _multiply_matrix(reps: tuple[Irreps, ...], x: Array, y: Array) -> Array:
+    """Writes features as matrices, one for each parity, and multiplies these."""
     j = _size(*reps)
     first = {p: to_matrix(reps[0], p, j, x) for p in (1, -1)}
     second = {p: to_matrix(reps[1], p, j, y) for p in (1, -1)}

@@ -1,4 +1,4 @@
-"""The bilinear map of any reps: outer products and contractions of their terms."""
+"""Bilinear maps of any representations: outer products and contractions of their terms."""
 
 import collections
 import dataclasses
@@ -16,7 +16,7 @@ from equinet.precision import HIGHEST
 from equinet.reps import Rep, as_rep, tensor_product
 from equinet.reps._terms import factors, split_terms, terms
 
-UNROLLED = 16
+_UNROLLED = 16
 """Sums of up to so many products are written out: a batched product of tiny matrices is slower."""
 
 
@@ -39,10 +39,10 @@ class ContractionProduct(ProductBase):
     .. math:: z_{p r c} = \sum_{paths} w_{path, c}\, a_{path} \sum_{q} x_{p q c}\, y_{q r c}
 
     where q runs over the last factors of a term of ``rep1`` that are dual to the first factors of
-    a term of ``rep2``: none of them (outer product), one, and so on. A path exists where what is
-    left is a term of ``rep_out``. :math:`a = 1 / \sqrt{\dim q \cdot \text{paths into the term}}`,
-    so that independent inputs and weights of variance one give outputs of variance one. The value
-    is hashable and static.
+    a term of ``rep2``: none of them (outer product), one, and so on. A path exists where the
+    remaining factors are a term of ``rep_out``. The scale is
+    :math:`a = 1 / \sqrt{\dim q \cdot \text{paths into the term}}`, so that independent inputs and
+    weights of variance one give outputs of variance one. Instances are hashable and static.
 
     Attributes:
         rep1: Rep of the first factor.
@@ -91,7 +91,7 @@ class ContractionProduct(ProductBase):
         left, right = terms(self.rep1), terms(self.rep2)
         total = 0
         for path in self.paths:
-            inner = contracted_dim(left[path.first].rep, path.contracted)
+            inner = _contracted_dim(left[path.first].rep, path.contracted)
             total += 2 * left[path.first].rep.dim * right[path.second].rep.dim // inner
         return total
 
@@ -102,7 +102,7 @@ class ContractionProduct(ProductBase):
         sums: dict[int, Array] = {}
         for index, path in enumerate(self.paths):
             left, right = firsts[path.first], seconds[path.second]
-            inner = contracted_dim(terms(self.rep1)[path.first].rep, path.contracted)
+            inner = _contracted_dim(terms(self.rep1)[path.first].rep, path.contracted)
             row: Array | float = 1 / math.sqrt(inner * count[path.result])
             if weights is not None:
                 row = at_rank(weights[..., index : index + 1, :] * row, x.ndim)
@@ -133,7 +133,7 @@ class ContractionProduct(ProductBase):
         return jnp.concatenate(rows, axis=-2)
 
 
-def contracted_dim(rep: Rep, contracted: int) -> int:
+def _contracted_dim(rep: Rep, contracted: int) -> int:
     """Dimension of the last ``contracted`` factors of a rep."""
     parts = factors(rep)
     return math.prod(part.dim for part in parts[len(parts) - contracted :])
@@ -143,7 +143,7 @@ def _contract(x: Array, y: Array, inner: int) -> Array:
     """``x[..., (p, q), c]`` and ``y[..., (q, r), c]`` to ``[..., (p, r), c]``."""
     x = x.reshape(*x.shape[:-2], x.shape[-2] // inner, inner, x.shape[-1])
     y = y.reshape(*y.shape[:-2], inner, y.shape[-2] // inner, y.shape[-1])
-    if inner <= UNROLLED:
+    if inner <= _UNROLLED:
         left, right = jnp.split(x, inner, axis=-2), jnp.split(y, inner, axis=-3)
         z = functools.reduce(operator.add, map(operator.mul, left, right))
     else:

@@ -21,8 +21,8 @@ from equinet.ops.products.cp_fit import EXACT, KINDS, Factors, load_factors, res
 from equinet.precision import HIGHEST, read_only
 from equinet.reps import Irreps, clebsch_gordan, so3_generators
 
-LARGEST = 2**22
-"""Entries of a coupling table beyond which no decomposition but a stored one is looked for."""
+_LARGEST = 2**22
+"""Size of a coupling table beyond which only stored decompositions are used."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +47,8 @@ class CPProduct(ProductBase):
 
     Attributes:
         rep1: Irreps of the first factor, each degree at most once.
-        rep2: Irreps of the second factor, likewise.
-        rep_out: Irreps of the result, likewise.
+        rep2: Irreps of the second factor, with the same restriction.
+        rep_out: Irreps of the result, with the same restriction.
         rank: None: the smallest exact rank stored for the degree, or without one the largest up to
             :math:`7 l_{max}^2`; ``"exact"``: the smallest exact one or an error; or a stored rank.
 
@@ -84,12 +84,12 @@ class CPProduct(ProductBase):
 
     @property
     def num_weights(self) -> int:
-        """One weight, shared by all paths."""
+        """Number of weights of a channel: one, which all paths share."""
         return 1
 
     @property
     def terms(self) -> int:
-        """Number of columns R of the factors."""
+        """Rank of the decomposition: the number of columns R of the factors."""
         return _factors(self.rep1, self.rep2, self.rep_out, self.rank)[0].shape[1]
 
     @property
@@ -119,7 +119,7 @@ class CPProduct(ProductBase):
 
     @property
     def flops(self) -> int:
-        """Floating-point operations for one row and channel."""
+        """Floating-point operations for one row and channel, by three matrix products."""
         return self.terms * (2 * (self.rep1.dim + self.rep2.dim + self.rep_out.dim) + 1)
 
     def _compute(self, x: Array, y: Array, weights: Array | None) -> Array:
@@ -158,10 +158,10 @@ def _factors(rep1: Irreps, rep2: Irreps, rep_out: Irreps, rank: int | str | None
     """B, C and A: rows of the stored factors, the result scaled to variance one."""
     reps = (rep1, rep2, rep_out)
     kind, lmax = _kind(*reps), max(block.l for rep in reps for block in blocks(rep))
-    small = rep1.dim * rep2.dim * rep_out.dim <= LARGEST
+    small = rep1.dim * rep2.dim * rep_out.dim <= _LARGEST
     trivial = _by_fibres(*reps) if small else None
-    terms = trivial[0].shape[1] if trivial else LARGEST
-    found = None
+    terms = trivial[0].shape[1] if trivial else _LARGEST
+    chosen = None
     stored = _choose(kind, lmax, rank, terms)
     if stored is not None:
         first, second, third = (
@@ -169,12 +169,12 @@ def _factors(rep1: Irreps, rep2: Irreps, rep_out: Irreps, rank: int | str | None
             for u, rep in zip(load_factors(kind, *stored), reps, strict=True)
         )
         alive = np.all([np.linalg.norm(u, axis=0) > 1e-12 for u in (first, second, third)], axis=0)
-        found = (first[:, alive], second[:, alive], third[:, alive])
-    if found is None or (not isinstance(rank, int) and terms <= found[0].shape[1]):
-        found = trivial
-    assert found is not None
-    first, second, third = found
-    scales = variance_scales(rep_out, coupling_paths(*reps), _project(_compose(found), *reps)[1])
+        chosen = (first[:, alive], second[:, alive], third[:, alive])
+    if chosen is None or (not isinstance(rank, int) and terms <= chosen[0].shape[1]):
+        chosen = trivial
+    assert chosen is not None
+    first, second, third = chosen
+    scales = variance_scales(rep_out, coupling_paths(*reps), _project(_compose(chosen), *reps)[1])
     third = third * spread_copies(rep_out, scales)
     first, second, third = (read_only(np.ascontiguousarray(u)) for u in (first, second, third))
     return first, second, third

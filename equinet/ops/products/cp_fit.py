@@ -57,7 +57,7 @@ class Coupling:
 
 @functools.cache
 def couplings(lmax: int, kind: str) -> tuple[Coupling, ...]:
-    """All paths among the degrees 0, 1, ..., lmax: ``"all"``, or those of an even sum.
+    """All paths among the degrees 0, 1, ..., lmax: ``"all"``, or the paths of an even sum.
 
     Args:
         lmax: Largest degree.
@@ -127,7 +127,7 @@ def fit(
 
     where :math:`\Pi` projects onto the span of the couplings. One weight is shared by all paths,
     so that any fixed ratio between them is as good, provided that none vanishes: M has weights one
-    (kind ``"all"``) or those of the pointwise product of functions (``"even"``), and
+    (kind ``"all"``) or the weights of the pointwise product of functions (``"even"``), and
     :math:`\epsilon` and the ridge :math:`\rho` decay. The ridge keeps the factors small, drives
     terms that are not needed to zero (they are removed) and breaks the swamps of alternating least
     squares; each step is a damped Gauss-Newton step, solved by conjugate gradients on Gram
@@ -178,7 +178,7 @@ def fit(
 
 
 def stored_ranks() -> dict[tuple[str, int], tuple[int, ...]]:
-    """The ranks at hand for each kind and largest degree: package data and the cache.
+    """The stored ranks of each kind and largest degree, in the package and in the cache.
 
     >>> stored_ranks()["even", 1]
     (6,...)

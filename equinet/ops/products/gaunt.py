@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
 
 import jax
@@ -19,6 +18,7 @@ from equinet.ops.products._base import (
     irreps_of_one_group,
 )
 from equinet.ops.products._batch import map_batch, weigh_copies
+from equinet.ops.products._gaunt_coefficients import gaunt_scale, split_weights
 from equinet.ops.products._gaunt_fourier import multiply_fourier
 from equinet.ops.products._gaunt_grid import (
     degree_of,
@@ -31,16 +31,12 @@ from equinet.ops.products._paths import (
     Path,
     blocks,
     coupling_paths,
-    obeys_triangle_rule,
-    path_degrees,
-    spread_copies,
-    variance_scales,
 )
-from equinet.precision import floating, read_only
+from equinet.precision import floating
 from equinet.reps import Irreps
 
-METHODS = ("auto", "grid", "separable", "fft")
-SEPARABLE_FROM = {"cpu": 70, "gpu": 70, "tpu": 70}
+_METHODS = ("auto", "grid", "separable", "fft")
+_SEPARABLE_FROM = {"cpu": 70, "gpu": 70, "tpu": 70}
 """Sum of the degrees from which the separable transforms are taken, by backend.
 
 On a CPU of two cores the grid takes 0.7 of their time at a sum of 60, forward and backward, and
@@ -55,21 +51,21 @@ class GauntProduct(ProductBase):
     .. math:: z_{lm} = a_l \int_{S^2} \Big(\sum x_{l_1 m_1} Y_{l_1 m_1}\Big)
               \Big(\sum y_{l_2 m_2} Y_{l_2 m_2}\Big)\, Y_{lm}
 
-    It is a Clebsch-Gordan product whose path weights are the Gaunt coefficients; what can be
-    learned are weights per degree of the two factors and of the result. Only paths with even
-    :math:`l_1 + l_2 + l_3` exist in it, and only natural parity :math:`(-1)^l`. The scale
-    :math:`a_l` gives outputs of variance one.
+    It is a Clebsch-Gordan product whose path weights are the Gaunt coefficients; the learned
+    weights belong to the degrees of the two factors and of the result. It has the paths with even
+    :math:`l_1 + l_2 + l_3` only, and irreps of natural parity :math:`(-1)^l` only; for SO(3) all
+    irreps are allowed. The scale :math:`a_l` gives outputs of variance one.
 
     Attributes:
-        rep1: Irreps of the first factor, each degree at most once, of natural parity.
-        rep2: Irreps of the second factor, likewise.
-        rep_out: Irreps of the result, likewise.
-        method: How the integral is taken; all are exact up to rounding. ``"grid"``: values at
-            Lebedev's points by matrix products, even and odd degrees on half of the sphere;
-            O(L^4). ``"separable"``: on a Gauss-Legendre grid, by a
-            Legendre transform for every order and a Fourier transform of the azimuth; O(L^3).
-            ``"fft"``: as polynomials in two angles by fast Fourier transforms; O(L^3).
-            ``"auto"``: the fastest of them, by a table for each backend.
+        rep1: Irreps of the first factor, each degree at most once, of parity (-1)^l.
+        rep2: Irreps of the second factor, with the same restriction.
+        rep_out: Irreps of the result, with the same restriction.
+        method: How the integral is computed; all methods are exact up to rounding. ``"grid"``:
+            matrix products give the values at Lebedev points on half of the sphere, of even and
+            odd degrees apart; O(L^4). ``"separable"``: a Legendre transform for every order and a
+            Fourier transform of the azimuth on a Gauss-Legendre grid; O(L^3). ``"fft"``:
+            polynomials in two angles by fast Fourier transforms; O(L^3). ``"auto"``: ``"grid"``
+            below a sum of degrees that depends on the backend, ``"separable"`` from there.
 
     Raises:
         ValueError: If an irrep has the other parity or occurs twice, no path exists, or the method
@@ -77,7 +73,7 @@ class GauntProduct(ProductBase):
 
     References:
         Luo, Chen, Krishnapriyan, arXiv:2401.10216 (2024); on a grid: Xie, Daigavane, Kotak, Smidt,
-        The Price of Freedom, ICML 2025.
+        The Price of Freedom, arXiv:2506.13523 (2025).
 
     >>> product = GauntProduct(Irreps("0e+1o"), Irreps("0e+1o"), Irreps("0e+1o+2e"))
     >>> product(jnp.ones((5, 4, 8)), jnp.ones((5, 4, 8))).shape, len(product.paths)
@@ -91,9 +87,9 @@ class GauntProduct(ProductBase):
 
     def _check(self) -> None:
         for name in ("rep1", "rep2", "rep_out"):
-            check_natural(name, getattr(self, name))
-        if self.method not in METHODS:
-            raise ValueError(f"unknown method {self.method!r}, expected one of {METHODS}")
+            _check_natural(name, getattr(self, name))
+        if self.method not in _METHODS:
+            raise ValueError(f"unknown method {self.method!r}, expected one of {_METHODS}")
 
     def _no_path(self) -> str:
         return (
@@ -108,7 +104,7 @@ class GauntProduct(ProductBase):
 
     @property
     def num_weights(self) -> int:
-        """One weight for each degree of the factors and of the result."""
+        """Number of weights of a channel: one for each degree of the factors and of the result."""
         return sum(len(blocks(rep)) for rep in (self.rep1, self.rep2, self.rep_out))
 
     @property
@@ -129,7 +125,7 @@ class GauntProduct(ProductBase):
         reps = (self.rep1, self.rep2, self.rep_out)
         method = self.method
         if method == "auto":
-            limit = SEPARABLE_FROM.get(jax.default_backend(), SEPARABLE_FROM["gpu"])
+            limit = _SEPARABLE_FROM.get(jax.default_backend(), _SEPARABLE_FROM["gpu"])
             method = "grid" if degree_of(*reps) < limit else "separable"
         kernels: dict[str, Callable[..., Array]] = {
             "grid": multiply_grid,
@@ -152,8 +148,8 @@ class ManyBodyGauntProduct:
     equal to repeated Gaunt products whose intermediate results keep every degree.
 
     Attributes:
-        reps: Irreps of the factors, each degree at most once, of natural parity.
-        rep_out: Irreps of the result, likewise.
+        reps: Irreps of the factors, each degree at most once, of parity (-1)^l.
+        rep_out: Irreps of the result, with the same restriction.
 
     Raises:
         ValueError: If an irrep has the other parity or occurs twice, or there is no factor.
@@ -174,8 +170,8 @@ class ManyBodyGauntProduct:
             raise ValueError("a product needs at least one factor, got none")
         *reps, rep_out = irreps_of_one_group(*self.reps, self.rep_out)
         for i, rep in enumerate(reps):
-            check_natural(f"reps[{i}]", rep)
-        check_natural("rep_out", rep_out)
+            _check_natural(f"reps[{i}]", rep)
+        _check_natural("rep_out", rep_out)
         object.__setattr__(self, "reps", tuple(reps))
         object.__setattr__(self, "rep_out", rep_out)
 
@@ -208,7 +204,7 @@ class ManyBodyGauntProduct:
         return keep_sharding(multiply, *factors, ndim=len(lead) + 2)
 
 
-def check_natural(name: str, rep: Irreps) -> None:
+def _check_natural(name: str, rep: Irreps) -> None:
     """Refuses irreps that are no functions on the sphere.
 
     Args:
@@ -225,41 +221,6 @@ def check_natural(name: str, rep: Irreps) -> None:
             f"a Gaunt product takes functions on the sphere, which have parity (-1)^l; {name} is "
             f"{rep}. Use product='clebsch_gordan' instead, or 'complete'"
         )
-
-
-def gaunt_coefficient(l1: int, l2: int, l3: int) -> float:
-    r"""The integral of three harmonics in terms of the Clebsch-Gordan block of norm one.
-
-    .. math:: |G| = \sqrt{(2l_1+1)(2l_2+1)(2l_3+1)}\; \Big|\begin{pmatrix} l_1 & l_2 & l_3 \\
-              0 & 0 & 0 \end{pmatrix}\Big|
-
-    for harmonics of mean square one on the sphere; zero where the sum of the degrees is odd.
-
-    >>> gaunt_coefficient(1, 1, 1), gaunt_coefficient(2, 0, 2)
-    (0.0, 2.23606797749979)
-    """
-    total = l1 + l2 + l3
-    if total % 2 or not obeys_triangle_rule(l1, l2, l3):
-        return 0.0
-    f, g = math.factorial, total // 2
-    square = math.prod(f(total - 2 * l) for l in (l1, l2, l3)) / f(total + 1)
-    threej = math.sqrt(square) * (f(g) / math.prod(f(g - l) for l in (l1, l2, l3)))
-    return threej * math.sqrt((2 * l1 + 1) * (2 * l2 + 1) * (2 * l3 + 1))
-
-
-def split_weights(weights: Array, reps: tuple[Irreps, ...]) -> list[Array]:
-    """The weights of the factors and of the result, which follow each other on axis -2."""
-    ends = np.cumsum([len(blocks(rep)) for rep in reps])[:-1].tolist()
-    return jnp.split(weights, ends, axis=-2)
-
-
-@functools.cache
-def gaunt_scale(rep1: Irreps, rep2: Irreps, rep_out: Irreps) -> Float[np.ndarray, "dim_out 1"]:
-    """Scales for outputs of variance one from independent inputs of variance one."""
-    reps = rep1, rep2, rep_out
-    paths = coupling_paths(*reps, even=True)
-    sizes = [gaunt_coefficient(*degrees) for degrees in path_degrees(paths, *reps)]
-    return read_only(spread_copies(rep_out, variance_scales(rep_out, paths, sizes)))
 
 
 def _scaled(kernel: Callable[..., Array], scale: np.ndarray, *factors: Array) -> Array:

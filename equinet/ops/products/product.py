@@ -1,4 +1,4 @@
-"""The tensor products that are interchangeable in a model by one word."""
+"""The tensor products that are interchangeable in a model by one key."""
 
 import dataclasses
 from typing import Any, Protocol
@@ -13,9 +13,9 @@ from equinet.reps import Irreps
 
 
 class TensorProduct(Protocol):
-    """What every bilinear equivariant map of two features is to its user.
+    """Interface of every bilinear equivariant map of two features.
 
-    A frozen dataclass, hashable and static: the parameters stay outside.
+    Implementations are frozen dataclasses, hashable and static; the parameters stay outside.
 
     Attributes:
         rep1: Irreps of the first factor.
@@ -29,12 +29,12 @@ class TensorProduct(Protocol):
 
     @property
     def paths(self) -> tuple:
-        """The triples of blocks that it can express."""
+        """The triples of copies of irreps that the product couples."""
         ...
 
     @property
     def num_weights(self) -> int:
-        """Rows of the weights: one for each path where the paths are free."""
+        """Number of weights of a channel: one for each path where the weights of paths are free."""
         ...
 
     @property
@@ -44,7 +44,7 @@ class TensorProduct(Protocol):
 
     @property
     def flops(self) -> int:
-        """Operations for one row and channel."""
+        """Floating-point operations for one row and channel."""
         ...
 
     @property
@@ -58,7 +58,7 @@ class TensorProduct(Protocol):
         y: Float[Array, "... dim2 channels"],
         weights: Float[Array, "... num_weights channels"] | None = None,
     ) -> Float[Array, "... dim_out channels"]:
-        """The product, weights shared by all rows or given per row."""
+        """Multiplies two features, with weights that all rows share or weights for each row."""
         ...
 
 
@@ -73,20 +73,20 @@ PRODUCTS = {
 def tensor_product(
     kind: str, rep1: Irreps, rep2: Irreps, rep_out: Irreps, **options: Any
 ) -> TensorProduct:
-    """The tensor product of that name.
+    """Makes the tensor product of a kind.
 
     Args:
         kind: A key of ``PRODUCTS``.
         rep1: Irreps of the first factor.
         rep2: Irreps of the second factor.
         rep_out: Irreps of the result.
-        **options: What that product takes beside: ``method``, ``copies``, ``rank``.
+        **options: Further fields of the class of that kind: ``method``, ``copies`` or ``rank``.
 
     Returns:
-        The static product.
+        The product, a frozen dataclass without parameters.
 
     Raises:
-        ValueError: If the name is unknown, the product has no such option, or no path exists.
+        ValueError: If the kind or an option is unknown, the groups differ, or no path exists.
 
     >>> len(tensor_product("clebsch_gordan", Irreps("1o"), Irreps("1o"), Irreps("0e+2e")).paths)
     2

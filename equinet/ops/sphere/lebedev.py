@@ -15,7 +15,7 @@ from scipy.integrate import lebedev_rule
 from equinet.ops.sphere.s2grid import gauss_legendre_grid
 from equinet.precision import read_only
 
-LARGEST_LEBEDEV = 131
+_LARGEST_LEBEDEV = 131
 
 
 @functools.cache
@@ -24,8 +24,8 @@ def hemisphere_grid(
 ) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points"]]:
     """One point of each pair of antipodes of a grid that is exact up to ``degree``.
 
-    Lebedev's points, about two thirds as many as those of a Gauss-Legendre grid; beyond his largest
-    degree, 131, a Gauss-Legendre grid.
+    The points are Lebedev's, about two thirds as many as on a Gauss-Legendre grid. Beyond the
+    largest Lebedev degree, 131, they form a Gauss-Legendre grid.
 
     Args:
         degree: Highest degree of the integrand, an even function; at least 0.
@@ -54,7 +54,7 @@ def _symmetric_grid(degree: int) -> tuple[np.ndarray, np.ndarray]:
     """A grid that inversion maps onto itself."""
     if degree < 0:
         raise ValueError(f"degree must be at least 0, got {degree}")
-    for exact in range(degree | 1, LARGEST_LEBEDEV + 1, 2):
+    for exact in range(degree | 1, _LARGEST_LEBEDEV + 1, 2):
         try:
             points, weights = lebedev_rule(exact)
         except NotImplementedError:  # not every degree has a rule

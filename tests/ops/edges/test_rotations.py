@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equinet.ops.edges import Rotations, edge_rotations
-from equinet.ops.edges.rotations import AlignedRows, check_rotations
+from equinet.ops.edges._aligned_rows import AlignedRows, check_rotations
 from equinet.reps import Irreps, wigner_table
 
 RNG = np.random.default_rng(0)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from equinet.ops.products import ClebschGordanProduct, CompleteProduct, GauntProduct
+from equinet.ops.products._gaunt_coefficients import gaunt_scale
 from equinet.ops.products._matrices import matrix_coefficient, matrix_degree
 from equinet.ops.products._paths import blocks
 from equinet.ops.products._poisson import bracket_coefficient
-from equinet.ops.products.complete import METHODS, _scale
-from equinet.ops.products.gaunt import gaunt_scale
+from equinet.ops.products.complete import _METHODS as METHODS
+from equinet.ops.products.complete import _scale
 from equinet.reps import Irreps, clebsch_gordan
 from equinet.testing import assert_equivariant, equivariance_error
 
