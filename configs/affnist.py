@@ -44,7 +44,7 @@ def get_config(name: str = "gl") -> ConfigDict:
         sizes = {"samples": 5000, "validation": 1000, "test": 10_000}
         config.data = {"set": "mnist", "enlarge": 1, "size": 40, **sizes}
         if not finite:
-            config.model.count = 5
+            config.model = {**config.model, "count": 5}
     config.training = {
         "steps": (6000 if finite else 15_000) if mnist else 1000,
         "batch_size": 10 if mnist else 50,

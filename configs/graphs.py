@@ -47,11 +47,10 @@ def get_config(name: str = "exp-spen") -> ConfigDict:
     config = ConfigDict()
     config.task = "experiments.graphs.task:GraphTask"
     config.data = {"set": kind}
-    config.model = {"name": model}
+    options: dict[str, Any] = {"name": model}
     if model == "spen" and kind in HOPS:
-        config.model.update(hops=HOPS[kind], shells=HOPS[kind] + 1)
-    if frozen:
-        config.model.update(FROZEN)
+        options |= {"hops": HOPS[kind], "shells": HOPS[kind] + 1}
+    config.model = options | (FROZEN if frozen else {})
     config.training = {
         "steps": STEPS[kind],
         "batch_size": 32,

@@ -71,7 +71,7 @@ def train(
 
 def main() -> None:
     """Trains the variants, writes their rows and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="configs/3bpa.py")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--workdir", type=pathlib.Path, required=True)

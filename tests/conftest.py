@@ -88,3 +88,38 @@ def make_configuration() -> Callable[..., Configuration]:
         )
 
     return make
+
+
+WATER = {
+    "data.smiles": "O",
+    "data.configurations": "(6, 1, 1)",
+    "data.num_trajectories": "1",
+    "data.spacing_fs": "3",
+    "data.equilibration_fs": "3",
+    "model.channels": "4",
+    "model.layers": "1",
+    "training.steps": "40",
+    "training.batch_size": "2",
+    "training.validate_every": "20",
+    "training.warmup_steps": "1",
+}
+
+
+@pytest.fixture(scope="session")
+def water() -> dict[str, str]:
+    """Overrides of a potential's config for a few seconds of training on water."""
+    return dict(WATER)
+
+
+@pytest.fixture(scope="session")
+def trained_water(tmp_path_factory: pytest.TempPathFactory, water: dict[str, str]) -> pathlib.Path:
+    """The folder of a finished training of water, which no test changes; `cache` lies beside it."""
+    from equinet.training import load_config, train
+
+    folder = tmp_path_factory.mktemp("water")
+    config = str(pathlib.Path(__file__).parents[1] / "configs" / "potential.py")
+    overrides = [*water.items(), ("model.correlation", "2")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EQUINET_CACHE", str(folder / "cache"))
+        train(load_config(config, overrides), folder / "run", source=config)
+    return folder / "run"

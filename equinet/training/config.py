@@ -174,7 +174,7 @@ def _arguments(module: Any, argument: str | None) -> tuple[str, ...]:
     return ()
 
 
-def _choose(config: ConfigDict, cls: type, key: str, text: str) -> bool:
+def _choose(config: Any, cls: type, key: str, text: str) -> bool:
     """Sets a key that chooses a section; False where the key is another one.
 
     What the file says about another option of the same section is dropped.
@@ -192,7 +192,7 @@ def _choose(config: ConfigDict, cls: type, key: str, text: str) -> bool:
     return True
 
 
-def _override(config: ConfigDict, cls: type, key: str, text: str) -> None:
+def _override(config: Any, cls: type, key: str, text: str) -> None:
     """Sets one key, of the type that its dataclass declares."""
     *parents, last = key.split(".")
     section, kinds = config, field_types(cls)
@@ -216,7 +216,7 @@ def _override(config: ConfigDict, cls: type, key: str, text: str) -> None:
         section[last] = value
 
 
-def _unknown(key: str, cls: type, config: ConfigDict) -> ValueError:
+def _unknown(key: str, cls: type, config: Any) -> ValueError:
     """The error of a key that does not exist, or has no effect in this config."""
     section, _, last = key.rpartition(".")
     choice = choice_of(field_types(cls).get(section))
@@ -235,7 +235,7 @@ def _unknown(key: str, cls: type, config: ConfigDict) -> ValueError:
 def _keys(cls: type, values: Any, prefix: str = "") -> Iterator[str]:
     """All dotted keys of a dataclass of sections, as the given values choose them."""
     for name, kind in field_types(cls).items():
-        given = values.get(name, {})
+        given: Any = values.get(name, {})
         given = given if isinstance(given, Mapping | ConfigDict) else {}
         inner = section_type(kind, given, f"config.{prefix}{name}")
         if inner is None:

@@ -130,7 +130,7 @@ def predict(function: Callable[..., Any], *arrays: np.ndarray, batch_size: int =
     return np.concatenate(found)[:count]
 
 
-def in_both_precisions(error: Callable[[Any], float]) -> dict[str, float]:
+def in_both_precisions[T](error: Callable[[Any], T]) -> dict[str, T]:
     """An error that is computed in float32 and in float64, under the names of a report.
 
     Args:

@@ -214,7 +214,7 @@ def report(model: Forecast, flows: Flows, section: DataConfig, name: str) -> dic
 
 def symmetry_error(model: Forecast, flows: Frames, section: DataConfig, dtype: Any) -> float:
     """The equivariance error on a window under the group of the network, or C4 for FNO."""
-    group = model.network.rep_in.group
+    group: Any = model.network.rep_in.group
     if group.order == 1:
         group = Cyclic(4)
     images = Images(fields_rep(section.equation, group))

@@ -100,7 +100,7 @@ def run(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; gives back its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="<set>-<model>, as in configs/graphs.py")
     parser.add_argument("--folds", type=int, nargs="+", help="default: all")
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/graphs"))

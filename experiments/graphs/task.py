@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, PyTree
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.special import log_softmax
 
 from equinet.models import GIN, SPEN, AdjacencyMLP, frame_averaged, standardize
@@ -156,7 +156,8 @@ def _means(model: SPEN, batch: SubgraphBatch) -> Array:
 def apply(model: nnx.Module, inputs: PyTree[Array], key: Array | None = None) -> Array:
     """The outputs ``[shards, graphs, outputs]`` of a batch; a key draws one order of a frame."""
     if isinstance(model, SPEN):
-        return jax.vmap(model if isinstance(inputs, SubgraphBatch) else model.readout)(inputs)
+        network: Any = model if isinstance(inputs, SubgraphBatch) else model.readout
+        return jax.vmap(network)(inputs)
     if isinstance(model, FrameAveraging):
         return model(*inputs, key=key)
     return model(*inputs)  # type: ignore[operator]
@@ -313,7 +314,7 @@ def _near(outputs: Float[np.ndarray, "graphs outputs"], tolerance: float) -> int
     """The number of pairs of rows whose entries all differ by at most the tolerance."""
     if len(outputs) < 2:
         return 0
-    tree = cKDTree(outputs)
+    tree = KDTree(outputs)
     return (int(tree.count_neighbors(tree, tolerance, p=np.inf)) - len(outputs)) // 2
 
 

@@ -37,7 +37,8 @@ class Systems:
         return len(self.positions)
 
     def __getitem__(self, index: int | slice) -> "Systems":
-        return Systems(*(part[index] for part in self.parts))
+        positions, velocities, charges, targets = (part[index] for part in self.parts)
+        return Systems(positions, velocities, charges, targets)
 
     @property
     def parts(self) -> tuple[np.ndarray, ...]:

@@ -45,7 +45,7 @@ class DataConfig:
             )
 
 
-_POINT_NET = {"omit": ("dim",)}
+_POINT_NET: dict[str, Any] = {"omit": ("dim",)}
 
 
 @dataclasses.dataclass(frozen=True)

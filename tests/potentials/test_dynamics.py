@@ -1,7 +1,6 @@
 """The calculator and molecular dynamics of a trained potential."""
 
 import json
-from pathlib import Path
 
 import ase
 import ase.io
@@ -15,33 +14,12 @@ from equinet.cli import main
 from equinet.data.atoms import collate, from_atoms, to_graph
 from equinet.models import Potential, potential_from_spec
 from equinet.potentials import PotentialCalculator, load_potential, run_md
-from equinet.training import load_config, train
-
-CONFIG = Path(__file__).parents[2] / "configs/potential.py"
-TINY = {
-    "data.smiles": "O",
-    "data.configurations": "(6, 1, 1)",
-    "data.num_trajectories": "1",
-    "data.spacing_fs": "3",
-    "data.equilibration_fs": "3",
-    "model.channels": "4",
-    "model.layers": "1",
-    "model.correlation": "2",
-    "training.steps": "40",
-    "training.batch_size": "2",
-    "training.validate_every": "20",
-    "training.warmup_steps": "1",
-}
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    """A short training of water."""
-    folder = tmp_path_factory.mktemp("simulation")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EQUINET_CACHE", str(folder / "cache"))
-        train(load_config(str(CONFIG), list(TINY.items())), folder / "run")
-    return folder / "run"
+def workdir(trained_water):
+    """A short training of water, which the session shares."""
+    return trained_water
 
 
 @pytest.fixture(scope="module", params=["irreps", "ponita"])

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from equinet.groups import O
-from equinet.training import count_parameters, evaluate, load_config, train
+from equinet.training import evaluate, load_config, train
 from equinet.training.config import flatten
 from experiments.nbody.config import NETWORKS, DataConfig
 from experiments.nbody.data import load_data
@@ -184,13 +184,15 @@ def test_reports(name, data):
     found = report(model, data, SECTION)
     assert found["equivariance_error"]["float64"] < 1e-11
     assert found["equivariance_error"]["float32"] < 1e-3
-    assert found["metrics"]["position_mse"] == pytest.approx(mean_square(model, data.test))
+    errors = [  # one system after the other, from the outputs
+        np.mean((np.asarray(model(*data.test[[i]].parts[:3]), float) - data.test.targets[i]) ** 2)
+        for i in range(len(data.test))
+    ]
+    assert found["metrics"]["position_mse"] == pytest.approx(np.mean(errors), rel=1e-4)
     straight = data.test.positions + 0.02 * data.test.velocities
     error = np.mean((straight - data.test.targets) ** 2)
     assert found["metrics"]["straight_line_mse"] == pytest.approx(error, rel=1e-3)
     assert (found["model"], found["training_systems"], found["bodies"]) == (name, 6, 5)
-    sizes = jax.tree.map(np.size, nnx.to_pure_dict(nnx.state(model, nnx.Param)))
-    assert count_parameters(model) == sum(jax.tree.leaves(sizes))
 
 
 def test_the_symmetry_of_the_grid_is_not_that_of_space(data):
