@@ -189,7 +189,9 @@ def _predict(model: CloudModel, points: Array) -> Array:
 def scores(model: CloudModel, clouds: Clouds) -> dict[str, float]:
     """The mean loss, and the accuracy or the median angle between true and predicted rotations."""
     found = predict(lambda x: _predict(model, x), clouds.points)
-    losses = _losses(jnp.asarray(found), jnp.asarray(clouds.labels), jnp.asarray(clouds.rotations), model.task)
+    losses = _losses(
+        jnp.asarray(found), jnp.asarray(clouds.labels), jnp.asarray(clouds.rotations), model.task
+    )
     named = {SELECTION: float(jnp.mean(losses))}
     if model.task == "shapes":
         return named | {"accuracy": float(np.mean(found.argmax(-1) == clouds.labels))}

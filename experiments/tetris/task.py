@@ -109,8 +109,8 @@ def irreps_of(section: ModelConfig) -> tuple[Irreps, Irreps, Irreps]:
     if section.product in NATURAL_ONLY:
         return natural, natural, Irreps("0e")
     # No pseudoscalar in the second power: two vectors and their mirror images are one rotation.
-    others = [(l, p) for l in range(1, section.lmax + 1) for p in ((-1) ** l, -((-1) ** l))]
-    return natural, Irreps([(0, 1), *others]), Irreps("0e+0o")
+    others = [(1, (l, p)) for l in range(1, section.lmax + 1) for p in ((-1) ** l, -((-1) ** l))]
+    return natural, Irreps([(1, (0, 1)), *others]), Irreps("0e+0o")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
