@@ -10,19 +10,27 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from equinet.linalg import safe_normalize
-from equinet.precision import floating
+from equinet.precision import floating, read_only
 
 
-@functools.lru_cache(64)
-def _recurrence(lmax: int) -> dict[tuple[int, int], tuple[float, float]]:
-    """Coefficients (a, b) of ``P[l, m] = a (z P[l-1, m] - b r^2 P[l-2, m])``."""
-    table = {}
-    for m in range(lmax + 1):
-        for l in range(m + 1, lmax + 1):
-            a = math.sqrt((4 * l * l - 1) / (l * l - m * m))
-            b = math.sqrt(max(0, (l - 1) ** 2 - m * m) / (4 * (l - 1) ** 2 - 1)) if l > 1 else 0.0
-            table[l, m] = (a, b)
-    return table
+@functools.lru_cache(256)
+def legendre_recurrence(
+    l: int,
+) -> tuple[Float[np.ndarray, "l"], Float[np.ndarray, "l"], float]:
+    """Coefficients of the associated Legendre functions of degree ``l``, normalised.
+
+    Returns:
+        The a and b of ``P[l, m] = a[m] z P[l-1, m] - b[m] r^2 P[l-2, m]`` for the orders m < l, and
+        ``P[l, l]``. The sum over m of the squared harmonics is then 2 l + 1.
+
+    References:
+        Holmes and Featherstone, J. Geodesy 76, 279 (2002), eq. 11.
+    """
+    m = np.arange(l)
+    a = np.sqrt((4 * l * l - 1) / (l * l - m * m))
+    b = a * np.sqrt(np.maximum((l - 1) ** 2 - m * m, 0) / max(4 * (l - 1) ** 2 - 1, 1))
+    diagonal = math.prod(math.sqrt((2 * k + 1) / (2 * k)) for k in range(1, l + 1))
+    return read_only(a), read_only(b), diagonal * (math.sqrt(2) if l else 1.0)
 
 
 def _azimuthal(xp: Any, x: Any, y: Any, lmax: int) -> tuple[list, list]:
@@ -38,16 +46,13 @@ def _azimuthal(xp: Any, x: Any, y: Any, lmax: int) -> tuple[list, list]:
 def _polar(xp: Any, z: Any, r2: Any, lmax: int) -> dict[tuple[int, int], Any]:
     """Associated Legendre factors ``r^(l-m) P[l, m]``, so that sum over m of Y^2 is 2l + 1."""
     table: dict[tuple[int, int], Any] = {}
-    diagonal = 1.0
-    for m in range(lmax + 1):
-        if m > 0:
-            diagonal *= math.sqrt((2 * m + 1) / (2 * m))
-        table[m, m] = xp.full_like(z, diagonal * (math.sqrt(2) if m else 1.0))
-        for l in range(m + 1, lmax + 1):
-            a, b = _recurrence(lmax)[l, m]
-            table[l, m] = a * z * table[l - 1, m]
+    for l in range(lmax + 1):
+        a, b, diagonal = legendre_recurrence(l)
+        for m in range(l):
+            table[l, m] = float(a[m]) * z * table[l - 1, m]
             if l > m + 1:
-                table[l, m] -= (a * b) * (r2 * table[l - 2, m])
+                table[l, m] -= float(b[m]) * (r2 * table[l - 2, m])
+        table[l, l] = xp.full_like(z, diagonal)
     return table
 
 
@@ -95,8 +100,13 @@ def spherical_harmonics(
 def spherical_harmonics_table(
     lmax: int, vectors: Float[np.ndarray, "points 3"]
 ) -> Float[np.ndarray, "points harmonics"]:
-    """The same by numpy, for tables: float64, nothing to compile.
+    """The spherical harmonics of ``spherical_harmonics`` as a float64 numpy table.
 
+    Args:
+        lmax: Highest degree.
+        vectors: Unit vectors ``[points, 3]``; for other lengths the result is the solid harmonics.
+
+    >>> from equinet.reps import spherical_harmonics_table
     >>> spherical_harmonics_table(1, np.array([[0.0, 0.0, 1.0]])).round(4).tolist()
     [[1.0, 0.0, 0.0, 1.7321]]
     """

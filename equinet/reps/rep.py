@@ -17,23 +17,13 @@ from equinet.groups import Group
 from equinet.linalg import block_diagonal, kron
 from equinet.precision import HIGHEST, floating
 from equinet.reps import _generators as generators
+from equinet.reps import _rules as rules
 from equinet.reps._blocks import apply_to_copies
-from equinet.reps._rules import (
-    Irreducible,
-    Piece,
-    Rules,
-    append_term,
-    check_count,
-    check_same_group,
-    irreducible_product,
-    pieces_of_product,
-    pieces_of_sum,
-)
 from equinet.reps._value import Value
 from equinet.typing import Element, Feature, Matrix
 
 
-class Rep(Rules, Value, abc.ABC):
+class Rep(rules.Rules, Value, abc.ABC):
     """How a group acts on the axis -2 of a feature ``[..., dim, channels]``.
 
     A value without arrays: equal reps are equal keys, so that a function of a static rep compiles
@@ -124,11 +114,11 @@ class Rep(Rules, Value, abc.ABC):
             count = operator.index(copies)
         except TypeError:
             return NotImplemented
-        check_count(count, f"{count} * {self}")
+        rules.check_count(count, f"{count} * {self}")
         return self._repeat(count)
 
     def __pow__(self, exponent: int) -> "Rep":
-        check_count(exponent, f"({self}) ** {exponent}")
+        rules.check_count(exponent, f"({self}) ** {exponent}")
         return tensor_product(self.group, itertools.repeat(self, exponent))
 
     def _repeat(self, copies: int) -> "Rep":
@@ -138,7 +128,7 @@ class Rep(Rules, Value, abc.ABC):
         """The sum with ``other`` as one rep of this class, if there is one."""
         return None
 
-    def _multiply_pure(self, factors: "Sequence[Rep]") -> "Piece":
+    def _multiply_pure(self, factors: "Sequence[Rep]") -> "rules.Piece":
         """The product of pure reps, of which this is the first, and the order of its entries."""
         product = tensor_product(self.group, factors)
         return product, np.arange(product.dim)
@@ -237,15 +227,15 @@ class ProductRep(Rep):
     def _restrict(self, subgroup: Group, restrict: Callable[[Rep], Rep]) -> Rep:
         return tensor_product(subgroup, map(restrict, self.factors))
 
-    def _pieces(self) -> list[Piece]:
-        return pieces_of_product(self.factors, self**0)
+    def _pieces(self) -> list[rules.Piece]:
+        return rules.pieces_of_product(self.factors, self**0)
 
     @property
     def _holds_irreps(self) -> bool:
         return any(factor._holds_irreps for factor in self.factors)
 
-    def _irreducible(self, unit: Callable[[Group], Rep | None]) -> Irreducible | None:
-        return irreducible_product(self.factors, unit(self.group), unit)
+    def _irreducible(self, unit: Callable[[Group], Rep | None]) -> rules.Irreducible | None:
+        return rules.irreducible_product(self.factors, unit(self.group), unit)
 
     def _lie_matrices(self) -> tuple[generators.Sparse, ...]:
         if not self.factors:
@@ -319,8 +309,8 @@ class SumRep(Rep):
     def _all_terms(self) -> list[Rep]:
         return [rep for copies, rep in self.terms for _ in range(copies)]
 
-    def _pieces(self) -> list[Piece]:
-        return pieces_of_sum(self._all_terms())
+    def _pieces(self) -> list[rules.Piece]:
+        return rules.pieces_of_sum(self._all_terms())
 
     def _lie_matrices(self) -> tuple[generators.Sparse, ...]:
         if not self.terms:
@@ -359,12 +349,12 @@ def direct_sum(group: Group, reps: Iterable[Rep]) -> Rep:
     terms: list[tuple[int, Rep]] = []
     empty: list[Rep] = []
     for rep in reps:
-        check_same_group(group, rep)
+        rules.check_same_group(group, rep)
         if rep.dim == 0:
             empty.append(rep)
             continue
         for term in rep.terms if isinstance(rep, SumRep) else ((1, rep),):
-            append_term(terms, *term)
+            rules.append_term(terms, *term)
     if not terms and empty:
         return empty[0]
     if len(terms) == 1 and terms[0][0] == 1:
@@ -393,7 +383,7 @@ def tensor_product(group: Group, reps: Iterable[Rep]) -> Rep:
     """
     factors: list[Rep] = []
     for rep in reps:
-        check_same_group(group, rep)
+        rules.check_same_group(group, rep)
         factors.extend(rep.factors if isinstance(rep, ProductRep) else (rep,))
     if len(factors) == 1:
         return factors[0]

@@ -9,6 +9,7 @@ equator are rotated by pi about x first.
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from jaxtyping import Array, Float
 from equinet.groups.closed_forms import rotation_rows
 from equinet.precision import HIGHEST, floating, read_only
 from equinet.reps.clebsch_gordan_tables import clebsch_gordan
+from equinet.reps.harmonics import legendre_recurrence
 
 
 def wigner_d(l: int, rotation: Float[Array, "... 3 3"]) -> Float[Array, "... {2*l+1} {2*l+1}"]:
@@ -148,53 +150,37 @@ def half_turn(vectors: Array) -> tuple[tuple[Array, Array, Array], Array]:
     return (w, -z / (2 * w), x / (2 * w)), below
 
 
-def even_harmonics(lmax: int, w: Array, x: Array, z: Array) -> Float[Array, "edges harmonics"]:
+def even_harmonics(
+    lmax: int, w: Any, x: Any, z: Any, xp: Any = jnp
+) -> Float[Array, "edges harmonics"]:
     """Harmonics of degrees 0, 2, ... 2 lmax about the axis w, first the cosines of every degree.
 
     A degree at a time for all orders, and no step is fused into the next, or compiling takes
     minutes at degree 40.
     """
-    cosines, sines = [jnp.ones_like(w)], [jnp.zeros_like(w)]
+    barrier = jax.lax.optimization_barrier if xp is jnp else _unchanged
+    cosines, sines = [xp.ones_like(w)], [xp.zeros_like(w)]
     for _ in range(2 * lmax):
         c, s = cosines[-1], sines[-1]
         cosines.append(z * c - x * s)
         sines.append(z * s + x * c)
-    cos, sin = jax.lax.optimization_barrier((jnp.stack(cosines), jnp.stack(sines)))
-    previous, polar = jnp.zeros_like(w)[None, :][:0], jnp.ones_like(w)[None]
+    cos, sin = barrier((xp.stack(cosines), xp.stack(sines)))
+    previous, polar = xp.zeros_like(w)[None, :][:0], xp.ones_like(w)[None]
     parts = [polar]
     for l in range(1, 2 * lmax + 1):
-        a, b, diagonal = (jnp.asarray(t, w.dtype)[:, None] for t in _recurrence(l))
-        rest = a * w[None] * polar - b * jnp.concatenate([previous, jnp.zeros_like(polar[:1])])
-        previous, polar = polar, jnp.concatenate([rest, diagonal * jnp.ones_like(w)[None]])
-        previous, polar = jax.lax.optimization_barrier((previous, polar))
+        *tables, diagonal = legendre_recurrence(l)
+        a, b = (xp.asarray(table, w.dtype)[:, None] for table in tables)
+        rest = a * w[None] * polar - b * xp.concatenate([previous, xp.zeros_like(polar[:1])])
+        previous, polar = polar, xp.concatenate([rest, xp.full_like(w, diagonal)[None]])
+        previous, polar = barrier((previous, polar))
         if l % 2 == 0:
             parts += [polar * cos[: l + 1], polar[1:] * sin[1 : l + 1]]
     # Moved for good: products that contract the first axis are slow.
-    return jax.lax.optimization_barrier(jnp.concatenate(parts).T)
+    return barrier(xp.concatenate(parts).T)
 
 
-@functools.lru_cache(256)
-def _recurrence(l: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Factors of w times the last degree, of the one before it, and the factor of order l."""
-    m = np.arange(l)
-    a = np.sqrt((4 * l * l - 1) / (l * l - m * m))
-    b = a * np.sqrt(np.maximum((l - 1) ** 2 - m * m, 0) / max(4 * (l - 1) ** 2 - 1, 1))
-    diagonal = math.prod(math.sqrt((2 * k + 1) / (2 * k)) for k in range(1, l + 1)) * math.sqrt(2)
-    return a, b, np.array([diagonal])
-
-
-def _even_table(lmax: int, w: np.ndarray, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """The same by numpy, in float64."""
-    turns = (z + 1j * x) ** np.arange(2 * lmax + 1)[:, None]
-    previous, polar = np.zeros((0, len(w))), np.ones((1, len(w)))
-    parts = [polar]
-    for l in range(1, 2 * lmax + 1):
-        a, b, diagonal = (table[:, None] for table in _recurrence(l))
-        rest = a * w * polar - b * np.concatenate([previous, np.zeros((1, len(w)))])
-        previous, polar = polar, np.concatenate([rest, diagonal * np.ones((1, len(w)))])
-        if l % 2 == 0:
-            parts += [polar * turns.real[: l + 1], polar[1:] * turns.imag[1 : l + 1]]
-    return np.concatenate(parts).T
+def _unchanged(arrays: Any) -> Any:
+    return arrays
 
 
 @functools.lru_cache(256)
@@ -208,7 +194,7 @@ def tilt_table(
     """
     points, weights = _half_sphere(4 * l)
     x, w, z = points.T
-    even = _even_table(l, w, x, z)
+    even = np.asarray(even_harmonics(l, w, x, z, np))
     matrices = wigner_table(l, quaternion_matrices(np.stack([w, x, 0 * w, z], axis=-1)))
     rows = matrices[:, l - mmax : l + mmax + 1]
     table = ((even * weights[:, None]).T @ rows.reshape(len(rows), -1)).reshape(-1, *rows.shape[1:])
@@ -250,7 +236,11 @@ def quaternion_matrices(quaternions: Float[np.ndarray, "n 4"]) -> Float[np.ndarr
 def wigner_table(
     l: int, rotations: Float[np.ndarray, "n 3 3"]
 ) -> Float[np.ndarray, "n {2*l+1} {2*l+1}"]:
-    """The same by numpy, for tables: float64, nothing to compile.
+    """The Wigner matrices of ``wigner_d`` as a float64 numpy table.
+
+    Args:
+        l: The degree.
+        rotations: Rotation matrices ``[n, 3, 3]``.
 
     >>> wigner_table(2, np.eye(3)[None]).shape
     (1, 5, 5)
