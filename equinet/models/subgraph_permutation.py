@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from equinet.nn import MLP, Module, ModuleOptions, PermutationLinear
 from equinet.nn.activations import normalized
-from equinet.ops.graphs import SubgraphBatch, share
+from equinet.ops.graphs import SubgraphBatch, average_over_subgraphs
 
 ORDERS = (0, 1, 2)
 Tensors = tuple[Float[Array, "s c"], Float[Array, "s m c"], Float[Array, "s m m c"]]
@@ -90,7 +90,7 @@ class SPEN(Module):
     Every subgraph starts with the matrix that holds its adjacency off the diagonal and the features
     of its nodes on it. Before each further layer subgraphs hear from those they overlap with: their
     vectors and matrices are joined by the means over all subgraphs that hold a node or a pair
-    (``insert`` into the graph, ``extract`` from it). At last
+    (``from_subgraphs`` into the graph, ``to_subgraphs`` back). At last
 
     .. math:: y_G = \mathrm{MLP}\Big( W\, \tfrac{1}{N} \sum_{s \in G} h^{0}_s + b \Big)
 
@@ -264,8 +264,8 @@ def _shells(batch: SubgraphBatch, count: int) -> list[Bool[Array, "s m"]]:
 def _overlap(x: Sequence[Array], batch: SubgraphBatch) -> list[Array]:
     """Vectors and matrices beside the means over the subgraphs that hold the node or the pair."""
     nodes, pairs = batch.mask.shape[0], batch.pair_mask.shape[-1]
-    vectors = share(x[1], batch.index, batch.mask, nodes)
-    matrices = share(x[2], batch.pairs, batch.members, pairs)
+    vectors = average_over_subgraphs(x[1], batch.index, batch.mask, nodes)
+    matrices = average_over_subgraphs(x[2], batch.pairs, batch.members, pairs)
     return [
         x[0],
         jnp.concatenate([x[1], vectors], axis=-1),

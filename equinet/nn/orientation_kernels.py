@@ -31,7 +31,7 @@ class Kernels:
     Attributes:
         spatial: Values for every sender, receiver and orientation, times window and mask,
             ``[batch, senders, receivers, orientations, values]``; half of the orientations where
-            the grid is antipodal (see ``equinet.ops.orientations.convolution.convolve``).
+            the grid is antipodal (see ``equinet.ops.orientations.convolve_positions``).
         coefficients: From the values to the basis, ``[values, basis]``; None: they are the basis.
         spherical: Values for pairs of orientations, ``[orientations, orientations, basis]``; None
             without orientations.

@@ -16,7 +16,7 @@ from equinet.nn.orientation_kernels import CloudKernels as CloudKernels
 from equinet.nn.orientation_kernels import GridKernels as GridKernels
 from equinet.nn.orientation_kernels import KernelBasis as KernelBasis
 from equinet.nn.orientation_kernels import Kernels
-from equinet.ops.orientations import convolve, slot_features, spherical_convolution
+from equinet.ops.orientations import convolve_orientations, convolve_positions, slot_features
 
 Features = Float[Array, "batch points orientations channels"]
 
@@ -65,7 +65,7 @@ class PointConvolution(Module):
             weights = jnp.matmul(coefficients, weights, precision=self.precision)
         sent = x[:, :, None] if kernels.senders is None else slot_features(x[0], kernels.senders)
         spatial = kernels.spatial.astype(x.dtype)
-        return convolve(spatial, weights, sent, precision=self.precision)
+        return convolve_positions(spatial, weights, sent, precision=self.precision)
 
     def rescale(self, x: Features, kernels: Kernels, mask: Bool[Array, "batch points"]) -> None:
         """Give the output the standard deviation of the input."""
@@ -124,7 +124,7 @@ class SeparableConvolution(Module):
             raise ValueError("got kernels without a grid, expected GridKernels with one")
         x, spherical, weights = self.cast(x, kernels.spherical, self.kernel)
         kernel = jnp.matmul(spherical, weights * self.scale, precision=self.precision)
-        return spherical_convolution(kernel, x, precision=self.precision)
+        return convolve_orientations(kernel, x, precision=self.precision)
 
     def rescale(self, x: Features, kernels: Kernels, mask: Bool[Array, "batch points"]) -> None:
         """Give both outputs the standard deviation of their input."""

@@ -16,30 +16,30 @@ from .radial import chebyshev_interpolation as chebyshev_interpolation
 from .radial import gaussian_basis as gaussian_basis
 from .radial import polynomial_envelope as polynomial_envelope
 from .subgraphs import SubgraphBatch as SubgraphBatch
-from .subgraphs import extract as extract
-from .subgraphs import insert as insert
-from .subgraphs import share as share
+from .subgraphs import average_over_subgraphs as average_over_subgraphs
+from .subgraphs import from_subgraphs as from_subgraphs
+from .subgraphs import to_subgraphs as to_subgraphs
 
 __all__ = [
     "GraphBatch",
     "PermutationMaps",
     "SubgraphBatch",
+    "average_over_subgraphs",
     "bessel_basis",
     "by_receiver",
     "chebyshev_basis",
     "chebyshev_interpolation",
     "edge_vectors",
     "edges_to_slots",
-    "extract",
+    "from_subgraphs",
     "gather_senders",
     "gaussian_basis",
-    "insert",
     "max_receivers",
     "mean_receivers",
     "polynomial_envelope",
-    "share",
     "softmax_receivers",
     "sum_graphs",
     "sum_receivers",
     "sum_senders",
+    "to_subgraphs",
 ]

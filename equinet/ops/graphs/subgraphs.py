@@ -20,9 +20,9 @@ class SubgraphBatch:
     """The ego-networks of a batch of graphs, padded; subgraph i belongs to node i.
 
     Attributes:
-        features: Of the nodes, ``[nodes, f]``.
+        features: Features of the nodes, ``[nodes, f]``.
         index: Members of each subgraph, its own node first, ``[nodes, m]``.
-        mask: False for empty places, ``[nodes, m]``; for padding nodes all are.
+        mask: False for empty positions, ``[nodes, m]``; for padding nodes all are.
         pairs: Number of the pair of two members, ``[nodes, m, m]``.
         adjacency: Whether two members are joined, ``[nodes, m, m]``.
         pair_mask: False for padding pairs, ``[pairs]``.
@@ -41,16 +41,16 @@ class SubgraphBatch:
 
     @property
     def members(self) -> Bool[Array, "nodes m m"]:
-        """Where two places both hold a member."""
+        """True where both positions hold a member, ``[nodes, m, m]``."""
         return self.mask[..., :, None] & self.mask[..., None, :]
 
 
-def extract(
+def to_subgraphs(
     x: Float[Array, "entries channels"],
-    numbers: Int[Array, "*places"],
-    mask: Bool[Array, "*places"],
-) -> Float[Array, "*places channels"]:
-    """What the graph holds, at the places of its subgraphs; empty places are zero.
+    numbers: Int[Array, "*positions"],
+    mask: Bool[Array, "*positions"],
+) -> Float[Array, "*positions channels"]:
+    """Copies features of nodes or pairs into the subgraphs; empty positions are zero.
 
     Args:
         x: Features of nodes or of pairs.
@@ -60,13 +60,13 @@ def extract(
     return jnp.where(mask[..., None], x[numbers], jnp.zeros((), x.dtype))
 
 
-def insert(
-    y: Float[Array, "*places channels"],
-    numbers: Int[Array, "*places"],
-    mask: Bool[Array, "*places"],
+def from_subgraphs(
+    y: Float[Array, "*positions channels"],
+    numbers: Int[Array, "*positions"],
+    mask: Bool[Array, "*positions"],
     entries: int,
 ) -> Float[Array, "entries channels"]:
-    r"""The mean over all places that hold a node or a pair; zero where none does.
+    r"""The mean over all subgraph positions of a node or a pair; zero where there is none.
 
     .. math:: x_i = \operatorname{mean}_{(s, a):\, V_s(a) = i} y_{s a}
 
@@ -84,11 +84,14 @@ def insert(
     return sums(values) / count
 
 
-def share(
-    y: Float[Array, "*places channels"],
-    numbers: Int[Array, "*places"],
-    mask: Bool[Array, "*places"],
+def average_over_subgraphs(
+    y: Float[Array, "*positions channels"],
+    numbers: Int[Array, "*positions"],
+    mask: Bool[Array, "*positions"],
     entries: int,
-) -> Float[Array, "*places channels"]:
-    """``extract`` after ``insert``: what the overlapping subgraphs hold in the mean."""
-    return extract(insert(y, numbers, mask, entries), numbers, mask)
+) -> Float[Array, "*positions channels"]:
+    """Replaces features by their means over the subgraphs that share the node or pair.
+
+    This is ``to_subgraphs`` after ``from_subgraphs``, with the same arguments.
+    """
+    return to_subgraphs(from_subgraphs(y, numbers, mask, entries), numbers, mask)

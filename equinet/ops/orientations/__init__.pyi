@@ -1,8 +1,8 @@
-from .convolution import convolve as convolve
+from .convolution import convolve_orientations as convolve_orientations
+from .convolution import convolve_positions as convolve_positions
 from .convolution import pair_invariants as pair_invariants
 from .convolution import slot_features as slot_features
 from .convolution import spatial_invariants as spatial_invariants
-from .convolution import spherical_convolution as spherical_convolution
 from .grids import Grid as Grid
 from .grids import circle as circle
 from .grids import fibonacci as fibonacci
@@ -14,7 +14,8 @@ from .grids import read_vectors as read_vectors
 __all__ = [
     "Grid",
     "circle",
-    "convolve",
+    "convolve_orientations",
+    "convolve_positions",
     "fibonacci",
     "grid_of_size",
     "lift_vectors",
@@ -23,5 +24,4 @@ __all__ = [
     "read_vectors",
     "slot_features",
     "spatial_invariants",
-    "spherical_convolution",
 ]

@@ -222,7 +222,7 @@ def _chebyshev(x: Array, degree: int) -> list[Array]:
     return rows
 
 
-def convolve(
+def convolve_positions(
     kernel: Float[Array, "batch senders receivers orientations_kernel basis"],
     weights: Float[Array, "basis channels"],
     x: Float[Array, "batch senders receivers orientations channels"],
@@ -312,11 +312,11 @@ def _divisor(rows: int, most: int) -> int:
 def slot_features(
     x: Float[Array, "nodes orientations channels"], senders: Int[Array, "nodes slots"]
 ) -> Float[Array, "1 slots nodes orientations channels"]:
-    """The features of the senders in every slot, as ``convolve`` takes them."""
+    """The features of the senders in every slot, as ``convolve_positions`` takes them."""
     return x[senders.T][None]
 
 
-def spherical_convolution(
+def convolve_orientations(
     kernel: Float[Array, "orientations orientations channels"],
     x: Float[Array, "... orientations channels"],
     *,

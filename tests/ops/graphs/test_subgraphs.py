@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from equinet.data import EgoNetworks, SubgraphBudget, ego_networks, join_subgraphs
-from equinet.ops.graphs import extract, insert, share
+from equinet.ops.graphs import average_over_subgraphs, from_subgraphs, to_subgraphs
 
 
 def random_graph(nodes: int, seed: int = 0, density: float = 0.3) -> np.ndarray:
@@ -68,9 +68,9 @@ def test_insert_is_the_mean_and_share_its_extract(order, jit, x64):
     )
     y = jax.random.normal(jax.random.key(0), (*mask.shape, 3), jnp.float64)
     y = jnp.where(jnp.asarray(mask)[..., None], y, jnp.nan)  # padding must not be looked at
-    run = jax.jit(share, static_argnums=3) if jit else share
+    run = jax.jit(average_over_subgraphs, static_argnums=3) if jit else average_over_subgraphs
     shared = run(y, jnp.asarray(numbers), jnp.asarray(mask), entries)
-    inserted = np.asarray(insert(y, jnp.asarray(numbers), jnp.asarray(mask), entries))
+    inserted = np.asarray(from_subgraphs(y, jnp.asarray(numbers), jnp.asarray(mask), entries))
     values = np.asarray(y)
     for entry in range(entries):
         places = np.argwhere((numbers == entry) & mask)
@@ -82,7 +82,7 @@ def test_insert_is_the_mean_and_share_its_extract(order, jit, x64):
     weights = jnp.asarray(np.random.default_rng(0).normal(size=(3, 2)))
 
     def mixed(y):
-        return share(y, jnp.asarray(numbers), jnp.asarray(mask), entries) @ weights
+        return average_over_subgraphs(y, jnp.asarray(numbers), jnp.asarray(mask), entries) @ weights
 
     np.testing.assert_allclose(jax.jit(mixed)(y), expected @ np.asarray(weights), atol=1e-13)
     zero = jnp.where(jnp.asarray(mask)[..., None], y, 0)
@@ -104,7 +104,7 @@ def test_extract_reads_every_pair_of_its_graph(x64):
     for node in range(7):
         own = members(networks, node)
         held[networks.pairs[node, : len(own), : len(own)], 0] = matrix[np.ix_(own, own)]
-    found = extract(jnp.asarray(held), jnp.asarray(batch.pairs), jnp.asarray(batch.members))
+    found = to_subgraphs(jnp.asarray(held), jnp.asarray(batch.pairs), jnp.asarray(batch.members))
     for node in range(7):
         own = members(networks, node)
         size = len(own)

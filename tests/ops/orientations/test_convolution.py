@@ -10,13 +10,13 @@ import pytest
 
 from equinet.groups import SE, SO
 from equinet.ops.orientations import (
-    convolve,
+    convolve_orientations,
+    convolve_positions,
     fibonacci,
     pair_invariants,
     polyhedron,
     slot_features,
     spatial_invariants,
-    spherical_convolution,
 )
 from equinet.ops.orientations.convolution import (
     disc_nodes,
@@ -137,7 +137,7 @@ def test_convolution_against_the_sum(
         spread = np.broadcast_to(x, (batch, senders, receivers, 6, 2))
         expected = np.einsum("bjiop,pc,bjioc->bioc", kernel, weights, spread)
         arrays = [jnp.asarray(a) for a in (kernel, weights, x)]
-        found = convolve(*arrays, block_bytes=block_bytes)
+        found = convolve_positions(*arrays, block_bytes=block_bytes)
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
@@ -150,17 +150,17 @@ def test_antipodes_give_the_same_for_half(block_bytes: int | None, x64: None) ->
     weights, x = (jnp.asarray(rng.normal(size=s)) for s in ((5, 2), (2, 4, 1, 6, 2)))
 
     def loss(kernel: jax.Array, weights: jax.Array, x: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.sin(convolve(kernel, weights, x, block_bytes=block_bytes)))
+        return jnp.sum(jnp.sin(convolve_positions(kernel, weights, x, block_bytes=block_bytes)))
 
-    expected = convolve(full, weights, x)
-    found = convolve(jnp.asarray(half), weights, x, block_bytes=block_bytes)
+    expected = convolve_positions(full, weights, x)
+    found = convolve_positions(jnp.asarray(half), weights, x, block_bytes=block_bytes)
     np.testing.assert_allclose(found, expected, atol=1e-12)
     ours = jax.grad(loss, (1, 2))(jnp.asarray(half), weights, x)
     theirs = jax.grad(loss, (1, 2))(full, weights, x)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
     unsymmetric = jnp.concatenate([full[..., :3, :], full[..., :3, :]], axis=-2)
-    assert np.abs(convolve(unsymmetric, weights, x) - found).max() > 0.1
+    assert np.abs(convolve_positions(unsymmetric, weights, x) - found).max() > 0.1
 
 
 def test_slots_hold_the_senders() -> None:
@@ -172,7 +172,7 @@ def test_slots_hold_the_senders() -> None:
 
 def test_sums_of_short_types_accumulate_in_float32() -> None:
     kernel = jnp.ones((1, 600, 1, 1, 1), jnp.bfloat16)
-    found = convolve(kernel, jnp.ones((1, 1), jnp.bfloat16), kernel, block_bytes=1)
+    found = convolve_positions(kernel, jnp.ones((1, 1), jnp.bfloat16), kernel, block_bytes=1)
     assert found.dtype == jnp.bfloat16
     assert float(found[0, 0, 0, 0]) == 600
 
@@ -184,10 +184,10 @@ def test_spherical_convolution_commutes_with_the_grid(x64: None) -> None:
     kernel = jnp.asarray(cosines[..., None] ** np.arange(4))
     x = rng.normal(size=(3, 12, 4))
     expected = np.einsum("poc,noc->npc", kernel, x) / 12
-    np.testing.assert_allclose(spherical_convolution(kernel, jnp.asarray(x)), expected, atol=1e-14)
+    np.testing.assert_allclose(convolve_orientations(kernel, jnp.asarray(x)), expected, atol=1e-14)
     for permutation in grid.symmetries()[1][:5]:
         inverse = np.argsort(permutation)
-        found = spherical_convolution(kernel, jnp.asarray(x[:, inverse]))
+        found = convolve_orientations(kernel, jnp.asarray(x[:, inverse]))
         np.testing.assert_allclose(found, expected[:, inverse], atol=1e-14)
 
 
