@@ -1,4 +1,4 @@
-"""3BPA at 300 K, 27 atoms: 400 to train on, the last 50 held out; 25 minutes on 2 cores.
+"""3BPA at 300 K, 27 atoms: 400 configurations to train on, the last 50 held out.
 
     EQUINET_DATA=DIR equinet train --config=configs/3bpa.py --workdir=runs/3bpa
 
@@ -12,6 +12,8 @@ out, but they are not the official test. With the official files:
 from ml_collections import ConfigDict
 
 from configs import common
+
+DURATION = "25 minutes on 2 cores"
 
 
 def get_config(network: str = "irreps") -> ConfigDict:

@@ -17,6 +17,8 @@ approximate and found out. At most three minutes each on 2 cores; the data are d
 
 from ml_collections import ConfigDict
 
+DURATION = "3 minutes on 2 cores"
+
 
 def get_config(problem: str = "inertia") -> ConfigDict:
     """1000 samples to train on; the selection is on samples of their own, and so is the report."""

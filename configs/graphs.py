@@ -41,7 +41,11 @@ def get_config(name: str = "exp-spen") -> ConfigDict:
     if kind not in STEPS:
         raise ValueError(f"no set {kind!r}: {did_you_mean(kind, STEPS)}")
     if model not in MODELS:
-        hint = did_you_mean(model, MODELS) if dash else f"expected {kind}-<model>, e.g. {kind}-spen"
+        hint = (
+            did_you_mean(model, MODELS)
+            if dash
+            else f"expected {kind}-<model>, the models are {', '.join(MODELS)}"
+        )
         raise ValueError(f"no model {model!r}: {hint}")
     frozen = model == "spen" and kind in ("exp", "csl")
     config = ConfigDict()

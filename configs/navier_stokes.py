@@ -19,6 +19,8 @@ has not. The committed table:
 
 from ml_collections import ConfigDict
 
+DURATION = "15 minutes on 1 core"
+
 MODELS = ("fno", "gfno_p4", "gfno_p4m")
 
 

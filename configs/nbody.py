@@ -18,6 +18,8 @@ committed table (what is finished is kept):
 
 from ml_collections import ConfigDict
 
+DURATION = "20 minutes on 1 core"
+
 SCHEDULES = {  # training steps, learning rate, systems of a batch
     "egnn": (12_000, 5e-3, 100),
     "fa_gnn": (20_000, 2e-2, 25),

@@ -13,6 +13,8 @@ axes), mds_point_net (on coordinates made from distances; shapes alone), ponita.
 
 from ml_collections import ConfigDict
 
+DURATION = "minutes on 2 cores"
+
 SETS = ("shapes", "airplanes")
 MODELS = ("point_net", "fa_point_net", "mds_point_net", "ponita")
 

@@ -12,6 +12,8 @@ from ml_collections import ConfigDict
 
 from configs import common
 
+DURATION = "25 minutes on 2 cores"
+
 
 def get_config(molecule: str = "ethanol") -> ConfigDict:
     """Train on the first 950 of the training file, select on the last 50, test officially."""

@@ -9,6 +9,8 @@ all paths reach 8 of 8. Seconds each.
 
 from ml_collections import ConfigDict
 
+DURATION = "seconds"
+
 
 def get_config(product: str = "clebsch_gordan") -> ConfigDict:
     """Trained on each piece in one orientation, reported on random ones."""

@@ -3,11 +3,15 @@
 import json
 import math
 import re
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
-from equinet.cli import main
+from equinet.cli import COMMANDS, main
+from equinet.data.extras import require
+from equinet.training import load_config
 
 TOY = str(Path(__file__).parent / "training" / "toy_project" / "toy_config.py")
 
@@ -66,6 +70,29 @@ def equinet_command(capsys):
         (("cayley", "--generators=[1,2]"), "--generators: got [1, 2], expected lists of integers"),
         (("cayley", "--generators=[[1,0]]", "--method=closed"), "takes a --family"),
         (("list", "--folder=nowhere"), "no folder nowhere"),
+        (("train", "--config=potentail", "--workdir=w"), "did you mean potential? presets: "),
+        (("train", "--config=potential", "--workdir="), "--workdir: expected the name of a folder"),
+        (("train", "--config=potential:egnn", "--workdir=w"), "one of irreps, ponita, got 'egnn'"),
+        (
+            ("train", "--config=potential", "--workdir=w", "--steps=3"),
+            "keys of the config are set by --config.KEY=VALUE, here --config.training.steps=VALUE",
+        ),
+        (
+            ("train", "--config=potential", "--workdir=w", "--lr=3"),
+            "here --config.training.learning_rate=VALUE",
+        ),
+        (
+            ("config", "--config=potential", "--config.training.lr=1"),
+            "mean training.learning_rate?",
+        ),
+        (("config", "--config=potential", "--config.batch=1"), "did you mean training.batch_size?"),
+        (
+            ("config", "--config=potential", "--config.training.optimizer=adamW"),
+            "got 'adamW': did you mean adamw?",
+        ),
+        (("md", "--workdir=w", "--trajectory=x.foo"), "--trajectory: expected a file that ends in"),
+        (("md", "--workdir=w"), "no config.json in w: expected the --workdir of a training"),
+        (("plot", "--workdir=w"), "no config.json in w: expected the --workdir of a training"),
     ],
 )
 def test_errors_are_one_line_and_code_2(equinet_command, words, line, tmp_path, monkeypatch):
@@ -209,3 +236,107 @@ def test_a_bug_is_not_hidden(monkeypatch, tmp_path):
     monkeypatch.setattr(config, "existing_source", fails)
     with pytest.raises(TypeError, match="a bug"):
         main(["train", f"--config={TOY}", f"--workdir={tmp_path}"])
+
+
+def test_a_config_that_needs_an_argument_says_which_there_are(equinet_command, tmp_path):
+    graphs = Path(__file__).parents[1] / "configs/graphs.py"
+    code, _, err = equinet_command("train", f"--config={graphs}:exp", f"--workdir={tmp_path / 'w'}")
+    assert (code, len(err)) == (2, 1)
+    assert "expected exp-<model>, the models are gin, " in err[0]
+
+
+def test_a_wrong_model_is_one_whole_sentence(equinet_command, tmp_path):
+    code, _, err = equinet_command(
+        "train", "--config=potential", f"--workdir={tmp_path / 'w'}", "--config.model.lmax=-1"
+    )
+    assert (code, err) == (2, ["equinet: error: config.model: lmax must be at least 0, got -1"])
+
+
+def test_a_workdir_that_cannot_be_written_is_one_line(equinet_command, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, out, err = equinet_command("train", f"--config={TOY}", f"--workdir={tmp_path}/file/run")
+    assert (code, out, len(err)) == (2, [], 1)
+    assert "file/run cannot be written (Not a directory): choose a folder" in err[0]
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert (stop.value.code, capsys.readouterr().out) == (0, f"equinet {equinet.__version__}\n")
+
+
+def test_help_lists_the_keys_of_a_config(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = capsys.readouterr().out
+    assert "training.learning_rate" in text
+    assert "Learning rate at the peak of the schedule." in text
+    with pytest.raises(SystemExit):
+        main(["train", "--config=potential", "--help"])
+    text = capsys.readouterr().out
+    assert "data.temperature_K" in text
+    assert "kelvin" in text
+
+
+def test_every_key_has_a_value_a_type_and_a_meaning(equinet_command):
+    code, out, _ = equinet_command(
+        "config", "--config=potential", "--json", "--config.training.steps=12"
+    )
+    keys = {row["key"]: row for row in json.loads(out[0])["keys"]}
+    assert code == 0
+    assert keys["training.steps"]["default"] == 12
+    assert keys["data.temperature_K"]["unit"] == "kelvin"
+    assert keys["model.network"]["type"].startswith("one of irreps, ponita")
+    assert [key for key, row in keys.items() if not row["meaning"] or not row["type"]] == []
+    code, out, _ = equinet_command("config", "--config=potential")
+    assert any(line.startswith("training.mesh") and "(('data', -1),)" in line for line in out)
+
+
+def test_the_preset_and_the_config_of_the_project_are_one():
+    root = Path(__file__).parents[1]
+    assert load_config(str(root / "configs/potential.py")) == load_config("potential")
+    assert load_config("potential:ponita").model.network == "ponita"
+
+
+def test_init_writes_a_project_that_runs(equinet_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    code, out, _ = equinet_command("init", "mine", "--json")
+    result = json.loads(out[0])
+    assert (code, result["files"]) == (0, ["mine/my_config.py", "mine/my_task.py"])
+    few = ("--config.training.steps=2", "--config.data.samples=60", "--config.model.channels=2")
+    code, out, _ = equinet_command(*result["next"].split()[1:], *few)
+    assert (code, json.loads(out[-1])["steps"]) == (0, 2)
+    assert json.loads(out[-1])["equivariance_error"]["float64"] < 1e-10
+    sys.modules.pop("my_task", None)
+    code, _, err = equinet_command("init", "mine")
+    assert (code, len(err)) == (2, 1)
+    assert "exists and is not overwritten" in err[0]
+
+
+def test_plot_draws_the_learning_curves(equinet_command, tmp_path):
+    few = ("--config.training.steps=3", "--config.training.log_every=1")
+    assert equinet_command("train", f"--config={TOY}", f"--workdir={tmp_path}", *few)[0] == 0
+    code, out, _ = equinet_command("plot", f"--workdir={tmp_path}")
+    assert code == 0
+    names = {"learning_curves.png", "learning_curves.svg"}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == names
+    assert all(line.startswith("wrote ") for line in out)
+
+
+@pytest.mark.parametrize(("module", "extra"), [("matplotlib", "plots"), ("ase", "potentials")])
+def test_a_missing_extra_says_what_to_install(module, extra, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=rf"pip install 'equinet-jax\[{extra}\]'"):
+        require(module, extra)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_examples_can_be_pasted_into_a_shell(command):
+    lines = [line.strip() for line in command.epilog.splitlines() if "equinet " in line]
+    examples = [line for line in lines if line.startswith("equinet ")]
+    assert examples
+    for line in examples:
+        assert not set("[]<>|") & set(re.sub("'[^']*'", "", line)), line
+        words = shlex.split(line)
+        assert words[1] == command.name or words[1] in [other.name for other in COMMANDS]

@@ -190,6 +190,8 @@ def _pairs(rep: Irreps) -> list[tuple[int, tuple[int, int]]]:
 
 
 def _check(spec: Mapping[str, Any]) -> None:
+    if spec["lmax"] < 0:
+        raise ValueError(f"lmax must be at least 0, got {spec['lmax']}")
     if spec["layers"] < 1 or spec["channels"] < 1:
         raise ValueError(
             f"layers and channels must be at least 1, got {spec['layers']} and {spec['channels']}"

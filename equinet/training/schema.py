@@ -29,9 +29,15 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     near += [choice for choice in choices if choice.rsplit(".", 1)[-1] == last]
     near += [choice for choice in choices if _initials(choice) == last]
     near = near or difflib.get_close_matches(word, choices, n=1)
+    # The beginning of a name in any section: batch for training.batch_size.
+    near = near or [choice for choice in choices if _begins(choice, last)]
     if near:
         return f"did you mean {near[0]}?"
     return f"expected one of {', '.join(choices[:40])}{', ...' if len(choices) > 40 else ''}"
+
+
+def _begins(name: str, start: str) -> bool:
+    return len(start) > 2 and name.rsplit(".", 1)[-1].startswith(start)
 
 
 def _initials(name: str) -> str:
