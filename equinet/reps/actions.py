@@ -134,9 +134,9 @@ class Images:
         """Moves the pixels and acts on their features."""
         x = self.fibre.transform(g, x)
         axes = tuple(range(x.ndim - 2 - self.ndim, x.ndim - 2))
-        places = pixel_coordinates([x.shape[axis] for axis in axes])
+        pixels = pixel_coordinates([x.shape[axis] for axis in axes])
         centre = (np.asarray([x.shape[axis] for axis in axes]) - 1) / 2
-        wide = jnp.asarray(places, jnp.result_type(float))
+        wide = jnp.asarray(pixels, jnp.result_type(float))
         back = self.group.act(self.group.inverse(g), wide)
         back = back + jnp.asarray(centre, wide.dtype).reshape((1,) * self.ndim + (-1,))
         flat = jnp.moveaxis(x, axes, range(-self.ndim, 0))

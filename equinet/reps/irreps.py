@@ -244,8 +244,8 @@ class Irreps(IrrepsAction):
             SortedIrreps(irreps=Irreps("0e+2x1o"), p=(1, 0, 2), inv=(1, 0, 2))
         """
         inverse = self._sorted()
-        places = tuple(int(i) for i in np.argsort(inverse))
-        return SortedIrreps(self.regroup(), places, tuple(inverse))
+        positions = tuple(int(i) for i in np.argsort(inverse))
+        return SortedIrreps(self.regroup(), positions, tuple(inverse))
 
     def simplify(self) -> "Irreps":
         """The irreps themselves, because neighbouring entries of one irrep are always merged."""

@@ -37,12 +37,12 @@ class OuterRep(Rep):
 
     @property
     def is_orthogonal(self) -> bool:
-        """Whether every factor is."""
+        """Whether every factor is orthogonal."""
         return all(rep.is_orthogonal for rep in self.factors)
 
     @property
     def is_permutation(self) -> bool:
-        """Whether every factor is."""
+        """Whether every factor permutes."""
         return all(rep.is_permutation for rep in self.factors)
 
     @property
@@ -66,7 +66,7 @@ class OuterRep(Rep):
         return total
 
     def _apply(self, g: Element, x: Feature) -> Feature:
-        # One factor at a time stands on axis -2, then goes behind all the other axes.
+        # One factor at a time is moved to axis -2, then behind all the other axes.
         *batch, dim, channels = x.shape
         for rep, part in zip(self.factors, g, strict=True):
             x = rep._apply(part, x.reshape(*batch, rep.dim, dim * channels // rep.dim))
@@ -82,7 +82,7 @@ class OuterRep(Rep):
         return pieces
 
     def _multiply_pure(self, factors: Sequence[Rep]) -> Piece:
-        """(V1 x W1) * (V2 x W2) is (V1 * V2) x (W1 * W2), whose entries stand in another order."""
+        """(V1 x W1) * (V2 x W2) is (V1 * V2) x (W1 * W2), whose entries are in another order."""
         outer = [factor for factor in factors if isinstance(factor, OuterRep)]
         if len(outer) < len(factors):
             return super()._multiply_pure(factors)

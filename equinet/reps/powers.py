@@ -43,7 +43,7 @@ class PowerRep(Rep):
 
     @property
     def is_orthogonal(self) -> bool:
-        """Whether the base is."""
+        """Whether the base is orthogonal."""
         return self.base.is_orthogonal
 
     @property

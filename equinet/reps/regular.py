@@ -16,7 +16,7 @@ from equinet.typing import Element, Feature
 class Regular(Rep):
     """The regular representation of a finite group: the entry at h moves to g h.
 
-    Entries stand in the order of ``group.elements()``.
+    The entries are in the order of ``group.elements()``.
 
     Args:
         group: A finite group.
@@ -46,17 +46,17 @@ class Regular(Rep):
 
     @property
     def is_orthogonal(self) -> bool:
-        """Always true."""
+        """True: the matrices are permutation matrices."""
         return True
 
     @property
     def is_permutation(self) -> bool:
-        """Always true."""
+        """True: the matrices are permutation matrices."""
         return True
 
     def matrix(self, g: Element) -> Float[Array, "... dim dim"]:
         """Permutation matrices: a one in row g h of column h."""
-        rows = self._places(g)[..., None, :]
+        rows = self._positions(g)[..., None, :]
         shape = (*rows.shape[:-2], self.dim, self.dim)
         index = jax.lax.broadcasted_iota(jnp.int32, shape, len(shape) - 2)
         return (index == rows).astype(jnp.result_type(float))
@@ -67,12 +67,12 @@ class Regular(Rep):
         return jnp.zeros((*batch, self.dim, self.dim), jnp.result_type(float))
 
     def _apply(self, g: Element, x: Feature) -> Feature:
-        sources = self._places(self.group.inverse(g))[..., None]
+        sources = self._positions(self.group.inverse(g))[..., None]
         batch = jnp.broadcast_shapes(sources.shape[:-2], x.shape[:-2])
         x = jnp.broadcast_to(x, (*batch, *x.shape[-2:]))
         return jnp.take_along_axis(x, jnp.broadcast_to(sources, x.shape), axis=-2)
 
-    def _places(self, g: Element) -> Int[Array, "... dim"]:
+    def _positions(self, g: Element) -> Int[Array, "... dim"]:
         """The position of g h for every element h."""
         elements = jnp.asarray(np.asarray(self.group.elements()))
         rank = elements.ndim - 1  # axes of one element

@@ -214,7 +214,7 @@ class ProductRep(Rep):
         return total
 
     def _apply(self, g: Element, x: Feature) -> Feature:
-        # One factor at a time stands on axis -2, then goes behind all the other axes.
+        # One factor at a time is moved to axis -2, then behind all the other axes.
         *batch, dim, channels = x.shape
         for rep in self.factors:
             x = rep._apply(g, x.reshape(*batch, rep.dim, dim * channels // rep.dim))

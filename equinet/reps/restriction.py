@@ -22,17 +22,17 @@ class Restriction(Rep):
 
     @property
     def dim(self) -> int:
-        """That of the base."""
+        """The dimension of the base."""
         return self.base.dim
 
     @property
     def is_orthogonal(self) -> bool:
-        """Whether the base is."""
+        """Whether the base is orthogonal."""
         return self.base.is_orthogonal
 
     @property
     def is_permutation(self) -> bool:
-        """Whether the base is."""
+        """Whether the base permutes."""
         return self.base.is_permutation
 
     @property
@@ -41,11 +41,11 @@ class Restriction(Rep):
         return self if self.is_orthogonal else Restriction(self.base.dual, self.group)
 
     def matrix(self, g: Element) -> Float[Array, "... dim dim"]:
-        """That of the element of the larger group."""
+        """The matrix of the element, seen as an element of the larger group."""
         return self.base.matrix(_enlarged(self.base.group, self.group, g))
 
     def lie_matrix(self, algebra: PyTree[Array]) -> Float[Array, "... dim dim"]:
-        """That of the element of the larger algebra."""
+        """The matrix of the element, seen as an element of the larger Lie algebra."""
         if not _by_linear_part(self.base.group, self.group):
             return self.base.lie_matrix(algebra)
         return self.base.lie_matrix(self.group.lie_linear_part(algebra))

@@ -45,7 +45,7 @@ class Vector(Rep):
 
     @property
     def is_orthogonal(self) -> bool:
-        """Whether the group is."""
+        """Whether the group consists of orthogonal matrices."""
         return self.group.is_orthogonal
 
     @property

@@ -41,8 +41,8 @@ def wigner_d(l: int, rotation: Float[Array, "... 3 3"]) -> Float[Array, "... {2*
         ValueError: If the degree is negative or the matrices are not 3 by 3.
 
     Example:
-        >>> turn = jnp.asarray([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-        >>> wigner_d(2, turn).shape, bool(jnp.allclose(wigner_d(1, turn), turn))
+        >>> rotation = jnp.asarray([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+        >>> wigner_d(2, rotation).shape, bool(jnp.allclose(wigner_d(1, rotation), rotation))
         ((5, 5), True)
     """
     return wigner_matrices(l, rotation)[l]
@@ -101,7 +101,7 @@ def _roll(rotation: Array, tilt: Array) -> tuple[Array, Array]:
 
 
 def _multiples(l: int, cosine: Array, sine: Array) -> tuple[Array, Array]:
-    """Factors of the rows m and -m that turn degree l about the polar axis: [n, 2 l + 1, 1]."""
+    """Factors of the rows m and -m that rotate degree l about the polar axis: [n, 2 l + 1, 1]."""
     cosines, sines = [jnp.ones_like(cosine)], [jnp.zeros_like(sine)]
     for _ in range(l):
         c, s = cosines[-1], sines[-1]
@@ -131,15 +131,15 @@ def tilt_matrices(
         harmonics = jnp.concatenate(parts[: l + 1], axis=1)
         table = jnp.asarray(table.reshape(len(table), -1), even.dtype)
         flat = jnp.matmul(harmonics, table, precision=HIGHEST)
-        turn = jnp.where(below[:, None], jnp.asarray(signs[l], even.dtype)[None], 1)
+        flip = jnp.where(below[:, None], jnp.asarray(signs[l], even.dtype)[None], 1)
         matrices.append(
-            flat.reshape(vectors.shape[0], 2 * min(l, mmax) + 1, 2 * l + 1) * turn[:, None]
+            flat.reshape(vectors.shape[0], 2 * min(l, mmax) + 1, 2 * l + 1) * flip[:, None]
         )
     return matrices
 
 
 def half_turn(vectors: Array) -> tuple[tuple[Array, Array, Array], Array]:
-    """The point (w, x, z) of every edge, and which edges were turned."""
+    """The point (w, x, z) of every edge, and which edges were rotated by pi about x."""
     squared = jnp.sum(vectors * vectors, axis=-1)
     is_zero = squared == 0
     inverse = jnp.where(is_zero, 0, jax.lax.rsqrt(jnp.where(is_zero, 1, squared)))
@@ -187,7 +187,7 @@ def _unchanged(arrays: Any) -> Any:
 def tilt_table(
     l: int, mmax: int
 ) -> tuple[Float[np.ndarray, "harmonics rows {2*l+1}"], Float[np.ndarray, "{2*l+1}"]]:
-    """Coefficients of the entries in harmonics of even degree, and the signs of the turn by pi.
+    """Coefficients of the entries in harmonics of even degree, and the signs of the rotation by pi.
 
     Integrals over the sphere by a quadrature that is exact for them: as well conditioned as the
     harmonics are.

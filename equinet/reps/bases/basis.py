@@ -317,7 +317,7 @@ def _orbit_maps(rep_in: Rep, rep_out: Rep) -> Maps | None:
     if not (small and permutes and _is_finite(rep_in.group)):
         return None
     rows, columns = rep_out.dim, rep_in.dim
-    place = np.arange(rows * columns)
+    pairs = np.arange(rows * columns)
     edges = []
     outs, ins = discrete_matrices(rep_out), discrete_matrices(rep_in)
     for out, into in zip(outs, ins, strict=True):
@@ -326,10 +326,10 @@ def _orbit_maps(rep_in: Rep, rep_out: Rep) -> Maps | None:
         edges.append((to_row[:, None] * columns + to_column).ravel())
     graph = scipy.sparse.coo_array(
         (
-            np.ones(len(edges) * len(place), np.int8),
-            (np.tile(place, len(edges)), np.concatenate(edges) if edges else place[:0]),
+            np.ones(len(edges) * len(pairs), np.int8),
+            (np.tile(pairs, len(edges)), np.concatenate(edges) if edges else pairs[:0]),
         ),
-        shape=(len(place),) * 2,
+        shape=(len(pairs),) * 2,
     )
     _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
     return OrbitMaps(labels.reshape(rows, columns))
@@ -360,7 +360,7 @@ def _scatter(
     batch: tuple[int, ...],
     dtype: np.dtype,
 ) -> Feature:
-    """Puts every copy where it stands on the axis."""
+    """Puts every copy at its indices on the axis."""
     pieces: list[tuple[np.ndarray, Array]] = []
     for part, out in zip(parts, outputs, strict=True):
         for k, index in enumerate(out.index):
