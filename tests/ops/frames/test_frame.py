@@ -118,7 +118,7 @@ def test_bad_input() -> None:
         BlendFrame(PCAFrame(SO(3)), TupleFrame(O(3)))
     with pytest.raises(ValueError, match="0 < start < end"):
         BlendFrame(PCAFrame(SO(3)), TupleFrame(SO(3)), 0.5, 0.1)
-    with pytest.raises(ValueError, match="tuples of 2 points need as many, got 1"):
+    with pytest.raises(ValueError, match="tuples of 2 points need at least 2, got 1"):
         TupleFrame(SO(3))(jnp.ones((1, 3)))
     with pytest.raises(ValueError, match=r"mask of the shape \(4,\)"):
         PCAFrame(SO(3))(jnp.ones((4, 3)), jnp.ones(3, bool))

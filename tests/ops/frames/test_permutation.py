@@ -60,7 +60,7 @@ def test_drawn_directions_are_unbiased(x64: None, key: jax.Array) -> None:
     found = frame(x)
     share = (drawn[:, None] == found.elements[None]).all(-1).mean(0)
     np.testing.assert_allclose(share, found.weights, atol=5 * 0.5 / 4000**0.5)
-    with pytest.raises(ValueError, match="3 dimensions are too many: use sample"):
+    with pytest.raises(ValueError, match="points in 3 dimensions to list them: use sample"):
         SweepFrame(4, 3)(jnp.ones((4, 3)))
 
 
