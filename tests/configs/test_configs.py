@@ -100,7 +100,6 @@ def test_ponita_by_one_word(tmp_path, monkeypatch, trained_water, water):
     monkeypatch.setenv("EQUINET_CACHE", str(trained_water.parent / "cache"))
     short = {"training.steps": "3", "training.validate_every": "3"}
     overrides = water | short | {"model.basis": "4", "model.orientations": "6"}
-    del overrides["model.radial_hidden"]  # a key of the other network
     config = load_config(str(ROOT / "configs/potential.py:ponita"), list(overrides.items()))
     assert (config.model.network, config.data.augment) == ("ponita", True)
     result = train(config, tmp_path / "run")
