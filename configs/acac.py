@@ -4,7 +4,7 @@
 
 DIR/acac/ holds train_300K.xyz, test_MD_300K.xyz and isolated_atoms.xyz
 (https://github.com/davkovacs/BOTNet-datasets). ``acac.py:ponita`` trains a network on positions and
-orientations instead, on turned molecules.
+orientations instead, on rotated molecules.
 """
 
 from ml_collections import ConfigDict

@@ -8,11 +8,11 @@ digits are those of scikit-learn, enlarged to 16 x 16 pixels, trained in minutes
 takes 5,000 of MNIST on 40 x 40 pixels, from ``mnist/`` of the directory in EQUINET_DATA or
 ``--config.data_dir``.
 The test is ten affine maps of every test digit by the recipe of affNIST. The networks have about
-42,000 parameters each. Those of groups that are not finite meet every digit turned and stretched,
-by the samples of their kernels, and learn more slowly than those of finite groups: in the same time
-they learn more from few samples, and all of them more from small batches. On MNIST they take 15,000
-steps, finite groups, which learn faster, 6,000. The pixels of scikit-learn's digits are so coarse
-that turning or stretching them blurs them: compare on MNIST. The committed table, two rows at a
+42,000 parameters each. The networks of groups that are not finite sample the group anew in each
+step, and learn more slowly than those of finite groups. In a given time they learn more with few
+samples of the group, and all networks learn more with small batches. On MNIST they are trained for
+15,000 steps, those of finite groups for 6,000. The digits of scikit-learn have so few pixels that
+rotations and stretches blur them, so compare networks on MNIST. The committed table, two rows at a
 time on two cores:
 
     for g in gl sl so p4m cnn; do

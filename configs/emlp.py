@@ -4,7 +4,7 @@ r"""Functions of known symmetry, ``emlp.py:<problem>``: equivariant networks aga
     equinet train --config=configs/emlp.py:inertia --config.model.name=mlp --workdir=runs/mlp
 
 Problems: inertia (O(3)), scattering (Lorentz), o5 (O(5)) and inertia_soft, whose symmetry is
-approximate and found out. At most three minutes each on 2 cores; the data are drawn on the spot,
+approximate and is learned. At most three minutes each on 2 cores; the data are drawn from a seed,
 ``--config.data.samples`` of them. The committed table and figure (what is finished is kept):
 
     for p in inertia scattering o5 inertia_soft; do for m in equivariant mlp; do
@@ -21,7 +21,7 @@ DURATION = "3 minutes on 2 cores"
 
 
 def get_config(problem: str = "inertia") -> ConfigDict:
-    """1000 samples to train on; the selection is on samples of their own, and so is the report."""
+    """1000 samples to train on; others select the best model, and others make the report."""
     soft = problem == "inertia_soft"
     config = ConfigDict()
     config.task = "experiments.emlp.task:EMLPTask"

@@ -6,7 +6,7 @@ r"""How flows go on, ``navier_stokes.py:<model>``: fno, gfno_p4 or gfno_p4m, of 
 
 Vorticity, or height and velocity of shallow water, on 64 x 64 pixels: the next frame from the last
 ones, the frames after it one after the other, and the same at 128 x 128 with the same network. The
-flows are solved on the spot; ``--config.data.cache=DIR`` keeps them for the next run. The forcing
+flows are simulated first; ``--config.data.cache=DIR`` keeps them for the next run. The forcing
 is one that has the symmetry of the square; ``--config.data.forcing=diagonal`` is that of FNO, which
 has not. The committed table:
 

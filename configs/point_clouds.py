@@ -1,14 +1,14 @@
-r"""Turned clouds of points, ``point_clouds.py:<set>-<model>``: what they are, how they are turned.
+r"""Rotated clouds of points, ``point_clouds.py:<set>-<model>``: their class, or their rotation.
 
     equinet train --config=configs/point_clouds.py:shapes-fa_point_net --workdir=runs/shapes-fa
     equinet train --config=configs/point_clouds.py:shapes-point_net --workdir=runs/shapes-bare
     equinet train --config=configs/point_clouds.py:airplanes-fa_point_net --workdir=runs/turns
 
-Sets: shapes (eight solids drawn on the spot; trained upright, tested at any turn), airplanes (their
-turn from a common pose is asked for; ``--config.data_dir`` or EQUINET_DATA names the directory that
-holds ``rotations/airplanes_1024.npz``). Models: point_net, fa_point_net (averaged over principal
-axes), mds_point_net (on coordinates made from distances; shapes alone), ponita.
-``--config.data.turns=none|upright|all`` says how training clouds are turned.
+Sets: shapes (eight solids; trained upright, tested in any orientation), airplanes (their rotation
+from a common pose is predicted; ``--config.data_dir`` or EQUINET_DATA names the folder that holds
+``rotations/airplanes_1024.npz``). Models: point_net, fa_point_net (averaged over principal axes),
+mds_point_net (on coordinates made from distances; shapes alone), ponita.
+``--config.data.turns=none|upright|all`` sets how training clouds are rotated.
 """
 
 from ml_collections import ConfigDict

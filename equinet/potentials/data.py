@@ -138,7 +138,7 @@ def _generated(config: XTBDataConfig) -> Splits:
             seed=config.seed,
             progress=lambda done, total: progress.show(done, "made with GFN2-xTB"),
         )
-    # Configurations stand trajectory after trajectory: the end, held out, has a history of its own.
+    # Trajectories follow one another, so the test configurations come from other ones.
     return Splits(
         configurations[:train],
         configurations[train : train + validation],

@@ -123,7 +123,7 @@ class Checkpoints:
             self._manager.check_for_errors()
 
     def wait(self) -> None:
-        """Returns when the save under way is on disk."""
+        """Returns when the running save is on disk."""
         with self._saving():
             self._manager.wait_until_finished()
 

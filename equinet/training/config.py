@@ -65,7 +65,7 @@ def complete_config(config: ConfigDict, overrides: Sequence[tuple[str, str]] = (
     for key, text in overrides:  # it decides about the other keys
         if key == "task":
             config.task = text
-    cls = type(load_task(config.task)).Config
+    cls = type(load_task(str(config.task))).Config
     others = [(key, text) for key, text in overrides if not _choose(config, cls, key, text)]
     for key, text in others:
         _override(config, cls, key, text)

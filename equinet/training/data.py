@@ -16,7 +16,7 @@ from equinet.training.settings import TrainingConfig
 from equinet.training.task import Experiment
 
 
-@functools.lru_cache(maxsize=2)  # a batch reaches into two epochs at most, unless they are tiny
+@functools.lru_cache(maxsize=2)  # a batch lies in two epochs at most, unless they are tiny
 def epoch_order(size: int, seed: int, epoch: int) -> Int[np.ndarray, "size"]:
     """The order of the examples in one epoch, read-only.
 
@@ -29,7 +29,7 @@ def epoch_order(size: int, seed: int, epoch: int) -> Int[np.ndarray, "size"]:
 class Batches:
     """Random access to the batches of an endless stream of shuffled epochs.
 
-    Batch i holds the places [i B, (i + 1) B) of the epochs one after another, so any batch can
+    Batch i holds the positions [i B, (i + 1) B) of the epochs one after another, so any batch can
     be made at any time by any process: the position in the stream is one number.
 
     Args:
@@ -66,8 +66,8 @@ class Batches:
     def indices(self, index: int) -> list[int]:
         """The numbers of the examples in batch `index`."""
         size, start = len(self._examples), index * self._batch_size
-        places = (divmod(place, size) for place in range(start, start + self._batch_size))
-        return [int(epoch_order(size, self._seed, epoch)[place]) for epoch, place in places]
+        positions = (divmod(i, size) for i in range(start, start + self._batch_size))
+        return [int(epoch_order(size, self._seed, epoch)[i]) for epoch, i in positions]
 
 
 def read_batches(

@@ -14,7 +14,7 @@ REASONS = ("", "SIGTERM", "SIGINT", "max_minutes")
 
 
 class Interruption:
-    """Turns the first SIGTERM or Ctrl-C into a request to stop; a second one acts as ever.
+    """Makes the first SIGTERM or Ctrl-C a request to stop; a second one has its usual effect.
 
     Args:
         deadline: Time (`time.monotonic`) at which the run is asked to stop; None for never.

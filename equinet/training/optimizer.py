@@ -1,4 +1,4 @@
-"""Optimisers, learning rates and the average of the parameters, from the config's words."""
+"""Optimisers, learning rates and the average of the parameters, from the config."""
 
 from typing import Any
 

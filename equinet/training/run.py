@@ -1,4 +1,4 @@
-"""One training under way: the pieces of the engine and what happens to them step by step."""
+"""A running training: its state, and what happens in each step."""
 
 import collections
 import contextlib
@@ -42,7 +42,7 @@ class Tally:
     """What a run has used so far, over all its resumptions.
 
     Attributes:
-        seconds: Wall-clock time, that of work lost to a kill left out.
+        seconds: Wall-clock time, without the time of work that a kill lost.
         timed_seconds: Of it, spent in steps that did not compile.
         timed_steps: These steps.
         items: Items in their batches, on this process.
@@ -147,7 +147,7 @@ class Run:
         self._saved, self._safe_best = self.done, self.best_meta.get("step", -1)
 
     def settle(self, metrics: Metrics) -> dict[str, float]:
-        """Waits for the steps under way and looks whether all were finite.
+        """Waits for the running steps and checks whether all were finite.
 
         Raises:
             FloatingPointError: One was not; it names the step and the last good checkpoint.

@@ -22,7 +22,7 @@ class ConfigKey(NamedTuple):
 
     Attributes:
         key: The dotted name, as after ``--config.``.
-        type: The type in words.
+        type: The type, such as "a number or None".
         default: The value where no override is given.
         unit: The unit, "" if there is none.
         meaning: What the key means.
@@ -181,7 +181,7 @@ def _read_section(text: str | None) -> dict[str, str]:
 
 
 def _plain_kind(kind: Any) -> Any:
-    """The annotation of a key for that of an argument; None where it takes no plain data."""
+    """The annotation of the key for an argument; None if the argument takes no plain data."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind in _PLAIN or origin is Literal:
         return kind

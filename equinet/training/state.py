@@ -72,7 +72,7 @@ class FlatModel:
         self.packing = Packing.of(self.split(model)[0])
 
     def split(self, model: nnx.Module) -> tuple[Arrays, Arrays]:
-        """Parameters and other variables by name; random keys as raw words.
+        """Parameters and other variables by name; random keys as raw integers.
 
         Raises:
             ValueError: The model holds other variables than at first.
@@ -189,7 +189,7 @@ def shape_structs(arrays: Arrays, sharding: Sharding | None = None) -> Arrays:
 
 
 def checksum(arrays: Arrays) -> int:
-    """Sum of all words modulo 2^64, the same on any number of devices and processes."""
+    """Sum of all 32-bit words modulo 2^64, the same on any number of devices and processes."""
     on_host = [x for x in arrays.values() if isinstance(x, np.ndarray)]
     on_devices = [x for x in arrays.values() if not isinstance(x, np.ndarray)]
     shards = [shard for x in on_devices for shard in x.addressable_shards]

@@ -1,4 +1,4 @@
-"""The folder of a run: which config it belongs to, what it has reached, what it found."""
+"""The folder of a run: its config, its model and its result."""
 
 import importlib
 import importlib.metadata

@@ -51,7 +51,7 @@ def load_digits(
 def deformed(
     digits: Digits, seed: int, kind: Deformation = "affine", strength: float = 1.0
 ) -> Digits:
-    """The digits, each after a map of its own; the same seed gives the same maps."""
+    """The digits, each after another random map; the same seed gives the same maps."""
     if strength == 0:
         return digits
     rng = np.random.default_rng(seed)

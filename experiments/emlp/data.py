@@ -22,9 +22,9 @@ class Problem:
     """A function to learn.
 
     Attributes:
-        rep_in: How its input turns.
+        rep_in: The representation of its input.
         channels_in: Channels of the input.
-        rep_out: How its value turns; one channel.
+        rep_out: The representation of its value, which has one channel.
         draw: (generator, number) -> inputs and values in float64.
     """
 
@@ -83,7 +83,7 @@ def inertia_along_z(epsilon: float) -> Draw:
     .. math:: I + \epsilon\, \Big( \sum_i m_i z_i^2 \Big)\, \hat z \hat z^T
 
     It changes with the angle to the z axis: O(3) and the groups of the planes yz and xz are
-    approximate symmetries, that of the plane xy is exact.
+    approximate symmetries, the group of the plane xy is an exact one.
     """
 
     def draw(rng: np.random.Generator, count: int) -> tuple[Features, Features]:
@@ -146,7 +146,7 @@ def problem(config: DataConfig) -> Problem:
 
 
 def make_data(config: DataConfig) -> Data:
-    """Draws the splits, each from a seed of its own, and standardises them.
+    """Draws the splits, each from another seed, and standardises them.
 
     Values are divided by their root mean square over the training data after their invariant mean
     is taken off, inputs likewise term by term: only invariants are added and only whole terms are

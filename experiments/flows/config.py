@@ -101,7 +101,7 @@ class DataConfig:
 
 
 def _section(name: str) -> type[Any]:
-    """The section of a network: all that FNO takes but the place, whose default is "auto"."""
+    """The section of a network: all that FNO takes, with the default "auto" for ``place``."""
     base = section_of(
         FNO, {"name": name}, omit=("place", "method"), defaults={"channels": CHANNELS[name]}
     )

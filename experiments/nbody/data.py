@@ -66,8 +66,8 @@ def load_data(config: DataConfig, directory: str | os.PathLike[str] | None) -> D
     duration = (config.end_frame - config.start_frame) * config.every * config.time_step
     if config.source == "simulate":
         sizes = (config.samples, config.validation, config.test)
-        splits = [simulated(config, size, part) for part, size in enumerate(sizes)]
-        return Data(*splits, duration)
+        first, second, third = (simulated(config, size, part) for part, size in enumerate(sizes))
+        return Data(first, second, third, duration)
     path = data_directory(directory) / config.file
     train, valid = (read_systems(path, part, config) for part in ("train", "valid"))
     if config.samples + config.validation > len(train) or config.test > len(valid):
