@@ -87,7 +87,8 @@ def keep_sharding(
     )
     spec = _common_spec(leaves if like is None else like, ndim, mixed)
     sharding = NamedSharding(mesh, spec)
-    return jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)(*operands)
+    inside: Any = jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)
+    return inside(*operands)
 
 
 def mapped_like(array: Array, like: Array) -> Array:

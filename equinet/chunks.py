@@ -42,7 +42,7 @@ def rows_per_chunk(
     >>> rows_per_chunk(137, 131072, limit=2**21)
     16
     """
-    if jax.export.is_symbolic_dim(rows) or jax.export.is_symbolic_dim(bytes_per_row):
+    if any(map(jax.export.is_symbolic_dim, (rows, bytes_per_row))):
         return rows
     sizes = _CORE_CACHE if in_core else _WORKING_SET
     budget = limit or sizes.get(jax.default_backend(), sizes["gpu"])

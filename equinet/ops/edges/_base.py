@@ -1,6 +1,5 @@
 """What all convolutions over edges share: their signature, checks, chunks and shardings."""
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -18,13 +17,26 @@ from equinet.precision import floating
 from equinet.reps import Irreps
 
 
-@dataclasses.dataclass(frozen=True)
 class ConvolutionBase:
     """A sum over neighbours of equivariant messages; subclasses say which.
 
-    A subclass has the fields ``rep_in``, ``rep_out`` and ``chunk_bytes``, the property
-    ``num_radial`` and the method ``_message``.
+    A subclass is a frozen dataclass with these attributes as fields, the property ``num_radial``
+    and the method ``_message``.
+
+    Attributes:
+        rep_in: Irreps of the node features.
+        rep_out: Irreps of the result.
+        chunk_bytes: Bound on the bytes of messages held at a time; None for all at once.
     """
+
+    rep_in: Irreps
+    rep_out: Irreps
+    chunk_bytes: int | None
+
+    @property
+    def num_radial(self) -> int:
+        """Number of radial functions of a channel."""
+        raise NotImplementedError
 
     @property
     def equivariance_error(self) -> float:

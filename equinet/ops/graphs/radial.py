@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from equinet.ops._chebyshev import chebyshev_polynomials
 from equinet.precision import floating, read_only
 
 
@@ -141,10 +142,7 @@ def chebyshev_basis(
     if num_basis < 2:
         raise ValueError(f"num_basis must be at least 2, got {num_basis}")
     x = distances * (2 / cutoff) - 1
-    rows = [jnp.ones_like(x), x]
-    for _ in range(num_basis - 2):
-        rows.append(2 * x * rows[-1] - rows[-2])
-    return jnp.stack(rows, axis=-1)
+    return jnp.stack(chebyshev_polynomials(x, num_basis), axis=-1)
 
 
 @functools.cache

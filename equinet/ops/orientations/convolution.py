@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int
 
 from equinet.chunks import rows_per_chunk
 from equinet.linalg import safe_norm
+from equinet.ops._chebyshev import chebyshev_polynomials
 from equinet.precision import floating, read_only
 
 Precision = jax.lax.Precision | str | None
@@ -203,7 +204,7 @@ def disc_polynomials(
     [1.0, 1.0, 0.5]
     """
     u, v = _standard(x, half)
-    first, second = _chebyshev(u, degree), _chebyshev(v, degree)
+    first, second = (chebyshev_polynomials(t, degree + 1) for t in (u, v))
     return jnp.stack([first[i] * second[j] for i, j in _pairs(degree)], axis=-1)
 
 
@@ -213,13 +214,6 @@ def _standard(x: Array | np.ndarray, half: bool) -> tuple:
 
 def _pairs(degree: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
-
-
-def _chebyshev(x: Array, degree: int) -> list[Array]:
-    rows = [jnp.ones_like(x), x]
-    for _ in range(degree - 1):
-        rows.append(2 * x * rows[-1] - rows[-2])
-    return rows
 
 
 def convolve_positions(
