@@ -158,11 +158,12 @@ class GroupKernel(Module):
         self.table = parameters.kernel(shape) if finite else None
         splines = basis == "splines" and not finite
         self.splines = parameters.kernel((pixels, outputs)) if splines else None
-        self.network = None
-        if not finite and not splines:
-            coordinates = _coordinates(group, radius, relative)
-            network: dict[str, Any] = {"width": width, "frequency": frequency}
-            self.network = SineNetwork(coordinates, outputs, **network, rngs=rngs, **options)
+        network: dict[str, Any] = {"width": width, "frequency": frequency, "rngs": rngs, **options}
+        self.network = (
+            None
+            if finite or splines
+            else SineNetwork(_coordinates(group, radius, relative), outputs, **network)
+        )
 
     def __call__(self, nodes: GroupNodes, at: Matrix | None = None) -> Float[Array, "..."]:
         """The values at the nodes.

@@ -73,7 +73,8 @@ class MessagePassing(Module):
         self.rep_in, self.rep_out = Irreps(rep_in), Irreps(rep_out)
         self.scale = 1 / max(average_neighbours, 1.0)
         self.gate = Gate(self.rep_out, rngs=rngs, **options) if gate else None
-        rep_update = self.rep_out if self.gate is None else Irreps(self.gate.rep_in)
+        rep_update = self.rep_out if self.gate is None else self.gate.rep_in
+        assert isinstance(rep_update, Irreps)  # a gate of irreps takes irreps
         rep_edge, rep_density = _used(self.rep_in, Irreps(rep_edge), Irreps(rep_density))
         self.convolution = Convolution(
             self.rep_in,
