@@ -152,7 +152,8 @@ class ParticleIrreps(Module):
         products = charges[graph.senders] * jnp.repeat(charges, graph.degree)
         products = products[:, None].astype(decays.dtype)
         basis = jnp.concatenate([decays, products * decays, products, distances / 8], axis=-1)
-        return self.radial(basis) * graph.edge_mask[:, None].astype(basis.dtype)
+        functions = self.radial(basis)
+        return functions * graph.edge_mask[:, None].astype(functions.dtype)
 
 
 _INPUTS = 3

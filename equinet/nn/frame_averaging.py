@@ -12,6 +12,7 @@ from jaxtyping import Array, PyTree
 from equinet.groups import Group
 from equinet.nn.module import Module
 from equinet.ops.frames import Frame, FrameElements
+from equinet.precision import at_least_float32
 from equinet.reps import Transformable
 from equinet.typing import Element, Key
 
@@ -132,6 +133,8 @@ class FrameAveraging(Module):
         """The frames of the inputs: elements, weights, and where they are degenerate."""
         x, *mask = inputs[:1] if self.of is None else self.of(*inputs)
         mask = mask[0] if mask else None
+        if jnp.issubdtype(x.dtype, jnp.floating):  # eigenvectors need float32 at least
+            x = x.astype(at_least_float32(x.dtype))
         if key is None:
             return self.frame(x, mask)
         return self.frame.sample(x, key, self.samples, mask)
@@ -173,12 +176,23 @@ class _Reps:
                 return jax.tree.map(repeat, subtree) if back else subtree
             g = elements if rep.group == group else group.linear_part(elements)
             one = jax.vmap(rep.transform, in_axes=(0, None if back else 0))
-            return jax.tree.map(lambda x: jax.vmap(one)(g, x), subtree)
+            return jax.tree.map(lambda x: jax.vmap(one)(_in_type_of(x, g), x), subtree)
 
         def repeat(x: Array) -> Array:
             return jnp.broadcast_to(x[:, None], (x.shape[0], size, *x.shape[1:]))
 
         return jax.tree.map(act, self.tree, tree, is_leaf=_is_none)
+
+
+def _in_type_of(x: Array, g: Element) -> Element:
+    """The elements in the type of ``x`` where both are floating."""
+    floating = jnp.issubdtype(x.dtype, jnp.floating)
+
+    def convert(leaf: Array) -> Array:
+        both = floating and jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf.astype(x.dtype) if both else leaf
+
+    return jax.tree.map(convert, g)
 
 
 def _is_none(rep: Any) -> bool:

@@ -25,7 +25,7 @@ from equinet.ops.images._group_images import (
     relative_elements,
     transformed_offsets,
 )
-from equinet.precision import read_only
+from equinet.precision import at_least_float32, read_only
 from equinet.random import normal
 from equinet.typing import Matrix
 
@@ -176,13 +176,20 @@ class GroupKernel(Module):
             ``[M, *K, outputs]`` of places h_i^-1 v, ``[M, N, outputs]`` of elements h_i^-1 h_j, or
             ``[M, N, *K, outputs]`` of both.
         """
+        dtype = self.dtype or nodes.elements.dtype
+        # Elements are factorised: in float32 at least, whatever the type of the kernel.
+        wide = at_least_float32(nodes.elements.dtype)
+        nodes = jax.tree.map(lambda leaf: leaf.astype(wide), nodes)
+        at = nodes.elements if at is None else at.astype(wide)
+        return self._evaluated(nodes, at).astype(dtype)
+
+    def _evaluated(self, nodes: GroupNodes, at: Matrix) -> Float[Array, "..."]:
         if self.table is not None:
             return self._interpolated(nodes)
-        at = nodes.elements if at is None else at
         if not self.relative:
             places, cutoff = self._places(at)
             if self.splines is not None:
-                return self._smooth(places) * cutoff[..., None]
+                return self._spline_sum(places) * cutoff[..., None]
             return self._values(places, cutoff)
         features, cutoff = self._pairs(at, nodes.elements)
         if self.radius is None:
@@ -200,9 +207,10 @@ class GroupKernel(Module):
 
     def _values(self, x: Float[Array, "... k"], cutoff: Float[Array, "..."]) -> Array:
         assert self.network is not None
-        return self.network(x) * cutoff[..., None]
+        values = self.network(x)
+        return values * cutoff[..., None].astype(values.dtype)
 
-    def _smooth(self, places: Float[Array, "M *K n"]) -> Float[Array, "M *K outputs"]:
+    def _spline_sum(self, places: Float[Array, "M *K n"]) -> Float[Array, "M *K outputs"]:
         """The sum of splines at places over the radius."""
         assert self.splines is not None
         assert self.radius is not None

@@ -19,6 +19,7 @@ from equinet.nn.group_kernels import Basis, GroupKernel
 from equinet.nn.module import Module, ModuleOptions
 from equinet.ops.images import _group_images as group_images
 from equinet.ops.images._group_images import Boundary, Image
+from equinet.precision import at_least_float32
 from equinet.typing import Matrix
 
 Form = Literal["full", "separable", "depthwise"]
@@ -111,7 +112,8 @@ class Lifting(Module):
         (x,) = self.cast(x)
         nodes = _cast(nodes, x)
         values = self.kernel(nodes) * (1 / (self.kernel.size(1.0) * math.sqrt(self.channels_in)))
-        values = values / _determinants(nodes.elements).reshape(-1, *[1] * (values.ndim - 1))
+        determinants = _determinants(nodes.elements).reshape(-1, *[1] * (values.ndim - 1))
+        values = (values / determinants.astype(values.dtype)).astype(x.dtype)
         values = values.reshape(*values.shape[:-1], self.channels_in, self.channels_out)
         kernel = jnp.moveaxis(values, 0, -2)[..., None, :, :, :]
 
@@ -236,8 +238,9 @@ class GroupConvolution(Module):
             raise ValueError(f"the result lies at {what}: leave out at")
         (x,) = self.cast(x)
         nodes = _cast(nodes, x)
-        elements = nodes.elements if at is None else at.astype(x.dtype)
+        elements = nodes.elements if at is None else at.astype(nodes.elements.dtype)
         measure = nodes.weights / (self.mass * _determinants(nodes.elements))
+        measure = measure.astype(x.dtype)
         weighted = x * measure.reshape((1,) * (x.ndim - 2) + (-1, 1))
         size = 1 / math.sqrt(self.channels_in)
         own = None if self.own is None else self.own[...].astype(x.dtype)
@@ -246,7 +249,7 @@ class GroupConvolution(Module):
             return y if own is None else y + jnp.matmul(x, size * own, precision=self.precision)
         assert self.spatial is not None
         assert self.relative is not None
-        weights = self.relative(nodes, elements)
+        weights = self.relative(nodes, elements).astype(x.dtype)
         if self.mixing is None:
             weights = weights.reshape(*weights.shape[:2], self.channels_in, self.channels_out)
             y = group_images.mix_samples(weighted, size * weights, self.precision)
@@ -258,7 +261,8 @@ class GroupConvolution(Module):
                 y = y + x * own.reshape((1,) * (x.ndim - 1) + (-1,))
             matrix = size * self.mixing[...].astype(x.dtype)
             y = jnp.matmul(y, matrix, precision=self.precision)
-        kernel = jnp.moveaxis(self.spatial(nodes, elements), 0, -2) * (1 / self.spatial.size(1.0))
+        kernel = self.spatial(nodes, elements).astype(x.dtype) * (1 / self.spatial.size(1.0))
+        kernel = jnp.moveaxis(kernel, 0, -2)
         return group_images.convolve_channelwise(y, kernel, self.precision, self.boundary)
 
     def _full(self, x: Image, nodes: GroupNodes, elements: Matrix) -> Image:
@@ -268,7 +272,7 @@ class GroupConvolution(Module):
         size = 1 / (joint.size(1.0) * math.sqrt(self.channels_in))
 
         def rows(at: Matrix) -> Image:
-            values = size * joint(nodes, at)
+            values = size * joint(nodes, at).astype(x.dtype)
             values = values.reshape(*values.shape[:-1], self.channels_in, self.channels_out)
             kernel = jnp.moveaxis(jnp.moveaxis(values, 1, -3), 0, -2)
 
@@ -287,7 +291,8 @@ class GroupConvolution(Module):
 
 
 def _cast(nodes: GroupNodes, x: Array) -> GroupNodes:
-    return GroupNodes(*(leaf.astype(x.dtype) for leaf in nodes))
+    """The samples in the type of the image, but at least in float32: they are factorised."""
+    return GroupNodes(*(leaf.astype(at_least_float32(x.dtype)) for leaf in nodes))
 
 
 def _determinants(elements: Matrix) -> Float[Array, "N"]:

@@ -200,7 +200,7 @@ class GridKernels(Module):
         vectors, weights = windowed(vectors, mask, self.cutoff)
         if self.grid is None:
             values = self.spatial(safe_norm(vectors, keepdims=True))[..., None, :]
-            return Kernels(values * weights[..., None, None], senders=senders)
+            return Kernels(values * weights[..., None, None].astype(values.dtype), senders=senders)
         if vectors.shape[-1] != self.grid.dim:
             raise ValueError(
                 f"the grid {self.grid.kind!r} is of dimension {self.grid.dim}, got positions "
@@ -212,7 +212,9 @@ class GridKernels(Module):
         points = points[: self.grid.size // 2] if halved else points
         points = points.reshape((1,) * (vectors.ndim - 1) + points.shape)
         values, coefficients = self._values(spatial_invariants(vectors[..., None, :], points))
-        return Kernels(values * weights[..., None, None], coefficients, spherical, senders)
+        return Kernels(
+            values * weights[..., None, None].astype(values.dtype), coefficients, spherical, senders
+        )
 
     def _angular(self, cosines: Array) -> Array | None:
         return None if self.spherical is None else self.spherical(cosines[..., None])
@@ -290,8 +292,9 @@ class CloudKernels(Module):
             complete=self.complete,
             chiral=self.chiral,
         )
-        values = self.basis(invariants) * (window * weights[:, :, None])[..., None]
-        return Kernels(values[..., None, :])
+        values = self.basis(invariants)
+        window = (window * weights[:, :, None])[..., None].astype(values.dtype)
+        return Kernels((values * window)[..., None, :])
 
 
 def windowed(

@@ -38,7 +38,6 @@ class Entry:
         no_gradient: Parts of the names of parameters that do not change the output at the start.
         follows: Whether the output has the dtype of the input even where ``dtype`` is another.
         options: Whether the constructor takes ``ModuleOptions``.
-        half: Whether it runs in bfloat16.
     """
 
     build: Callable[..., nnx.Module]
@@ -48,7 +47,6 @@ class Entry:
     no_gradient: tuple[str, ...] = ()
     follows: bool = False
     options: bool = True
-    half: bool = True
 
 
 def normal(*shapes: tuple[int, ...]) -> Inputs:
@@ -124,10 +122,10 @@ def adjacency(dtype: Any) -> tuple[Any, ...]:
     return path, *normal((3, 2))(dtype)
 
 
-def frame_averaging(**_: Any) -> nn.FrameAveraging:
-    """The squares of the coordinates averaged over the principal frames of SO(3)."""
+def frame_averaging(rngs: nnx.Rngs) -> nn.FrameAveraging:
+    """A perceptron on coordinates averaged over the principal frames of SO(3)."""
     points = Points(SO(3))
-    return nn.FrameAveraging(jnp.square, PCAFrame(SO(3)), (points,), points)
+    return nn.FrameAveraging(nn.MLP((3, 4, 3), rngs=rngs), PCAFrame(SO(3)), (points,), points)
 
 
 def potential(kind: Callable[..., nnx.Module], **small: Any) -> Callable[..., nnx.Module]:
@@ -198,7 +196,7 @@ LAYERS: dict[str, Entry] = {
         lambda **kw: nn.GraphAttention(NATURAL, NATURAL, 2, 3, heads=2, features=3, **kw),
         on_graph((12, 4, 4), (12, 3), (12,)),
     ),
-    "FrameAveraging": Entry(frame_averaging, normal((2, 4, 3)), options=False, half=False),
+    "FrameAveraging": Entry(frame_averaging, normal((2, 4, 3)), options=False),
     "PermutationLinear": Entry(
         lambda **kw: nn.PermutationLinear(2, 2, 2, 2, use_bias=True, **kw),
         normal((4, 4, 2)),

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from equinet._sharding import vary_alike
 from equinet.chunks import rows_per_chunk
 from equinet.linalg import safe_norm
 from equinet.ops._chebyshev import chebyshev_polynomials
@@ -262,6 +263,8 @@ def convolve_positions(
 
         zero = jnp.zeros((graphs, receivers, orientations, weights.shape[-1]), _wide(x))
         by_sender = jnp.moveaxis(kernel, 1, 0), jnp.moveaxis(x, 1, 0)
+        # Inside of shard_map a carry must vary over the mesh axes that the results vary over.
+        zero, *_ = vary_alike(zero, kernel, x, weights)
         total, sent = jax.lax.scan(of_sender, zero, by_sender)
         return jnp.concatenate([total, jnp.moveaxis(sent, 0, 1)], axis=-2) if halved else total
 
