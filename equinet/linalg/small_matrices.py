@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from equinet._sharding import vary_alike
 from equinet.precision import HIGHEST, at_least_float32
 from equinet.typing import Matrix
 
@@ -312,7 +313,8 @@ def logm(a: Matrix) -> Matrix:
     def unfinished(state: tuple[Matrix, Array, Array]) -> Bool[Array, ""]:
         return far(state[0]).any() & (state[2] < 20)
 
-    start = (a, jnp.zeros(a.shape[:-2], a.dtype), jnp.int32(0))
+    roots, count = vary_alike(jnp.zeros(a.shape[:-2], a.dtype), jnp.int32(0), like=(a,))
+    start = (a, roots, count)
     x, roots, _ = jax.lax.while_loop(unfinished, step, start)
     z = matmul(x - one, inverse(x + one))
     square = matmul(z, z)

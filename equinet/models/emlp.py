@@ -1,7 +1,7 @@
 """The equivariant multilayer perceptron: a network for any group and any representation."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Unpack
 
 import jax
@@ -10,7 +10,11 @@ from jaxtyping import Array, Float
 
 from equinet.groups import Group
 from equinet.nn import Bilinear, Dense, Gate, Linear, Module, ModuleOptions
-from equinet.reps import Rep, Scalar, Vector, as_rep
+from equinet.nn.linear import invariants
+from equinet.ops.products import ContractionProduct
+from equinet.ops.products.contraction import ContractionPath
+from equinet.reps import Rep, Scalar, Vector, as_rep, equivariant_basis
+from equinet.reps._terms import terms
 
 SCALE = 0.1
 """Of the products: a network of many layers is a polynomial of high degree with heavy tails."""
@@ -99,6 +103,8 @@ class EMLP(Module):
                 )
             )
             rep, width = hidden, channels
+        if linear == "equivariant":
+            _check_reaches(self.rep_in, self.rep_out, self.layers)
         self.readout = LINEARS[linear](
             rep, self.rep_out, width, channels_out, use_bias=True, rngs=rngs, **options
         )
@@ -153,6 +159,40 @@ class GatedLayer(Module):
         if self.partner is not None and self.bilinear is not None:
             y = y + SCALE * self.bilinear(y[..., self.gate.num_gates :, :], self.partner(x))
         return self.gate(y)
+
+
+def _reached(active: set[int], rep_in: Rep, rep_out: Rep) -> set[int]:
+    """Indices of the terms of ``rep_out`` that a linear map with bias from active terms fills."""
+    sources = [terms(rep_in)[index].rep for index in active]
+    return {
+        index
+        for index, term in enumerate(terms(rep_out))
+        if invariants(term.rep).dim
+        or any(equivariant_basis(source, term.rep).dim for source in sources)
+    }
+
+
+def _check_reaches(rep_in: Rep, rep_out: Rep, layers: Iterable["GatedLayer"]) -> None:
+    """Refuse a network whose output is zero whatever the input and the weights are."""
+    rep, active = rep_in, set(range(len(terms(rep_in))))
+    for layer in layers:
+        gated, count = layer.gate.rep_in, layer.gate.num_gates
+        linear = _reached(active, rep, gated)
+        values = {index - count for index in linear if index >= count}
+        if layer.bilinear is not None:
+            partner = _reached(active, rep, layer.gate.rep_out)
+            for path in getattr(layer.bilinear.product, "paths", ()):
+                if isinstance(path, ContractionPath) and path.first in values:
+                    linear |= {path.result} if path.second in partner else set()
+            if not isinstance(layer.bilinear.product, ContractionProduct):
+                return  # irreps and numerical bases: all pairs are coupled
+        rep, active = layer.gate.rep_out, {index - count for index in linear if index >= count}
+    if not _reached(active, rep, rep_out):
+        raise ValueError(
+            f"the output {rep_out} would be zero for every input {rep_in}: no linear map and no "
+            f"contraction leads from the input over the hidden representation {rep} to it; choose "
+            "a rep_hidden with tensor products from which the output can be reached, or more layers"
+        )
 
 
 def default_hidden(group: Group) -> Rep:

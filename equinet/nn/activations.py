@@ -74,6 +74,17 @@ def normalized(activation: Activation) -> ScaledActivation:
     return ScaledActivation(activation, second_moment(activation) ** -0.5)
 
 
+def is_odd(activation: Activation) -> bool:
+    """Whether a function changes its sign with its argument, at a few numbers up to 3.
+
+    >>> is_odd(jnp.tanh), is_odd(jax.nn.silu)
+    (True, False)
+    """
+    with jax.ensure_compile_time_eval():
+        z = jnp.linspace(0, 3, 13, dtype=jnp.float32)
+        return bool(np.allclose(activation(z), -activation(-z), atol=1e-6))
+
+
 class Gate(Module):
     r"""Scalars through an activation, entries that are permuted too, all else times a gate.
 
@@ -91,6 +102,11 @@ class Gate(Module):
         activation: For invariants and for entries that are permuted.
         gate: For the gates.
         odd_activation: For irreps 0o; an odd function.
+        rngs: Not used, as the layer has no parameters; taken so that all layers are made alike.
+        **options: See ``equinet.nn.ModuleOptions``; ``dtype`` is of use here.
+
+    Raises:
+        ValueError: If the activation of irreps 0o is not odd.
 
     References:
         Weiler et al., arXiv:1807.02547 (2018), section 4.3; for any group: Finzi et al.,
@@ -116,7 +132,13 @@ class Gate(Module):
         self.configure(rngs, options)
         self.rep_out = as_rep(rep_out)
         group = self.rep_out.group
-        self.num_gates = sum(_kind(term.rep) == "gated" for term in terms(self.rep_out))
+        kinds = [_kind(term.rep) for term in terms(self.rep_out)]
+        if "odd" in kinds and not is_odd(odd_activation):
+            raise ValueError(
+                f"{self.rep_out} holds 0o, which changes its sign under inversion: odd_activation "
+                f"must be odd, such as jnp.tanh, got {odd_activation}"
+            )
+        self.num_gates = kinds.count("gated")
         scalar = Irreps("0e", group=group) if isinstance(self.rep_out, Irreps) else Scalar(group)
         self.rep_in = self.num_gates * scalar + self.rep_out
         self.activation, self.gate = normalized(activation), normalized(gate)

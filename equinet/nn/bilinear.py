@@ -1,13 +1,81 @@
 """The bilinear layer of any reps: contractions of their terms with learned path weights."""
 
-from typing import Unpack
+import dataclasses
+from typing import Any, Unpack
 
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
 from equinet.nn.module import Module, ModuleOptions, check_feature
-from equinet.ops.products import ContractionProduct
-from equinet.reps import RepLike, as_rep
+from equinet.ops.products import ContractionProduct, tensor_product
+from equinet.precision import HIGHEST
+from equinet.reps import EquivariantBasis, Irreps, Rep, RepLike, as_rep, equivariant_basis
+
+_MOST_ENTRIES = 2**20
+"""Largest table of bilinear maps that is made numerically."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BasisProduct:
+    r"""All equivariant bilinear maps of two representations, from the basis of their product.
+
+    .. math:: z_o = \sum_b w_b\, s_b \sum_{i j} B^b_{o, i j}\, x_i y_j
+
+    over ``equivariant_basis(rep1 * rep2, rep_out)``, whose scales :math:`s_b` keep the variance.
+
+    Attributes:
+        rep1: Representation of the first factor.
+        rep2: Representation of the second factor.
+        rep_out: Representation of the result.
+    """
+
+    rep1: Rep
+    rep2: Rep
+    rep_out: Rep
+
+    @property
+    def num_weights(self) -> int:
+        """Number of linearly independent maps."""
+        return self._basis.dim
+
+    @property
+    def _basis(self) -> EquivariantBasis:
+        return equivariant_basis(self.rep1 * self.rep2, self.rep_out)
+
+    def __call__(self, x: Array, y: Array, weights: Array) -> Array:
+        """Multiply ``[..., rep1.dim, channels]`` and ``[..., rep2.dim, channels]``.
+
+        Args:
+            x: First factor.
+            y: Second factor.
+            weights: ``[num_weights, channels]``.
+        """
+        basis = self._basis
+        table = np.asarray(basis.dense()) * np.asarray(basis.scales)[:, None, None]
+        table = table.reshape(-1, self.rep_out.dim, self.rep1.dim, self.rep2.dim)
+        maps = jnp.asarray(table, x.dtype)
+        pairs = jnp.einsum("...ic,...jc->...ijc", x, y)
+        images = jnp.einsum("boij,...ijc->...boc", maps, pairs, precision=HIGHEST)
+        return jnp.einsum("bc,...boc->...oc", weights, images, precision=HIGHEST)
+
+
+def _product(rep1: Rep, rep2: Rep, rep_out: Rep) -> Any:
+    """Clebsch-Gordan for irreps, else contractions, and where there is none a numerical basis."""
+    irreps = [rep for rep in (rep1, rep2, rep_out) if isinstance(rep, Irreps)]
+    if len(irreps) == 3:
+        return tensor_product("clebsch_gordan", *irreps)
+    try:
+        return ContractionProduct(rep1, rep2, rep_out)
+    except ValueError:
+        entries = rep1.dim * rep2.dim * rep_out.dim
+        if not rep1.group == rep2.group == rep_out.group or entries > _MOST_ENTRIES:
+            raise
+        product = BasisProduct(rep1, rep2, rep_out)
+        if product.num_weights:
+            return product
+        raise
 
 
 class Bilinear(Module):
@@ -15,8 +83,10 @@ class Bilinear(Module):
 
     .. math:: z_c = \sum_{paths} w_{path, c}\, \mathrm{contract}_{path}(x_c, y_c)
 
-    The paths are those of ``equinet.ops.products.ContractionProduct``. Weights start normal with
-    variance one, so that independent inputs of variance one give outputs of variance one.
+    The paths are those of ``equinet.ops.products.ContractionProduct``; of irreps those of
+    ``ClebschGordanProduct``; and where no contraction exists, such as for vectors of the Lorentz
+    group and scalars, all maps of ``equivariant_basis(rep1 * rep2, rep_out)``. Weights start
+    normal with variance one: independent inputs of variance one give outputs of variance one.
 
     Args:
         rep1: Rep of the first factor.
@@ -51,7 +121,7 @@ class Bilinear(Module):
     ) -> None:
         parameters = self.configure(rngs, options)
         self.channels = channels
-        self.product = ContractionProduct(as_rep(rep1), as_rep(rep2), as_rep(rep_out))
+        self.product = _product(as_rep(rep1), as_rep(rep2), as_rep(rep_out))
         self.weights = parameters.kernel((self.product.num_weights, channels))
 
     def __call__(

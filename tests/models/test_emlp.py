@@ -136,3 +136,11 @@ def test_bad_input() -> None:
         EMLP(V, V, 1, 1, num_layers=0, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"reps of O\(3\) and SO\(3\)"):
         EMLP(V, Vector(SO(3)), 1, 1, channels=2, num_layers=1, rngs=nnx.Rngs(0))
+
+
+def test_a_network_that_would_be_zero_is_refused() -> None:
+    """Neither a bilinear layer nor a bias leads from a vector to degree 2."""
+    options = {"rep_hidden": "2x0e+1o+2e", "channels": 2, "num_layers": 2, "rngs": nnx.Rngs(0)}
+    with pytest.raises(ValueError, match="would be zero for every input"):
+        EMLP("1o", "2e", 2, 1, bilinear=False, **options)
+    assert np.any(EMLP("1o", "2e", 2, 1, **options)(jnp.arange(6.0).reshape(3, 2)))

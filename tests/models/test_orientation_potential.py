@@ -51,7 +51,7 @@ def separable() -> OrientationPotential:
 
 @pytest.fixture(scope="module")
 def positions() -> OrientationPotential:
-    return build(variant="positions", layers=1)
+    return build(variant="positions", layers=1, resolution=None)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from flax import nnx
 
 from equinet.data.atoms import Budget, Configuration, collate, from_atoms, to_graph
 from equinet.groups import E
-from equinet.models import Potential
+from equinet.models import EnergyModel, Potential, potential_from_spec
 from equinet.nn import convolution
 from equinet.ops.graphs import GraphBatch
 from equinet.ops.products import PRODUCTS
@@ -432,3 +432,42 @@ def test_bad_words(words: dict, message: str) -> None:
     words = {"elements": ELEMENTS, "lmax": 1} | SMALL | words
     with pytest.raises(ValueError, match=message):
         Potential(words.pop("elements"), **words, rngs=nnx.Rngs(0))
+
+
+def test_spec_keeps_the_types_and_refuses_arguments_without_effect() -> None:
+    half = build(dtype=jnp.bfloat16, precision="highest")
+    again = Potential.from_spec(json.loads(json.dumps(half.spec())))
+    assert (again.dtype, again.precision) == ("bfloat16", "highest")
+    assert again.radial.mlp.dtype == "bfloat16"
+    assert "dtype" not in build().spec()
+    assert hash(nnx.graphdef(build())) == hash(nnx.graphdef(build()))
+    with pytest.raises(ValueError, match="'product' has no effect on the network 'ponita': it bel"):
+        potential_from_spec({"network": "ponita", "elements": ["H"], "product": "nonsense"})
+    with pytest.raises(TypeError, match="has no option 'chanels': did you mean channels"):
+        build(chanels=2)
+
+
+class Uniform(EnergyModel):
+    """The same energy for every atom."""
+
+    def __init__(
+        self,
+        elements: Sequence[str],
+        *,
+        cutoff: float = 3.0,
+        energy_scale: float = 1.0,
+        reference_energies: Sequence[float] | None = None,
+        rngs: nnx.Rngs,
+        **options: Any,
+    ) -> None:
+        super().__init__(locals(), rngs=rngs, options=options)
+
+    def __call__(self, graph: GraphBatch) -> jax.Array:
+        return jnp.where(graph.node_mask, self.energy_scale, 0.0).astype(graph.positions.dtype)
+
+
+def test_energy_model_of_ones_own() -> None:
+    """The contract of ``EnergyModel`` is all that is asked."""
+    model = Uniform(ELEMENTS, energy_scale=2.0, rngs=nnx.Rngs(0))
+    assert Uniform.from_spec(model.spec()).spec() == model.spec()
+    assert float(model.energy(padded(molecule(3), dtype=np.float32))[0]) == pytest.approx(6)

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from equinet.groups import SO, Dihedral, Lorentz, O, S
-from equinet.nn import Gate, NormActivation
+from equinet.nn import Gate, LayerNorm, NormActivation, S2Activation, SeparableLayerNorm
 from equinet.nn.activations import normalized, second_moment
 from equinet.reps import Irreps, Regular, Scalar, Vector, antisymmetric_power, outer_product
 from equinet.testing import assert_equivariant
@@ -103,3 +104,27 @@ def test_norm_activation_needs_lengths(key: jax.Array) -> None:
     assert_equivariant(NormActivation(rep), rep, rep, key, num_samples=4, dtype=jnp.float64)
     with pytest.raises(ValueError, match=r"not invariant under Lorentz\(\): use a Gate"):
         NormActivation(Vector(Lorentz()))
+
+
+def test_odd_function_of_pseudoscalars() -> None:
+    """An even or general function of 0o would break the inversion without a word."""
+    for activation in (jax.nn.silu, jax.nn.relu, jnp.abs):
+        with pytest.raises(ValueError, match="odd_activation must be odd"):
+            Gate("0o+0e", odd_activation=activation)
+    Gate("0e+1o", odd_activation=jax.nn.silu)  # nothing to apply it to
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Gate("0e+1o+2e"),
+        NormActivation("0e+1o+2e"),
+        LayerNorm("0e+1o+2e", 4),
+        SeparableLayerNorm("0e+1o+2e", 4),
+        S2Activation("0e+1o+2e"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_axis_of_the_representation_is_checked(layer: nnx.Module) -> None:
+    with pytest.raises(ValueError, match=r"expected \[\.\.\., \d+, (channels|4)\] for"):
+        layer(jnp.ones((3, 8, 4)))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from equinet.groups import SO, Lorentz, O, S, Sp
+from equinet.groups import SO, Group, Lorentz, O, S, Sp
 from equinet.nn import Bilinear
 from equinet.ops.products import ContractionPath, ContractionProduct
-from equinet.reps import Irreps, Rep, Scalar, Vector, outer_product
+from equinet.reps import Irreps, Rep, Scalar, Vector, equivariant_basis, outer_product
 from equinet.testing import assert_equivariant, equivariance_error
 
 
@@ -121,3 +121,18 @@ def test_bad_input() -> None:
     product = ContractionProduct(V, V, Scalar(O(3)))
     with pytest.raises(ValueError, match=r"y must have shape \[\.\.\., 3, channels\]"):
         product(jnp.ones((5, 3, 2)), jnp.ones((5, 4, 2)))
+
+
+@pytest.mark.parametrize("group", [Lorentz(), Sp(4)], ids=str)
+def test_invariants_that_no_contraction_gives(group: Group, key: jax.Array) -> None:
+    """The Minkowski and the symplectic form: two vectors give a scalar."""
+    V, one = Vector(group), Scalar(group)
+    layer = Bilinear(V, V, one, 2, rngs=nnx.Rngs(0))
+    assert layer.weights.shape == (equivariant_basis(V * V, one).dim, 2)
+    assert_equivariant(layer, (V, V), one, key, dtype=jnp.float64, num_samples=4)
+    assert np.any(layer(jnp.ones((4, 2)), jnp.arange(8.0).reshape(4, 2)))
+
+
+def test_irreps_are_coupled_by_clebsch_gordan() -> None:
+    layer = Bilinear("1o", "1o", "0e", 2, rngs=nnx.Rngs(0))
+    assert np.all(layer(jnp.ones((3, 2)), jnp.ones((3, 2))))

@@ -1,6 +1,8 @@
-"""What every layer promises, each in the same words."""
+"""Equivariance, trained and not, and derivatives at zero, of the layers for irreps.
 
-import copy
+Transformations, types, copies and export of all layers: tests/contract.
+"""
+
 import dataclasses
 import functools
 import os
@@ -16,7 +18,6 @@ from flax import nnx
 
 from equinet.groups import SO
 from equinet.nn import (
-    MLP,
     BodyOrderExpansion,
     Gate,
     LayerNorm,
@@ -138,45 +139,6 @@ def test_wrong_parity_fails(name: str, key: jax.Array) -> None:
     assert equivariance_error(function, case.reps, flipped, key, **options) > 0.1
 
 
-def test_state_is_parameters_alone(case: Case) -> None:
-    """A constant array as an attribute would be a leaf of the state and of every checkpoint."""
-    state = nnx.state(case.module)
-    kinds = {type(leaf) for leaf in jax.tree.leaves(state, is_leaf=_is_variable)}
-    assert kinds <= {nnx.Param}
-    assert len(jax.tree.leaves(case.module)) == len(jax.tree.leaves(state))
-
-
-def _is_variable(leaf: object) -> bool:
-    return isinstance(leaf, nnx.Variable)
-
-
-def test_two_of_a_kind_are_one_structure(case: Case) -> None:
-    """Else every new model compiles everything again."""
-    other = case.build(nnx.Rngs(7))
-    assert jax.tree.structure(other) == jax.tree.structure(case.module)
-    assert nnx.graphdef(other) == nnx.graphdef(case.module)
-    assert hash(nnx.graphdef(other)) == hash(nnx.graphdef(case.module))
-
-
-def test_split_merge_copy_and_vmap(case: Case) -> None:
-    inputs = case.draw(jnp.float32)
-    expected = jax.jit(case)(case.module, *inputs)
-    merged = nnx.merge(*nnx.split(case.module))
-    for module in (merged, copy.deepcopy(case.module)):
-        np.testing.assert_array_equal(jax.jit(case)(module, *inputs), expected)
-    np.testing.assert_allclose(case(case.module, *inputs), expected, atol=1e-5)
-    stacked = [jnp.stack([x, x]) for x in inputs]
-    mapped = jax.jit(jax.vmap(functools.partial(case, case.module)))(*stacked)
-    np.testing.assert_allclose(mapped[1], expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
-def test_dtype_is_kept(case: Case, dtype: jnp.dtype) -> None:
-    assert jax.eval_shape(case, case.module, *case.draw(dtype)).dtype == dtype
-    with jax.enable_x64(True):
-        assert jax.eval_shape(case, case.module, *case.draw(jnp.float64)).dtype == jnp.float64
-
-
 def test_finite_derivatives_at_zero(case: Case, x64: None) -> None:
     """First order, and second in reverse over reverse, as a loss on forces needs."""
     zeros = [jnp.zeros_like(x) for x in case.draw(jnp.float64)]
@@ -192,27 +154,6 @@ def test_finite_derivatives_at_zero(case: Case, x64: None) -> None:
     for function in (energy, squared_gradient):
         gradients = jax.jit(jax.grad(function, argnums=range(len(zeros))))(*zeros)
         assert all(np.isfinite(g).all() for g in gradients)
-
-
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
-def test_computes_in_the_type_that_it_is_told(dtype: jnp.dtype) -> None:
-    linear = Linear(REP, OUT, 3, 2, dtype=dtype, rngs=nnx.Rngs(0))
-    mlp = MLP((3, 4, 2), dtype=dtype, use_bias=True, rngs=nnx.Rngs(0))
-    for other in (jnp.bfloat16, jnp.float32):
-        assert jax.eval_shape(linear, jnp.ones((4, REP.dim, 3), other)).dtype == dtype
-        assert jax.eval_shape(mlp, jnp.ones((4, 3), other)).dtype == dtype
-    half = Linear(REP, OUT, 3, 2, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
-    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(half))} == {jnp.dtype(jnp.bfloat16)}
-
-
-def test_inside_linen(key: jax.Array) -> None:
-    linear = nnx.bridge.to_linen(Linear, REP, OUT, 3, 2)
-    x = jnp.ones((4, REP.dim, 3))
-    variables = linear.init(key, x)
-    assert set(variables["params"]) == {"kernel"}
-    found = jax.jit(linear.apply)(variables, x)
-    assert found.shape == (4, OUT.dim, 2)
-    assert_equivariant(functools.partial(linear.apply, variables), REP, OUT, key, channels=3)
 
 
 _TREE_MODE = """
