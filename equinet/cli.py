@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Everything but the result, and all that a task prints, goes to stderr.
 
     Args:
-        argv: The words after `equinet`; those of the process where it is None.
+        argv: The words after `equinet`; those of the process if it is None.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"equinet: error: {_one_line(error)}", file=sys.stderr)
         return 2
     if _first_process():
+        if result.get("status") == "stopped":
+            print("equinet: stopped; the same command goes on from here", file=sys.stderr)
         table = None if getattr(options, "json", False) else command.table
         print(json.dumps(result) if table is None else table(result), flush=True)
     return _EXIT_CODES.get(result.get("reason", ""), 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import equinet
 from equinet.cli import COMMANDS, main
 from equinet.data.extras import require
 from equinet.training import load_config
@@ -136,7 +137,8 @@ def test_train_again_and_evaluate(equinet_command, tmp_path):
 
 def test_a_stopped_run_says_so(equinet_command, tmp_path, monkeypatch):
     words = ("train", f"--config={TOY}", f"--workdir={tmp_path}")
-    code, out, _ = equinet_command(*words, "--config.training.max_minutes=1e-6")
+    code, out, err = equinet_command(*words, "--config.training.max_minutes=1e-6")
+    assert err[-1] == "equinet: stopped; the same command goes on from here"
     assert (code, json.loads(out[-1])["reason"]) == (0, "max_minutes")
     import equinet.training.loop as loop
 

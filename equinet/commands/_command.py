@@ -23,7 +23,7 @@ class Command:
         table: The result as text for people, which is then printed on stdout; `--json` prints the
             dictionary instead. Where it is None, the dictionary is always printed.
         overrides: Whether `--config.KEY=VALUE` is accepted.
-        more_help: From the words of the command to text that `--help` shows at its end.
+        more_help: From the command line to text that `--help` shows at its end.
     """
 
     name: str

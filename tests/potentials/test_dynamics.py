@@ -109,6 +109,16 @@ def test_dynamics_keeps_the_energy_and_writes_the_trajectory(workdir, capsys):
     assert np.isfinite(configurations[-1].get_forces()).all()
 
 
+def test_trajectories_of_ase_hold_every_configuration(workdir, tmp_path):
+    path = tmp_path / "run.traj"
+    run_md(workdir, steps=4, log_every=2, trajectory=str(path))
+    frames = ase.io.read(path, ":")
+    assert len(frames) == 3
+    assert np.isfinite(frames[-1].get_forces()).all()
+    with pytest.raises(ValueError, match=r"ends in \.xyz, \.extxyz .* or \.traj .* 'x\.vasp'"):
+        run_md(workdir, trajectory="x.vasp")
+
+
 def test_the_thermostat_is_reproducible(workdir, tmp_path):
     runs = [
         run_md(workdir, ensemble="nvt", steps=20, seed=seed, trajectory=str(tmp_path / "x.xyz"))
