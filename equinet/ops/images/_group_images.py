@@ -106,7 +106,7 @@ def polar_features(group: Group, g: Matrix) -> tuple[Float[Array, "... k"], Floa
         stretch, turn = decompositions.polar(g)
         basis = jnp.asarray(symmetric_basis(group), g.dtype)
         log_stretch = jnp.einsum(
-            "...ij,kij->...k", group._log_stretch(stretch), basis, precision=HIGHEST
+            "...ij,kij->...k", group._log_spd(stretch), basis, precision=HIGHEST
         )
     columns = n - 1 if has_rotations else 0
     entries = (turn - small.eye_like(turn))[..., :columns].reshape(*batch, n * columns)
