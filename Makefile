@@ -21,7 +21,7 @@ train: setup ## Train CONFIG in a fresh directory under runs/
 	$(BIN)/equinet train --config=$(CONFIG) --workdir=$(RUN) $(ARGS)
 
 test: setup ## Tests and doctests, without the slow ones
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow" --durations=25 tests equinet $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow" --durations=25 tests equinet experiments $(ARGS)
 
 test-slow: setup ## The slow tests alone
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m slow tests $(ARGS) || { code=$$?; \
