@@ -231,7 +231,7 @@ def test_all_folds_become_one_row(tu_dir, tmp_path, capsys):
     [
         ("mutagen-gin", "no set 'mutagen': did you mean mutag?"),
         ("mutag-gim", "no model 'gim': did you mean gin?"),
-        ("mutag", "expected mutag-<model>, e.g. mutag-spen"),
+        ("mutag", "expected mutag-<model>, the models are gin, "),
     ],
 )
 def test_words_that_are_not_known(words, message):

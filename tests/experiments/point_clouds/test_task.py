@@ -127,7 +127,7 @@ def test_bad_input(airplanes):
         make_model(config("shapes-ponita", model__orientations="5"))
     with pytest.raises(ValueError, match="20 clouds of 30 points, got 21 and 12"):
         read_airplanes(airplanes / "rotations/airplanes_1024.npz", 21, 12)
-    with pytest.raises(FileNotFoundError, match="Get the clouds from"):
+    with pytest.raises(FileNotFoundError, match="Get it from"):
         read_airplanes(airplanes / "nothing.npz", 1, 1)
     with pytest.raises(ValueError, match="expected numbers above 0"):
         DataConfig(points=0)
