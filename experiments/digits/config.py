@@ -121,6 +121,11 @@ def _section(name: str) -> type[Any]:
         density: Literal["ball", "normal"] = "ball"
         points: Literal["random", "low_discrepancy", "equispaced", "translated"] = "translated"
 
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.count < 1:
+                raise ValueError(f"model.count: expected 1 or more, got {self.count}")
+
         def sampling(self) -> Sampling:
             """How the group is sampled."""
             return Sampling(self.count, self.scale, self.density, self.points)

@@ -109,5 +109,5 @@ def test_bad_input():
         config("gl", data__size="0")
     with pytest.raises(ValueError, match=r"no effect with model\.group=p4: .*model\.group=gl"):
         config("p4", model__count="3")
-    with pytest.raises(ValueError, match="count"):
-        make_model(config("gl", model__count="0"))
+    with pytest.raises(ValueError, match=r"config\.model\.count: expected 1 or more, got 0"):
+        config("gl", model__count="0")
