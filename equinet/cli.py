@@ -132,8 +132,7 @@ def _split_overrides(arguments: Iterable[str]) -> tuple[list[str], list[tuple[st
 
 def _key_hint(unknown: Sequence[str]) -> str:
     """How a key of the config is set, where an unknown flag looks like one: `--steps=100`."""
-    from equinet.training.schema import did_you_mean
-    from equinet.training.settings import TrainingConfig
+    from equinet.training import TrainingConfig, did_you_mean
 
     word = unknown[0].partition("=")[0].lstrip("-")
     keys = [f"training.{name}" for name in TrainingConfig.__dataclass_fields__]

@@ -197,7 +197,7 @@ class Affine(SemidirectGroup):
         ValueError: If ``group`` is not a group of matrices that acts linearly.
 
     Example:
-        >>> from equinet.groups.general_linear import SL
+        >>> from equinet.groups import SL
         >>> Affine(SL(2)), Affine(SL(2)).lie_algebra().shape
         (Affine(SL(2)), (5, 3, 3))
     """

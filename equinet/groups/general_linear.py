@@ -92,7 +92,7 @@ class PolarGroup(MatrixLieGroup, abc.ABC):
             scale: The scale that ``sample`` was called with.
 
         Example:
-            >>> from equinet.groups.general_linear import GLPlus
+            >>> from equinet.groups import GLPlus
             >>> group = GLPlus(2)
             >>> group.log_sample_density(group.sample(jax.random.key(0), (5,))).shape
             (5,)
@@ -119,7 +119,7 @@ class PolarGroup(MatrixLieGroup, abc.ABC):
             ValueError: If a determinant is not positive; under jit the result is NaN.
 
         Example:
-            >>> from equinet.groups.general_linear import SL
+            >>> from equinet.groups import SL
             >>> group = SL(2)
             >>> v = group.polar_coordinates(jnp.asarray([[-2.0, 0.0], [0.0, -0.5]]))
             >>> print(group.from_polar_coordinates(v).round(4) + 0.0)  # exp alone misses it

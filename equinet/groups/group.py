@@ -105,8 +105,8 @@ class DirectProduct(Group):
         ValueError: If there are fewer than two factors, or something else than groups.
 
     Example:
-        >>> from equinet.groups.symmetric import S
-        >>> from equinet.groups.orthogonal import SO
+        >>> from equinet.groups import S
+        >>> from equinet.groups import SO
         >>> G = SO(3) * S(5)
         >>> rotation, permutation = G.sample(jax.random.key(0))
         >>> G, G.vector_dim, permutation.shape

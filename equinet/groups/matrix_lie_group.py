@@ -81,7 +81,7 @@ class MatrixLieGroup(Group):
         """The group element at time one along a Lie algebra element; smooth at zero.
 
         Example:
-            >>> from equinet.groups.orthogonal import SO
+            >>> from equinet.groups import SO
             >>> quarter = jnp.asarray([0.0, 0.0, np.pi / 2])  # about z
             >>> (SO(3).exp(SO(3).hat(quarter)) @ jnp.asarray([1.0, 0.0, 0.0])).round(3) + 0.0
             Array([0., 1., 0.], dtype=float32)
@@ -118,7 +118,7 @@ class MatrixLieGroup(Group):
                 (GL+(n): a negative eigenvalue; O(n): a reflection). Not under jit.
 
         Example:
-            >>> from equinet.groups.euclidean import SE
+            >>> from equinet.groups import SE
             >>> SE(2).log_coordinates(SE(2).exp_coordinates(jnp.asarray([1.0, 2.0, 0.5]))).round(4)
             Array([1. , 2. , 0.5], dtype=float32)
         """

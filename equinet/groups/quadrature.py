@@ -88,8 +88,8 @@ def group_nodes(
         Mironenco and Forré, arXiv:2310.11366 (2024), on sampling polar factors.
 
     Example:
-        >>> from equinet.groups.general_linear import GLPlus
-        >>> from equinet.groups.finite import Cyclic
+        >>> from equinet.groups import GLPlus
+        >>> from equinet.groups import Cyclic
         >>> nodes = group_nodes(GLPlus(2), jax.random.key(0), 10)
         >>> nodes.elements.shape, nodes.weights.shape
         ((10, 2, 2), (10,))
@@ -112,8 +112,8 @@ def nodes_mass(group: Group, scale: float, density: Density = "ball") -> float:
     For a ball the volume of log P, without the growth of Haar measure; one for rotations, finite
     groups and a normal density (whose total is infinite, most of it never sampled).
 
-    >>> from equinet.groups.general_linear import SL
-    >>> from equinet.groups.orthogonal import SO
+    >>> from equinet.groups import SL
+    >>> from equinet.groups import SO
     >>> nodes_mass(SO(2), 0.5), round(nodes_mass(SL(2), 0.5), 4)
     (1.0, 0.7854)
     """
@@ -146,8 +146,8 @@ def support_radius(
 def largest_log_singular_value(group: Group, scale: float) -> float:
     """The largest logarithm of a singular value of g = P R with ``|log P| <= scale``.
 
-    >>> from equinet.groups.general_linear import SL, GLPlus
-    >>> from equinet.groups.orthogonal import SO
+    >>> from equinet.groups import SL, GLPlus
+    >>> from equinet.groups import SO
     >>> [round(largest_log_singular_value(group(2), 1.0), 4) for group in (GLPlus, SL, SO)]
     [1.0, 0.7071, 0.0]
     """
@@ -279,7 +279,7 @@ def _in_ball(numbers: Float[Array, "N k"], dim: int) -> Float[Array, "N dim"]:
 def symmetric_basis(group: PolarGroup) -> Float[np.ndarray, "k n n"]:
     """An orthonormal basis of the symmetric elements of the Lie algebra.
 
-    >>> from equinet.groups.general_linear import SL
+    >>> from equinet.groups import SL
     >>> symmetric_basis(SL(2)).shape
     (2, 2, 2)
     """

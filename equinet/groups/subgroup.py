@@ -27,7 +27,7 @@ class OnAxes(MatrixLieGroup):
         ValueError: If ``group`` is not a group of matrices, or the axes are not k different ones.
 
     Example:
-        >>> from equinet.groups.orthogonal import O
+        >>> from equinet.groups import O
         >>> OnAxes(O(2), 3, (0, 1)).lie_algebra()[0]
         array([[ 0., -1.,  0.],
                [ 1.,  0.,  0.],

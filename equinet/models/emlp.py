@@ -11,8 +11,7 @@ from jaxtyping import Array, Float
 from equinet.groups import Group
 from equinet.nn import Bilinear, Dense, Gate, Linear, Module, ModuleOptions
 from equinet.nn.linear import invariants
-from equinet.ops.products import ContractionProduct
-from equinet.ops.products.contraction import ContractionPath
+from equinet.ops.products import ContractionPath, ContractionProduct
 from equinet.reps import Rep, Scalar, Vector, as_rep, equivariant_basis
 from equinet.reps._terms import terms
 

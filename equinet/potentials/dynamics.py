@@ -13,8 +13,7 @@ from jaxtyping import Float
 from equinet.data.atoms import Configuration, read_configurations
 from equinet.data.extras import require
 from equinet.potentials.calculator import PotentialCalculator
-from equinet.training import load_model_spec
-from equinet.training.machine import keep_freed_memory
+from equinet.training import keep_freed_memory, load_model_spec
 from equinet.training.progress import Progress
 
 _ENDINGS = (".xyz", ".extxyz", ".traj")

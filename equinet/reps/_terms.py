@@ -31,7 +31,7 @@ def terms(rep: Rep) -> tuple[Term, ...]:
     """All copies of all terms in order; irreps count as terms.
 
     >>> from equinet.groups import O
-    >>> from equinet.reps.vector import Vector
+    >>> from equinet.reps import Vector
     >>> [term.start for term in terms(Scalar(O(3)) + 2 * Vector(O(3)))]
     [0, 1, 4]
     """
@@ -54,7 +54,7 @@ def factors(rep: Rep) -> tuple[Rep, ...]:
     """The factors of a tensor product; a scalar has none.
 
     >>> from equinet.groups import O
-    >>> from equinet.reps.vector import Vector
+    >>> from equinet.reps import Vector
     >>> factors(Vector(O(3)) ** 2)
     (Vector(O(3)), Vector(O(3)))
     """

@@ -62,7 +62,7 @@ class WithoutChannels:
     Example:
         >>> import jax.numpy as jnp
         >>> from equinet.groups import E
-        >>> from equinet.reps.vector import Vector
+        >>> from equinet.reps import Vector
         >>> forces = WithoutChannels(Vector(E(3)))
         >>> forces.transform(E(3).discrete_generators()[0], jnp.ones((5, 3))).shape
         (5, 3)
@@ -105,7 +105,7 @@ class Images:
     Example:
         >>> import jax.numpy as jnp
         >>> from equinet.groups import Cyclic
-        >>> from equinet.reps.vector import Scalar
+        >>> from equinet.reps import Scalar
         >>> image = jnp.arange(4.0).reshape(2, 2, 1, 1)
         >>> print(Images(Scalar(Cyclic(4))).transform(1, image)[..., 0, 0])
         [[1. 3.]

@@ -148,7 +148,7 @@ def outer_product(*reps: Rep) -> Rep:
 
     Example:
         >>> from equinet.groups import S, SO
-        >>> from equinet.reps.vector import Vector
+        >>> from equinet.reps import Vector
         >>> points = outer_product(Vector(S(5)), Vector(SO(3)))  # five points in space
         >>> points.group, points.dim
         (S(5) * SO(3), 15)

@@ -100,7 +100,7 @@ def symmetric_power(rep: Rep, exponent: int) -> Rep:
 
     Example:
         >>> from equinet.groups import O
-        >>> from equinet.reps.vector import Vector
+        >>> from equinet.reps import Vector
         >>> symmetric_power(Vector(O(3)), 2).dim  # a symmetric matrix
         6
     """
@@ -119,7 +119,7 @@ def antisymmetric_power(rep: Rep, exponent: int) -> Rep:
 
     Example:
         >>> from equinet.groups import SO
-        >>> from equinet.reps.vector import Vector
+        >>> from equinet.reps import Vector
         >>> antisymmetric_power(Vector(SO(3)), 2).dim  # an angular momentum
         3
     """

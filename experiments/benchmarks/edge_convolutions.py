@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from equinet.reps import Irreps, spherical_harmonics
-from equinet.training.machine import keep_freed_memory
+from equinet.training import keep_freed_memory
 from experiments.benchmarks.harness.race import Ceilings, measure_ceilings
 from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of, write
 from experiments.benchmarks.harness.sides import (

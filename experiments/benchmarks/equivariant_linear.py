@@ -23,7 +23,7 @@ import numpy as np
 from equinet import groups
 from equinet.reps import EquivariantBasis, Tensor, equivariant_basis
 from equinet.reps.bases import basis as basis_module
-from equinet.training.machine import keep_freed_memory
+from equinet.training import keep_freed_memory
 from experiments.benchmarks.harness.race import (
     Ceilings,
     Contender,

@@ -28,7 +28,7 @@ from equinet.groups import group_nodes
 from equinet.nn import GroupConvolution
 from equinet.ops.images._group_images import window_half_width
 from equinet.reps import Images, Regular
-from equinet.training.machine import keep_freed_memory
+from equinet.training import keep_freed_memory
 from experiments.benchmarks.harness.race import (
     Ceilings,
     Contender,

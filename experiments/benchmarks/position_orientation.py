@@ -32,7 +32,7 @@ from flax import nnx
 from equinet.models import PONITA
 from equinet.nn import SeparableConvolution
 from equinet.ops.orientations import Grid, grid_of_size, spatial_invariants
-from equinet.training.machine import keep_freed_memory
+from equinet.training import keep_freed_memory
 from experiments.benchmarks.harness.race import Ceilings, Jitted, measure_ceilings, race
 from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of, write
 

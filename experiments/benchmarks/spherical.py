@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from equinet.reps import spherical_harmonics, wigner_matrices
-from equinet.training.machine import keep_freed_memory
+from equinet.training import keep_freed_memory
 from experiments.benchmarks.harness.rows import OURS, Row, parser, report, some_of, write
 from experiments.benchmarks.harness.sides import (
     Arrays,

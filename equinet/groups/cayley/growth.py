@@ -71,7 +71,7 @@ def cayley_growth(
         RuntimeError: If the layers do not add up to the order of the group (an internal error).
 
     Example:
-        >>> from equinet.groups.cayley.families import cayley_graph
+        >>> from equinet.groups.cayley import cayley_graph
         >>> growth = cayley_growth(cayley_graph("lrx", 4))
         >>> growth.layers, growth.order, growth.diameter
         ((1, 3, 5, 6, 5, 3, 1), 24, 6)

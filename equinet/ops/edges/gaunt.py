@@ -8,9 +8,8 @@ from jaxtyping import Array
 from equinet.ops.edges._aligned_products import AlignedGaunt
 from equinet.ops.edges._base import ConvolutionBase, aligned_messages, set_irreps, weigh_radial
 from equinet.ops.edges.rotations import Rotations
-from equinet.ops.products import GauntProduct
+from equinet.ops.products import GauntProduct, Path
 from equinet.ops.products._gaunt_coefficients import gaunt_scale
-from equinet.ops.products._paths import Path
 from equinet.reps import Irreps
 
 

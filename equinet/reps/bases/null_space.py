@@ -46,7 +46,7 @@ def null_space_maps(rep_in: Rep, rep_out: Rep) -> Float[np.ndarray, "dim rows co
 
     Example:
         >>> from equinet.groups import SL
-        >>> from equinet.reps.vector import Vector
+        >>> from equinet.reps import Vector
         >>> V = Vector(SL(2))
         >>> abs(null_space_maps(V, V)).round(3)  # the identity, normalised
         array([[[0.707, 0.   ],

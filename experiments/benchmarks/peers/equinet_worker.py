@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from equinet.ops.graphs import GraphBatch
-from equinet.training.machine import keep_freed_memory
+from equinet.training import keep_freed_memory
 from experiments.benchmarks.harness.worker import Prepared
 from experiments.benchmarks.peers.jax_step import prepare
 from experiments.benchmarks.potential_step import equinet_case
