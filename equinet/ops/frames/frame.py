@@ -10,7 +10,7 @@ the frame, or equivariant when its values are transformed by g before the averag
 
 References:
     Puny et al., Frame averaging for invariant and equivariant network design, arXiv:2110.03336
-    (2022), section 2.
+    (2022).
 """
 
 import abc
@@ -57,8 +57,9 @@ class FrameElements:
             ``count`` elements of equal weight for every input.
         """
         logits = jnp.log(jax.lax.stop_gradient(self.weights))
-        noise = jax.random.gumbel(key, (*logits.shape[:-1], count, logits.shape[-1]), logits.dtype)
-        noise = shard_like(noise, logits, logits.ndim - 1)
+        # The shape and the order of the axes decide which elements a key draws: keep them.
+        noise = jax.random.gumbel(key, (count, *logits.shape), logits.dtype)
+        noise = shard_like(jnp.moveaxis(noise, 0, -2), logits, logits.ndim - 1)
 
         def draw_one(frame: FrameElements, scores: Array) -> FrameElements:
             index = jnp.argmax(scores, axis=-1)

@@ -58,7 +58,7 @@ def mds(
         ValueError: If there are fewer points than coordinates, or the matrix is not square.
 
     References:
-        Torgerson, Multidimensional scaling: I. Theory and method, Psychometrika 17, 401 (1952).
+        Torgerson, Multidimensional scaling, Psychometrika (1952).
 
     >>> x = jnp.array([[0.0, 0, 0], [3.0, 0, 0], [0.0, 2, 0], [0.0, 0, 1]])
     >>> points, degenerate = mds(squared_distances(x), 3)

@@ -78,7 +78,7 @@ class SpectralFrame(Frame):
         ValueError: If ``n`` or ``size`` is not positive.
 
     References:
-        Puny et al., arXiv:2110.03336 (2022), section 3.2; minimal frames: Lin et al.,
+        Puny et al., arXiv:2110.03336 (2022); minimal frames: Lin et al.,
         arXiv:2406.07598 (2024).
 
     >>> path = jnp.array([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]])  # its ends may be exchanged

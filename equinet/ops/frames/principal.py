@@ -49,7 +49,7 @@ class PCAFrame(Frame):
         ValueError: If the group or the scaling is not one of these.
 
     References:
-        Puny et al., arXiv:2110.03336 (2022), section 3.1.
+        Puny et al., arXiv:2110.03336 (2022).
 
     >>> from equinet.groups import E
     >>> frame = PCAFrame(E(3))(jnp.eye(4)[:, :3] @ jnp.diag(jnp.arange(1.0, 4.0)))

@@ -9,6 +9,7 @@ from equinet.groups import SE, SO, Affine, E, GLPlus, Group, Lorentz, O
 from equinet.ops.frames import (
     BlendFrame,
     Frame,
+    FrameElements,
     GramSchmidtFrame,
     LorentzFrame,
     PCAFrame,
@@ -122,3 +123,18 @@ def test_bad_input() -> None:
         TupleFrame(SO(3))(jnp.ones((1, 3)))
     with pytest.raises(ValueError, match=r"mask of the shape \(4,\)"):
         PCAFrame(SO(3))(jnp.ones((4, 3)), jnp.ones(3, bool))
+
+
+def test_a_key_draws_the_elements_of_the_committed_results() -> None:
+    """Trainings with frames reproduce their tables only if a key draws the same elements."""
+    weights = [
+        [[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1], [0, 0.5, 0.5, 0]],
+        [[0.25] * 4, [0.7, 0.1, 0.1, 0.1], [0, 0, 1, 0]],
+    ]
+    numbers = jnp.broadcast_to(jnp.arange(4), (2, 3, 4))
+    frames = FrameElements(numbers, jnp.asarray(weights), jnp.ones((2, 3)), jnp.zeros((2, 3), bool))
+    drawn = frames.draw(jax.random.key(3), 5).elements
+    assert drawn.tolist() == [  # of jax.random.categorical with the shape (count, *batch)
+        [[3, 3, 2, 1, 3], [1, 0, 2, 3, 3], [2, 1, 2, 2, 2]],
+        [[2, 3, 2, 3, 1], [0, 2, 1, 0, 0], [2, 2, 2, 2, 2]],
+    ]
