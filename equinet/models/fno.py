@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from equinet.groups import FiniteGroup
 from equinet.nn import Linear, Module, ModuleOptions, SpectralConvolution
 from equinet.nn.activations import normalized
-from equinet.ops.images.spectral import Method
+from equinet.ops.images import SpectralMethod
 from equinet.reps import Regular, Rep, Scalar
 
 Place = Literal["none", "cosines", "distance"]
@@ -76,7 +76,7 @@ class FNO(Module):
         channels: int = 10,
         layers: int = 4,
         place: Place = "none",
-        method: Method | None = None,
+        method: SpectralMethod | None = None,
         rngs: nnx.Rngs,
         **options: Unpack[ModuleOptions],
     ) -> None:
@@ -159,7 +159,7 @@ class FNOBlock(Module):
         channels: int,
         modes: int,
         *,
-        method: Method | None = None,
+        method: SpectralMethod | None = None,
         rngs: nnx.Rngs,
         **options: Unpack[ModuleOptions],
     ) -> None:

@@ -24,14 +24,8 @@ from equinet.groups import (
 from equinet.nn import MLP, GroupConvolution, LayerNorm, Lifting, Module, ModuleOptions
 from equinet.nn.group_kernels import Basis
 from equinet.nn.lie_convolution import Form
-from equinet.ops.images import average_pixels
-from equinet.ops.images._group_images import (
-    Boundary,
-    Image,
-    Pooling,
-    pool_pixels,
-    window_half_width,
-)
+from equinet.ops.images import Boundary, Pooling, average_pixels, window_half_width
+from equinet.ops.images._group_images import Image, pool_pixels
 from equinet.typing import Key
 
 

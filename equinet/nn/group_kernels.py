@@ -18,9 +18,9 @@ from jaxtyping import Array, Float, Int
 
 from equinet.groups import FiniteGroup, Group, GroupNodes, PolarGroup
 from equinet.nn.module import Module, ModuleOptions, along_last
+from equinet.ops.images import pixel_offsets
 from equinet.ops.images._group_images import (
     bump,
-    pixel_offsets,
     polar_features,
     relative_elements,
     transformed_offsets,

@@ -17,8 +17,9 @@ from equinet.groups import FiniteGroup, Group, GroupNodes, nodes_mass
 from equinet.linalg import small_matrices as small
 from equinet.nn.group_kernels import Basis, GroupKernel
 from equinet.nn.module import Module, ModuleOptions
+from equinet.ops.images import Boundary
 from equinet.ops.images import _group_images as group_images
-from equinet.ops.images._group_images import Boundary, Image
+from equinet.ops.images._group_images import Image
 from equinet.precision import at_least_float32
 from equinet.typing import Matrix
 

@@ -15,7 +15,7 @@ from equinet.nn.mlp import MLP
 from equinet.nn.module import Module, ModuleOptions
 from equinet.ops.graphs import GraphBatch, by_receiver, edge_vectors, polynomial_envelope
 from equinet.ops.orientations import Grid, pair_invariants, spatial_invariants
-from equinet.ops.orientations.convolution import (
+from equinet.ops.orientations._polynomials import (
     disc_nodes,
     disc_polynomials,
     monomials,

@@ -9,8 +9,7 @@ from jaxtyping import Array, Float
 
 from equinet.groups import FiniteGroup
 from equinet.nn.module import Module, ModuleOptions
-from equinet.ops.images import spectral_convolution
-from equinet.ops.images.spectral import Method, rotated_kernel
+from equinet.ops.images import SpectralMethod, rotated_kernel, spectral_convolution
 
 
 class SpectralConvolution(Module):
@@ -52,7 +51,7 @@ class SpectralConvolution(Module):
         channels_out: int,
         *,
         modes: int,
-        method: Method | None = None,
+        method: SpectralMethod | None = None,
         rngs: nnx.Rngs,
         **options: Unpack[ModuleOptions],
     ) -> None:
@@ -65,7 +64,7 @@ class SpectralConvolution(Module):
         if not isinstance(group, FiniteGroup):
             raise ValueError(f"expected a finite group such as Cyclic(4), got {group!r}")
         self.group = group
-        self.method: Method | None = method
+        self.method: SpectralMethod | None = method
         self.channels_in, self.channels_out, self.modes = channels_in, channels_out, modes
         side = 2 * modes - 1
         shape = (side, side, group.order, channels_in, channels_out)

@@ -26,7 +26,7 @@ from flax import nnx
 from equinet import groups
 from equinet.groups import group_nodes
 from equinet.nn import GroupConvolution
-from equinet.ops.images._group_images import window_half_width
+from equinet.ops.images import window_half_width
 from equinet.reps import Images, Regular
 from equinet.training import keep_freed_memory
 from experiments.benchmarks.harness.race import (

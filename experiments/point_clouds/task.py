@@ -15,8 +15,7 @@ from equinet.groups import SO, axis_angle_to_matrix, nearest_rotation
 from equinet.models import PONITA, PointNet
 from equinet.nn import FrameAveraging, calibrate
 from equinet.ops.frames import PCAFrame, mds, squared_distances
-from equinet.ops.orientations import polyhedron
-from equinet.ops.orientations.grids import POLYHEDRA
+from equinet.ops.orientations import POLYHEDRA, polyhedron
 from equinet.precision import HIGHEST
 from equinet.reps import Points, Vector
 from equinet.testing import equivariance_error

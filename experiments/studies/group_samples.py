@@ -31,7 +31,7 @@ from jaxtyping import Array, Float
 
 from equinet.groups import MatrixLieGroup, group_nodes
 from equinet.nn import GroupConvolution, Lifting
-from equinet.ops.images._group_images import pixel_offsets, window_half_width
+from equinet.ops.images import pixel_offsets, window_half_width
 from experiments import report
 from experiments.benchmarks.harness.rows import write
 from experiments.digits.config import GROUPS

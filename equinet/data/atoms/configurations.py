@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from equinet.data.atoms._extxyz import Record, format_record, read_records
 from equinet.data.atoms.elements import SYMBOLS
-from equinet.data.atoms.extxyz import Record, format_record, read_records
 from equinet.data.atoms.neighbours import complete_cell, neighbour_list
 from equinet.data.directory import DATA_SETS, data_file, missing_file
 from equinet.data.extras import require as require_package
@@ -162,7 +162,7 @@ def _records(path: Path) -> Iterator[Record]:
         return
     try:
         images = require_package("ase.io").iread(path, index=":")
-        yield from map(atoms_record, images)
+        yield from map(_atoms_record, images)
     except ImportError:
         raise
     except Exception as error:  # ASE's readers raise anything on a malformed file.
@@ -172,11 +172,11 @@ def _records(path: Path) -> Iterator[Record]:
         ) from error
 
 
-def atoms_record(atoms: Any) -> Record:
+def _atoms_record(atoms: Any) -> Record:
     """Takes an ``ase.Atoms`` apart; results of its calculator count as labels.
 
     >>> import ase
-    >>> atoms_record(ase.Atoms("OH2", [[0, 0, 0], [0, 0, 1], [0, 1, 0]])).numbers
+    >>> _atoms_record(ase.Atoms("OH2", [[0, 0, 0], [0, 0, 1], [0, 1, 0]])).numbers
     array([8, 1, 1])
     """
     results = dict(getattr(atoms.calc, "results", {}))
@@ -208,7 +208,7 @@ def from_atoms(
     """
     keys = {"energy": "energy", "forces": "forces", "stress": "stress"}
     source = atoms.get_chemical_formula() or "atoms"
-    return _configuration(atoms_record(atoms), keys, require, molecule, source)
+    return _configuration(_atoms_record(atoms), keys, require, molecule, source)
 
 
 def _configuration(

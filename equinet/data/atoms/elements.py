@@ -56,13 +56,13 @@ def symbols_of(numbers: Iterable[int]) -> tuple[str, ...]:
 
 
 @functools.lru_cache
-def species_table(elements: tuple[str | int, ...]) -> Int[np.ndarray, "119"]:
+def _species_table(elements: tuple[str | int, ...]) -> Int[np.ndarray, "119"]:
     """Returns the index of every atomic number in ``elements``, -1 where it is not among them.
 
     Raises:
         ValueError: If an element does not exist or stands twice in ``elements``.
 
-    >>> species_table(("H", "O"))[[1, 6, 8]]
+    >>> _species_table(("H", "O"))[[1, 6, 8]]
     array([ 0, -1,  1], dtype=int32)
     """
     table = np.full(len(SYMBOLS), -1, np.int32)
@@ -90,7 +90,7 @@ def species_index(
     >>> species_index(np.array([8, 1, 1]), ("H", "O"), source="water")
     array([1, 0, 0], dtype=int32)
     """
-    index = species_table(tuple(elements))[numbers]
+    index = _species_table(tuple(elements))[numbers]
     if index.size and index.min() < 0:
         unknown = symbols_of(numbers[index < 0])
         known = tuple(SYMBOLS[atomic_number(element)] for element in elements)

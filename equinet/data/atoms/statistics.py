@@ -57,7 +57,7 @@ def measure(
     if reference_energies is None:
         references = fit_references(graphs, len(symbols))
     else:
-        references = given_references(reference_energies, symbols)
+        references = _given_references(reference_energies, symbols)
     atoms = np.array([graph.num_nodes for graph in graphs])
     residual = (_energies(graphs) - _composition(graphs, len(symbols)) @ references) / atoms
     forces = [graph.forces.ravel() for graph in graphs if graph.forces is not None]
@@ -99,7 +99,7 @@ def fit_references(graphs: Sequence[Graph], elements: int) -> Float[np.ndarray, 
     return np.linalg.lstsq(_composition(graphs, elements), energies, rcond=None)[0]
 
 
-def given_references(
+def _given_references(
     energies: Mapping[str, float], elements: Sequence[str]
 ) -> Float[np.ndarray, "elements"]:
     """Puts given energies of isolated atoms into the model's order of elements.
@@ -107,7 +107,7 @@ def given_references(
     Raises:
         ValueError: If an element has none.
 
-    >>> given_references({"H": -13.6, "O": -2041.8}, ("O", "H"))
+    >>> _given_references({"H": -13.6, "O": -2041.8}, ("O", "H"))
     array([-2041.8,   -13.6])
     """
     if missing := [symbol for symbol in elements if symbol not in energies]:

@@ -29,10 +29,10 @@ from equinet.files import cache_directory, write_atomically
 
 _log = logging.getLogger(__name__)
 
-METHODS = ("GFN2-xTB", "GFN1-xTB", "IPEA1-xTB")
+_METHODS = ("GFN2-xTB", "GFN1-xTB", "IPEA1-xTB")
 # Part of the cache's key: raise it whenever the sampling changes.
 _RECIPE = 2
-_WALKER = Path(__file__).with_name("xtb_worker.py")
+_WORKER = Path(__file__).with_name("_xtb_worker.py")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -71,7 +71,7 @@ def sample_molecule(
         equilibration_fs: Time before the first configuration of a trajectory.
         friction_per_fs: Friction of the Langevin dynamics in 1/fs.
         num_trajectories: Number of independent trajectories; at most one for each configuration.
-        method: One of ``METHODS``.
+        method: One of ``_METHODS``.
         seed: Seed of geometries, velocities and noise.
         workers: Number of processes; None for one a processor.
         cache: Folder of the cache; None for ``cache_directory()``.
@@ -118,8 +118,8 @@ def _settings(
     **numbers: float,
 ) -> dict[str, Any]:
     """Returns all settings on which a trajectory depends; they enter the key of the cache."""
-    if method not in METHODS:
-        raise ValueError(f"got method={method!r}, expected one of {', '.join(METHODS)}")
+    if method not in _METHODS:
+        raise ValueError(f"got method={method!r}, expected one of {', '.join(_METHODS)}")
     if seed < 0:
         raise ValueError(f"got seed={seed}, expected 0 or more")
     if not 0 <= equilibration_fs < math.inf:
@@ -241,7 +241,7 @@ def _run(jobs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for job, error in zip(jobs, errors, strict=True):
             # -P: the script's folder must not lend its module names to the standard library.
             process = subprocess.Popen(
-                [sys.executable, "-P", str(_WALKER)],
+                [sys.executable, "-P", str(_WORKER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=error,

@@ -28,7 +28,8 @@ from jaxtyping import Array, Float
 from equinet._sharding import reshape_rest
 from equinet.groups import Group, PolarGroup, decompositions, symmetric_basis
 from equinet.linalg import small_matrices as small
-from equinet.ops.images.convolution import convolve_images, direct
+from equinet.ops.images._direct import direct
+from equinet.ops.images.convolution import convolve_images
 from equinet.ops.images.depthwise import Boundary, depthwise_convolution
 from equinet.precision import HIGHEST, floating
 from equinet.typing import Matrix

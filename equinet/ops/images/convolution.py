@@ -2,10 +2,10 @@ r"""Convolutions of images that are fast on a CPU, with all derivatives.
 
 .. math:: y_{p d} = \sum_{v c} k_{v c d}\, x_{p + v, c}
 
-What XLA makes of the gradient of a convolution with respect to its kernel takes several times as
-long as the convolution. Here the convolution and what correlates two images are primitives that
-name each other as their transposes, and each uses the method with the least work: minimal filtering
-(``winograd.py``) for kernels of 3 or 5 pixels and many channels, else one product of the
+The gradient of XLA's convolution with respect to the kernel takes several times as long as the
+convolution. Here the convolution and the correlation of two images are primitives, each the
+transpose of the other, and each uses the method with the least work: minimal filtering
+(``_winograd.py``) for kernels of 3 or 5 pixels and many channels, else one product of the
 matrix of all windows, or XLA's convolution.
 """
 
@@ -20,11 +20,12 @@ from jax.interpreters import ad
 from jaxtyping import Array, Float
 
 from equinet.chunks import rows_per_chunk, sum_chunks
-from equinet.ops.images import winograd
+from equinet.ops.images import _winograd
+from equinet.ops.images._direct import direct
 from equinet.ops.primitives import bilinear, bind, primitive
 from equinet.precision import floating
 
-Method = Literal["tiles", "windows", "direct"]
+_Method = Literal["tiles", "windows", "direct"]
 _NARROW = 256  # entries of a window up to which the matrix of all windows is worth its memory
 
 
@@ -33,15 +34,17 @@ def convolve_images(
     kernel: Float[Array, "*K C D"],
     precision: str | None = None,
 ) -> Float[Array, "batch *sizes D"]:
-    """The sum over the offsets of a window and channels, zeros beyond the edge.
+    r"""Convolves images with a kernel; pixels beyond the edge are zero.
 
-    On a CPU in float32 minimal filtering rounds about twice as much as the sum; any ``precision``
-    that is asked for leaves it out.
+    .. math:: y_{p d} = \sum_{v c} k_{v c d}\, x_{p + v, c}
+
+    On a CPU in float32 the rounding error of minimal filtering is about twice the error of the
+    direct sum; it is not used if a ``precision`` is given.
 
     Args:
         x: Images ``[batch, *sizes, C]``.
         kernel: ``[*K, C, D]`` with odd K.
-        precision: Of the products.
+        precision: Precision of the products, as for ``jax.lax.dot``.
 
     Returns:
         ``[batch, *sizes, D]``.
@@ -62,13 +65,18 @@ def correlate_images(
     widths: tuple[int, ...],
     precision: str | None = None,
 ) -> Float[Array, "*K C D"]:
-    """Sums over batch and pixels p of ``x[p + v, c] * y[p, d]``, for the offsets v of a window.
+    r"""Correlates two batches of images over the offsets v of a window.
+
+    .. math:: k_{v c d} = \sum_{b p} x_{b, p + v, c}\, y_{b p d}
 
     Args:
         x: Images ``[batch, *sizes, C]``.
-        y: Others ``[batch, *sizes, D]``.
-        widths: The odd K of every spatial axis.
-        precision: Of the products.
+        y: Images of the same sizes, ``[batch, *sizes, D]``.
+        widths: Width K of the window along every spatial axis, odd.
+        precision: Precision of the products, as for ``jax.lax.dot``.
+
+    Returns:
+        ``[*K, C, D]``.
 
     >>> x = jnp.arange(1.0, 4.0).reshape(1, 3, 1)
     >>> correlate_images(x, x, (3,))[:, 0, 0].tolist()
@@ -78,53 +86,34 @@ def correlate_images(
     return bind(_correlate_p, x, y, widths=tuple(widths), precision=precision)
 
 
-def direct(
-    x: Float[Array, "batch *sizes C"],
-    kernel: Float[Array, "*K I O"],
-    precision: str | None = None,
-    groups: int = 1,
-) -> Float[Array, "batch *sizes O"]:
-    """XLA's convolution; in groups of channels if there are several."""
-    space = "DHW"[-(x.ndim - 2) :] if x.ndim > 2 else ""
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=(1,) * len(space),
-        padding="SAME",
-        dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
-        feature_group_count=groups,
-        precision=precision,
-    )
-
-
-def method_of(
+def _method_of(
     sizes: tuple[int, ...],
     widths: tuple[int, ...],
     channels: tuple[int, int],
     dtype: jnp.dtype,
     precision: str | None = None,
-) -> Method:
+) -> _Method:
     """The method with the least work for a convolution on a CPU.
 
-    >>> method_of((32, 32), (3, 3), (128, 128), jnp.dtype("float32"))
+    >>> _method_of((32, 32), (3, 3), (128, 128), jnp.dtype("float32"))
     'tiles'
-    >>> method_of((40, 40), (7, 7), (1, 192), jnp.dtype("float32"))
+    >>> _method_of((40, 40), (7, 7), (1, 192), jnp.dtype("float32"))
     'windows'
     """
     c, d = channels
     if precision is None and dtype in (jnp.float32, jnp.float64) and _one_width(widths):
         work = math.prod(sizes) * math.prod(widths) * c * d
-        if winograd.multiplications(sizes, widths[0], channels) < 0.7 * work:
+        if _winograd.multiplications(sizes, widths[0], channels) < 0.7 * work:
             return "tiles"
     return "windows" if math.prod(widths) * c <= _NARROW else "direct"
 
 
 def _one_width(widths: tuple[int, ...]) -> bool:
-    return len(set(widths)) == 1 and widths[0] in winograd.WIDTHS
+    return len(set(widths)) == 1 and widths[0] in _winograd.WIDTHS
 
 
 def _windows(x: Array, widths: tuple[int, ...]) -> Float[Array, "batch *sizes KC"]:
-    """The window of every pixel in one row, the channels running fastest."""
+    """The window of every pixel in one row; the channel is the fastest index."""
     sizes = x.shape[1:-1]
     wide = jnp.pad(x, [(0, 0), *[(width // 2, width // 2) for width in widths], (0, 0)])
     parts = [
@@ -139,9 +128,9 @@ def _convolve(x: Array, kernel: Array, *, ndim: int, precision: str | None) -> A
         function = functools.partial(_convolve, ndim=ndim, precision=precision)
         return _over_leading(function, (x, ndim + 2), (kernel, ndim + 2))
     *widths, c, d = kernel.shape
-    method = method_of(x.shape[1:-1], tuple(widths), (c, d), x.dtype, precision)
+    method = _method_of(x.shape[1:-1], tuple(widths), (c, d), x.dtype, precision)
     if method == "tiles":
-        return winograd.convolve_tiles(x, kernel)
+        return _winograd.convolve_tiles(x, kernel)
     if method == "direct":
         return direct(x, kernel, precision)
     return jnp.matmul(_windows(x, tuple(widths)), kernel.reshape(-1, d), precision=precision)
@@ -153,8 +142,8 @@ def _correlate(x: Array, y: Array, *, widths: tuple[int, ...], precision: str | 
         function = functools.partial(_correlate, widths=widths, precision=precision)
         return _over_leading(function, (x, ndim + 2), (y, ndim + 2))
     c, d, sizes = x.shape[-1], y.shape[-1], x.shape[1:-1]
-    if method_of(sizes, widths, (c, d), x.dtype, precision) == "tiles":
-        return winograd.correlate_tiles(x, y, widths)
+    if _method_of(sizes, widths, (c, d), x.dtype, precision) == "tiles":
+        return _winograd.correlate_tiles(x, y, widths)
 
     def of_images(x: Array, y: Array) -> Array:
         rows = _windows(x, widths).reshape(-1, math.prod(widths) * c)

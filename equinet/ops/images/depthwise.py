@@ -2,9 +2,9 @@ r"""Depth-wise convolutions of images as sums of shifted images, fast on a CPU w
 
 .. math:: y_p = \sum_v k_v\, x_{p + v}
 
-XLA's grouped convolutions take several times as long on a CPU, their gradients even more, and what
-differentiation makes of shifted slices is a sum of padded arrays. Here the sum and what correlates
-two images are primitives that name each other as their transposes.
+XLA's grouped convolutions take several times as long on a CPU, and their gradients even longer; the
+automatic derivative of shifted slices is a sum of padded arrays. Here the convolution and the
+correlation of two images are primitives, each the transpose of the other.
 """
 
 import functools
@@ -21,6 +21,7 @@ from equinet.ops.primitives import bilinear, bind, primitive
 from equinet.precision import floating
 
 Boundary = Literal["zeros", "periodic"]
+"""Values beyond the edge of an image: zeros, or the opposite side of a periodic image."""
 
 
 def depthwise_convolution(
@@ -32,10 +33,13 @@ def depthwise_convolution(
     r"""Depth-wise convolution, :math:`y_{p n} = \sum_v k_{v n}\, x_{p + v, n}`.
 
     Args:
-        x: Images ``[batch, *sizes, n]``, with any axes in front.
-        kernel: Its values at the offsets v, ``[*K, n]`` with odd K, with the same axes in front.
+        x: Images ``[..., batch, *sizes, n]``.
+        kernel: Values at the offsets v, ``[..., *K, n]`` with odd K and the same leading axes.
         ndim: Number of spatial axes.
         boundary: "zeros" beyond the edge, or "periodic", with windows no wider than the image.
+
+    Returns:
+        An array of the shape of x.
 
     >>> x = jnp.arange(1.0, 4.0).reshape(1, 3, 1)
     >>> depthwise_convolution(x, jnp.ones((3, 1)), 1)[0, :, 0].tolist()
@@ -54,10 +58,13 @@ def depthwise_correlation(
     r"""Depth-wise correlation, :math:`k_{v n} = \sum_{b p} x_{b, p + v, n}\, y_{b p n}`.
 
     Args:
-        x: Images ``[batch, *sizes, n]``, with any axes in front.
+        x: Images ``[..., batch, *sizes, n]``.
         y: Images of the same shape.
-        widths: The odd K of every spatial axis.
+        widths: Width K of the window along every spatial axis, odd.
         boundary: As for ``depthwise_convolution``.
+
+    Returns:
+        ``[..., *K, n]``.
 
     >>> x = jnp.arange(1.0, 4.0).reshape(1, 3, 1)
     >>> depthwise_correlation(x, x, (3,))[:, 0].tolist()
@@ -80,7 +87,7 @@ def _shifted(x: Array, offset: tuple[int, ...], sizes: tuple[int, ...]) -> Array
 
 def _sum(x: Array, kernel: Array, *, ndim: int, boundary: Boundary) -> Array:
     widths, sizes = kernel.shape[-ndim - 1 : -1], x.shape[-ndim - 1 : -1]
-    # Without the barrier, XLA computes the images again for every offset.
+    # Without the barrier, XLA recomputes the images for every offset.
     x, kernel = jax.lax.optimization_barrier((x, kernel))
     wide = _padded(x, widths, boundary)
     flat = kernel.reshape(*kernel.shape[: -ndim - 1], math.prod(widths), kernel.shape[-1])

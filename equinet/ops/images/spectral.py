@@ -1,9 +1,10 @@
-r"""Convolutions on the periodic square by its low modes, with which a finite group may commute.
+r"""Convolutions on the periodic square by its low Fourier modes, equivariant to a finite group.
 
-An image is a feature ``[..., height, width, group.order, channels]``, which the group moves as
-``equinet.reps.Images(Regular(group))``. Modes k of both signs below a bound are kept, and of these,
-the image being real, the half whose first index is 0 or more: ``[..., modes, 2 * modes - 1, 2,
-channels]``, real and imaginary part on axis -2, the second index counted from ``1 - modes``.
+An image is a feature ``[..., height, width, group.order, channels]``, on which the group acts by
+``equinet.reps.Images(Regular(group))``. Modes k with indices of absolute value below K are kept.
+As the image is real, only modes whose first index is not negative are stored, as ``[..., modes,
+2 * modes - 1, 2, channels]``: axis -3 is the second index from ``1 - modes`` on, axis -2 the real
+and the imaginary part.
 """
 
 import functools
@@ -20,27 +21,30 @@ from equinet.groups import FiniteGroup
 from equinet.ops.primitives import repeat_rows
 from equinet.precision import HIGHEST, at_least_float32, floating, read_only
 
-Method = Literal["matrix", "fft"]
-# Up to here products with tables beat the FFT on a CPU, for 64 to 512 pixels along an axis.
+SpectralMethod = Literal["matrix", "fft"]
+"""How low modes are computed: by products with tables of cosines and sines, or by the FFT."""
+# Up to this number of modes, products with tables are faster than the FFT on a CPU, for 64 to 512
+# pixels along an axis.
 _MODES_BY_TABLES = 24
 
 Modes = Float[Array, "... modes width 2 channels"]
 
 
 def low_modes(
-    x: Float[Array, "... height width channels"], modes: int, method: Method | None = None
+    x: Float[Array, "... height width channels"], modes: int, method: SpectralMethod | None = None
 ) -> Modes:
-    r"""The modes of an image.
+    r"""The Fourier modes of an image with indices below a bound.
 
     .. math:: \hat x_k = \frac{1}{H W} \sum_p x_p\, e^{-2 \pi i (k_1 p_1 / H + k_2 p_2 / W)},
               \qquad 0 \le k_1 < K, \quad |k_2| < K
 
-    They do not depend on the resolution but for the place of the first pixel.
+    The modes of a band-limited function do not depend on the resolution at which it is sampled.
 
     Args:
         x: The image, ``[..., height, width, channels]``.
-        modes: The K; modes of an index K or more are left out.
-        method: "matrix", products with tables of cosines, or "fft"; None chooses by the modes.
+        modes: The K of the formula.
+        method: "matrix" for products with tables of cosines and sines, or "fft"; None selects by
+            the number of modes.
 
     Returns:
         ``[..., modes, 2 * modes - 1, 2, channels]``.
@@ -67,9 +71,9 @@ def low_modes(
 
 
 def from_low_modes(
-    z: Modes, height: int, width: int, method: Method | None = None
+    z: Modes, height: int, width: int, method: SpectralMethod | None = None
 ) -> Float[Array, "... height width channels"]:
-    r"""The image of these modes, whose others are zero, at any resolution.
+    r"""The image with these low modes, at any resolution; all other modes are zero.
 
     .. math:: x_p = \sum_{|k_1|, |k_2| < K} \hat x_k\, e^{2 \pi i (k_1 p_1 / H + k_2 p_2 / W)},
               \qquad \hat x_{-k} = \overline{\hat x_k}
@@ -77,8 +81,11 @@ def from_low_modes(
     Args:
         z: ``[..., modes, 2 * modes - 1, 2, channels]``, as ``low_modes`` gives them.
         height: Pixels along axis -3 of the image.
-        width: Those along axis -2.
+        width: Pixels along axis -2 of the image.
         method: As for ``low_modes``.
+
+    Returns:
+        ``[..., height, width, channels]``.
 
     Raises:
         ValueError: As for ``low_modes``.
@@ -106,16 +113,17 @@ def from_low_modes(
 def rotated_kernel(
     kernel: Float[Array, "side side order channels_in channels_out"], group: FiniteGroup
 ) -> Float[Array, "2 modes side order channels_in order channels_out"]:
-    r"""What multiplies the modes, from one number for each of them.
+    r"""The matrices that multiply the modes in a convolution that commutes with a group.
 
-    The numbers are those of a real function :math:`\psi_h(x) = \sum_k H_{k h} (\cos + \sin)(2 \pi
-    k \cdot x)`: any will do, and the turned function has the turned numbers.
+    The parameters H are the coefficients of a real function :math:`\psi_h(x) = \sum_k H_{k h}
+    (\cos + \sin)(2 \pi k \cdot x)` in the Hartley basis. They are unconstrained, and rotating the
+    function rotates its coefficients.
 
     .. math:: \hat W_{g g'}(k) = \hat\psi_{g^{-1} g'}(g^{-1} k), \qquad
               \hat\psi_h(k) = \frac{H_{k h} + H_{-k h}}{2} - i\, \frac{H_{k h} - H_{-k h}}{2}
 
     Args:
-        kernel: The numbers, with side = 2 * modes - 1 and the mode 0 in the middle.
+        kernel: The coefficients H, with side = 2 * modes - 1 and the mode 0 in the middle.
         group: Cyclic(n) or Dihedral(n) with n of 1, 2 or 4.
 
     Returns:
@@ -124,7 +132,7 @@ def rotated_kernel(
         channels_out]``.
 
     Raises:
-        ValueError: If the kernel has another form or the group does not map modes to modes.
+        ValueError: If the kernel has another shape or the group does not map modes to modes.
 
     >>> from equinet.groups import Cyclic
     >>> rotated_kernel(jnp.ones((3, 3, 4, 5, 6)), Cyclic(4)).shape
@@ -139,8 +147,8 @@ def rotated_kernel(
     opposite = kernel[::-1, ::-1]
     parts = jnp.stack([kernel + opposite, opposite - kernel]) / 2
     flat = parts.reshape(2, -1, *kernel.shape[3:])
-    # The transpose of this gather adds up what shares a number: it takes little of a step.
-    return jnp.take(flat, _turns(group, side), axis=1).swapaxes(4, 5)
+    # The transpose of this gather sums the cotangents of each coefficient: a small part of a step.
+    return jnp.take(flat, _rotated_modes(group, side), axis=1).swapaxes(4, 5)
 
 
 def spectral_convolution(
@@ -148,23 +156,23 @@ def spectral_convolution(
     kernel: Float[Array, "side side order channels_in channels_out"],
     group: FiniteGroup,
     *,
-    method: Method | None = None,
+    method: SpectralMethod | None = None,
     precision: jax.lax.Precision | str | None = None,
 ) -> Float[Array, "... height width order channels_out"]:
     r"""Convolution with a kernel of low modes that commutes with a group and with translations.
 
     .. math:: y_g = \frac{1}{\sqrt{|G| C}} \sum_{g'} \psi_{g^{-1} g'}(g^{-1} \,\cdot\,) * x_{g'}
 
-    Under the trivial group ``Cyclic(1)`` it is the layer of FNO. The output has low modes alone,
-    and it is that of the input's: it does not depend on the resolution. The centre about which
-    images are turned does not matter, for a convolution commutes with translations.
+    With the trivial group ``Cyclic(1)`` it is the layer of FNO. The output has only low modes,
+    which depend only on the low modes of the input: the layer does not depend on the resolution.
+    The centre of the rotations is arbitrary, for a convolution commutes with translations.
 
     Args:
-        x: Image of features of the regular rep.
+        x: Image of features of the regular rep, ``[..., height, width, order, channels_in]``.
         kernel: As for ``rotated_kernel``.
         group: The group.
         method: As for ``low_modes``.
-        precision: Of the mixing of channels.
+        precision: Precision of the products over channels.
 
     Raises:
         ValueError: If a shape does not fit, or the image has too few pixels.
@@ -203,7 +211,7 @@ def spectral_convolution(
     return reshape_rest(y, axes, height, width, order, channels_out)
 
 
-def _method(height: int, width: int, modes: int, method: Method | None) -> Method:
+def _method(height: int, width: int, modes: int, method: SpectralMethod | None) -> SpectralMethod:
     if modes < 1 or min(height, width) < 2 * modes - 1:
         fitting = (min(height, width) + 1) // 2
         raise ValueError(
@@ -211,15 +219,17 @@ def _method(height: int, width: int, modes: int, method: Method | None) -> Metho
         )
     if method is None:
         return "matrix" if modes <= _MODES_BY_TABLES else "fft"
-    if method not in get_args(Method):
-        raise ValueError(f"method: got {method!r}, expected one of {get_args(Method)} or None")
+    if method not in get_args(SpectralMethod):
+        raise ValueError(
+            f"method: got {method!r}, expected one of {get_args(SpectralMethod)} or None"
+        )
     return method
 
 
 def _from_left(
     table: Float[np.ndarray, "rows columns"], x: Float[Array, "*batch columns n"]
 ) -> Float[Array, "*batch rows n"]:
-    """One table times every matrix, as a batched product, which does not transpose the batch."""
+    """A table times every matrix, as a batched product, which does not transpose the batch."""
     batch = x.shape[:-2]
     tables = repeat_rows(jnp.asarray(table, x.dtype), math.prod(batch))
     tables = shard_like(tables.reshape(*batch, *table.shape), x, len(batch))
@@ -228,7 +238,7 @@ def _from_left(
 
 @functools.lru_cache
 def _analysis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, np.ndarray]:
-    """From rows to (first index, part); from (part, column) to (second index, part)."""
+    """Matrices from rows to (first index, part), and from (part, column) to (second index, part)."""
     c, s = _waves(np.arange(modes), height)
     first = np.stack([c, -s], axis=1) / height
     c, s = _waves(np.arange(1 - modes, modes), width)
@@ -238,9 +248,9 @@ def _analysis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, n
 
 @functools.lru_cache
 def _synthesis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, np.ndarray]:
-    """From (first index, part) to rows; from (second index, part) to (part, column)."""
+    """Matrices from (first index, part) to rows, and from (second index, part) to (part, column)."""
     c, s = _waves(np.arange(modes), height)
-    # The opposite of a mode whose first index is not 0 is left out: it counts twice.
+    # A mode whose first index is not 0 counts twice, for its opposite is not stored.
     weights = np.where(np.arange(modes) > 0, 2.0, 1.0)[:, None, None]
     first = weights * np.stack([c, -s], axis=1)
     c, s = _waves(np.arange(1 - modes, modes), width)
@@ -250,13 +260,13 @@ def _synthesis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, 
 
 
 def _waves(k: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines and sines, ``[k, size]``."""
+    """Cosines and sines of the waves k at all pixels, ``[k, size]``."""
     angle = 2 * np.pi / size * (np.outer(k, np.arange(size)) % size)
     return np.cos(angle), np.sin(angle)
 
 
 @functools.lru_cache
-def _turns(group: FiniteGroup, side: int) -> Int[np.ndarray, "modes side order order"]:
+def _rotated_modes(group: FiniteGroup, side: int) -> Int[np.ndarray, "modes side order order"]:
     """The row of :math:`(g^{-1} k, g^{-1} g')` for modes k of the half and elements g' and g."""
     with jax.ensure_compile_time_eval():
         elements = jnp.asarray(group.elements())
@@ -264,15 +274,15 @@ def _turns(group: FiniteGroup, side: int) -> Int[np.ndarray, "modes side order o
         matrices = np.asarray(group.linear_part(inverses), np.float64)
         products = group.compose(inverses[:, None], elements[None, :])
         relative = np.asarray(group.index(products), np.int64)
-    turns = np.round(matrices).astype(np.int64)
-    if matrices.shape[-1] != 2 or np.abs(matrices - turns).max() > 1e-6:
+    rotations = np.round(matrices).astype(np.int64)
+    if matrices.shape[-1] != 2 or np.abs(matrices - rotations).max() > 1e-6:
         raise ValueError(
-            f"{group} does not map the modes of a square to modes: take Cyclic(n) or Dihedral(n) "
+            f"{group} does not map the modes of a square to modes: use Cyclic(n) or Dihedral(n) "
             "with n of 1, 2 or 4"
         )
     k = np.arange(side) - side // 2
     half = np.stack(np.meshgrid(k[side // 2 :], k, indexing="ij"), axis=-1)
-    places = np.einsum("gij,abj->abgi", turns, half) + side // 2
-    rows = places[..., 0] * side + places[..., 1]
+    indices = np.einsum("gij,abj->abgi", rotations, half) + side // 2
+    rows = indices[..., 0] * side + indices[..., 1]
     table = rows[..., None, :] * group.order + relative.T
     return read_only(table.astype(np.int32))

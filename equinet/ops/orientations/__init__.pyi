@@ -3,6 +3,7 @@ from .convolution import convolve_positions as convolve_positions
 from .convolution import pair_invariants as pair_invariants
 from .convolution import slot_features as slot_features
 from .convolution import spatial_invariants as spatial_invariants
+from .grids import POLYHEDRA as POLYHEDRA
 from .grids import Grid as Grid
 from .grids import circle as circle
 from .grids import fibonacci as fibonacci
@@ -12,6 +13,7 @@ from .grids import polyhedron as polyhedron
 from .grids import read_vectors as read_vectors
 
 __all__ = [
+    "POLYHEDRA",
     "Grid",
     "circle",
     "convolve_orientations",

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from equinet.precision import HIGHEST, floating, read_only
 
-GOLDEN = (1 + math.sqrt(5)) / 2
+_GOLDEN = (1 + math.sqrt(5)) / 2
 POLYHEDRA = {
     "tetrahedron": 4,
     "octahedron": 6,
@@ -20,18 +20,19 @@ POLYHEDRA = {
     "dodecahedron": 20,
     "icosidodecahedron": 30,
 }
-"""Vertices of each; those of the last are the midpoints of an icosahedron's edges."""
-SMALLEST = {"circle": 3, "fibonacci": 4, "antipodal_fibonacci": 6}
+"""Number of vertices of each polyhedron; the vertices of the icosidodecahedron are the midpoints of
+an icosahedron's edges."""
+_SMALLEST = {"circle": 3, "fibonacci": 4, "antipodal_fibonacci": 6}
 _TOLERANCE = 1e-9  # of coordinates of unit vectors: far below the distance of any two of them
 
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Unit vectors that stand for all orientations; equal ones are one static argument.
+    """A finite set of unit vectors that represents all orientations; hashable, a static argument.
 
-    Made by ``circle``, ``fibonacci``, ``polyhedron`` and ``grid_of_size``. Where the antipode of
-    every point is one too, the second half of the points are the antipodes of the first, in the
-    same order.
+    Created by ``circle``, ``fibonacci``, ``polyhedron`` and ``grid_of_size``. Where the grid contains
+    the antipode of every point, the second half of the points are the antipodes of the first half,
+    in the same order.
 
     Attributes:
         kind: ``"circle"``, ``"fibonacci"``, ``"antipodal_fibonacci"`` or a polyhedron.
@@ -57,25 +58,25 @@ class Grid:
                     f"the {self.kind} has {POLYHEDRA[self.kind]} orientations, got {self.size}"
                 )
             return
-        if self.kind not in SMALLEST:
-            known = sorted((*SMALLEST, *POLYHEDRA))
+        if self.kind not in _SMALLEST:
+            known = sorted((*_SMALLEST, *POLYHEDRA))
             raise ValueError(f"unknown grid {self.kind!r}, expected one of {known}")
-        if self.size < SMALLEST[self.kind]:
+        if self.size < _SMALLEST[self.kind]:
             raise ValueError(
-                f"grid too small: a {self.kind} needs at least {SMALLEST[self.kind]} orientations, "
-                f"got {self.size}"
+                f"grid too small: a {self.kind} needs at least {_SMALLEST[self.kind]} "
+                f"orientations, got {self.size}"
             )
         if self.kind == "antipodal_fibonacci" and self.size % 2:
             raise ValueError(f"an antipodal grid has an even size, got {self.size}: add one")
 
     @property
     def dim(self) -> int:
-        """Dimension of the space: 2 or 3."""
+        """Dimension of the space that contains the orientations: 2 or 3."""
         return 2 if self.kind == "circle" else 3
 
     @property
     def points(self) -> Float[np.ndarray, "size dim"]:
-        """The unit vectors, read-only float64."""
+        """The unit vectors ``[size, dim]``, read-only float64."""
         return _points(self.kind, self.size)
 
     @property
@@ -92,9 +93,8 @@ class Grid:
     def dual(self) -> Float[np.ndarray, "size dim"]:
         r"""The dual frame :math:`\tilde o = (\sum_p p p^T)^{-1} o`.
 
-        It undoes products with the points, :math:`\sum_o \tilde o\, o^T = 1`.
-
-        On the polyhedra and the circle that is ``dim / size * points``.
+        It inverts products with the points, :math:`\sum_o \tilde o\, o^T = 1`. On the polyhedra
+        and the circle it equals ``dim / size * points``.
 
         >>> grid = fibonacci(7)
         >>> bool(np.allclose(grid.dual.T @ grid.points, np.eye(3)))
@@ -110,7 +110,7 @@ class Grid:
         ``rotations[g] @ points[k] == points[permutations[g, k]]`` up to rounding.
 
         Args:
-            reflections: Whether orthogonal matrices of determinant -1 count too.
+            reflections: Whether to include orthogonal matrices of determinant -1.
 
         Returns:
             Matrices (the identity among them), float64, and index arrays, int32; read-only.
@@ -134,15 +134,15 @@ def circle(size: int) -> Grid:
 
 
 def fibonacci(size: int, *, antipodal: bool = False) -> Grid:
-    r"""Directions of space at equal heights, turned by the golden angle from one to the next.
+    r"""Directions at equidistant heights, each rotated by the golden angle from the previous one.
 
     :math:`z_k = 1 - (2 k + 1) / N` and azimuth :math:`\pi (1 + \sqrt 5)\, k`: nearly uniform for
     every N, with hardly any symmetry.
 
     Args:
         size: Number of directions, at least 4.
-        antipodal: Whether half of them stand on a hemisphere and the others are their antipodes.
-            A convolution on such a grid costs half.
+        antipodal: Whether half of the points are on a hemisphere and the others are their
+            antipodes. A convolution on such a grid takes half the work.
 
     Raises:
         ValueError: If the size is too small, or odd and ``antipodal``.
@@ -160,10 +160,10 @@ def polyhedron(name: str) -> Grid:
     """Directions of the vertices of a polyhedron, permuted by all its rotations.
 
     Args:
-        name: A word of ``POLYHEDRA``.
+        name: A key of ``POLYHEDRA``, such as ``"icosahedron"``.
 
     Raises:
-        ValueError: If the word is unknown.
+        ValueError: If the name is unknown.
 
     >>> polyhedron("icosahedron").size
     12
@@ -174,12 +174,12 @@ def polyhedron(name: str) -> Grid:
 
 
 def grid_of_size(size: int) -> Grid:
-    """The polyhedron with that many vertices where there is one, else a Fibonacci grid.
+    """The polyhedron with this number of vertices if there is one, else a Fibonacci grid.
 
-    An exact symmetry at least, where one can be had.
+    A polyhedron is preferred because its rotations permute the grid exactly.
 
     Args:
-        size: Number of directions of space, at least 4.
+        size: Number of directions in three dimensions, at least 4.
 
     Raises:
         ValueError: If the size is too small.
@@ -208,7 +208,7 @@ def _points(kind: str, size: int) -> Float[np.ndarray, "size dim"]:
 
 
 def _spiral(heights: np.ndarray) -> np.ndarray:
-    azimuths = 2 * np.pi * GOLDEN * np.arange(len(heights))
+    azimuths = 2 * np.pi * _GOLDEN * np.arange(len(heights))
     radii = np.sqrt(1 - heights**2)
     return np.stack([radii * np.cos(azimuths), radii * np.sin(azimuths), heights], -1)
 
@@ -218,17 +218,17 @@ def _vertices(kind: str) -> np.ndarray:
     corners = {
         "octahedron": [(1, 0, 0)],
         "cube": [(1, 1, 1)],
-        "icosahedron": [(0, 1, GOLDEN)],
-        "dodecahedron": [(1, 1, 1), (0, 1 / GOLDEN, GOLDEN)],
-        "icosidodecahedron": [(1, 0, 0), (GOLDEN / 2, 1 / 2, GOLDEN**2 / 2)],
+        "icosahedron": [(0, 1, _GOLDEN)],
+        "dodecahedron": [(1, 1, 1), (0, 1 / _GOLDEN, _GOLDEN)],
+        "icosidodecahedron": [(1, 0, 0), (_GOLDEN / 2, 1 / 2, _GOLDEN**2 / 2)],
     }
     if kind == "tetrahedron":
         return np.array([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]) / math.sqrt(3)
-    found = set()
+    vertices = set()
     for corner in corners[kind]:
         signed = itertools.product(*({c, -c} for c in corner))
-        found |= {s[i:] + s[:i] for s in signed for i in range(3)}
-    half = np.array(sorted((p for p in found if p > (0, 0, 0)), reverse=True))
+        vertices |= {s[i:] + s[:i] for s in signed for i in range(3)}
+    half = np.array(sorted((p for p in vertices if p > (0, 0, 0)), reverse=True))
     return _with_antipodes(half / np.linalg.norm(half, axis=-1, keepdims=True))
 
 
@@ -243,27 +243,27 @@ def _dual(grid: Grid) -> np.ndarray:
 
 @functools.cache
 def _symmetries(grid: Grid, reflections: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Every matrix that takes two points of a frame to two others, if it permutes all points."""
+    """The orthogonal matrices that map two fixed points to others and permute all points."""
     points, count = grid.points, grid.dim - 1
     other = next(k for k in range(1, grid.size) if abs(points[0] @ points[k]) < 1 - 1e-6)
-    frame = points[[0, other][:count]]
+    fixed = points[[0, other][:count]]
     rotations, permutations = [], []
     for images in itertools.permutations(points, count):
         image = np.stack(images)
-        if np.abs(image @ image.T - frame @ frame.T).max() > _TOLERANCE:
-            continue  # no orthogonal matrix takes the one to the other
+        if np.abs(image @ image.T - fixed @ fixed.T).max() > _TOLERANCE:
+            continue  # no orthogonal matrix maps the fixed points to the images
         for sign in (1, -1) if reflections else (1,):
-            turn = _basis(image, sign) @ np.linalg.inv(_basis(frame))
-            moved = points @ turn.T
+            rotation = _basis(image, sign) @ np.linalg.inv(_basis(fixed))
+            moved = points @ rotation.T
             permutation = (points @ moved.T).argmax(0)
             if np.abs(points[permutation] - moved).max() < _TOLERANCE:
-                rotations.append(turn)
+                rotations.append(rotation)
                 permutations.append(permutation)
     return read_only(np.stack(rotations)), read_only(np.stack(permutations).astype(np.int32))
 
 
 def _basis(vectors: np.ndarray, sign: int = 1) -> np.ndarray:
-    """A basis whose columns are one vector of the plane, or two of space, and their normal."""
+    """A basis in columns: one vector of the plane or two in three dimensions, and their normal."""
     if len(vectors) == 1:
         ((x, y),) = vectors
         return np.array([[x, -sign * y], [y, sign * x]])
@@ -274,7 +274,7 @@ def _basis(vectors: np.ndarray, sign: int = 1) -> np.ndarray:
 def lift_vectors(
     vectors: Float[Array, "... dim channels"], grid: Grid
 ) -> Float[Array, "... size channels"]:
-    r"""Vectors as functions of the orientation, :math:`f(o) = v \cdot o`.
+    r"""Converts vectors to functions of the orientation, :math:`f(o) = v \cdot o`.
 
     Args:
         vectors: ``[..., dim, channels]``.
@@ -284,7 +284,11 @@ def lift_vectors(
         ``[..., size, channels]``.
 
     Raises:
-        ValueError: If the dimension is not the grid's.
+        ValueError: If the vectors have another dimension than the grid.
+
+    >>> import jax.numpy as jnp
+    >>> lift_vectors(jnp.array([[1.0], [2.0]]), circle(4)).ravel().round(4).tolist()
+    [1.0, 2.0, -1.0, -2.0]
     """
     if vectors.shape[-2] != grid.dim:
         raise ValueError(
@@ -296,10 +300,10 @@ def lift_vectors(
 def read_vectors(
     functions: Float[Array, "... size channels"], grid: Grid
 ) -> Float[Array, "... dim channels"]:
-    r"""The vectors of functions of the orientation, :math:`v = \sum_o f(o)\, \tilde o`.
+    r"""Converts functions of the orientation to vectors, :math:`v = \sum_o f(o)\, \tilde o`.
 
-    With ``grid.dual`` as :math:`\tilde o`, so that it undoes ``lift_vectors`` on every grid; on the
-    regular ones it is :math:`\frac{d}{N} \sum_o f(o)\, o`.
+    With ``grid.dual`` as :math:`\tilde o` it is the inverse of ``lift_vectors`` on every grid; on
+    polyhedra and the circle it is :math:`\frac{d}{N} \sum_o f(o)\, o`.
 
     Args:
         functions: ``[..., size, channels]``.
@@ -309,7 +313,7 @@ def read_vectors(
         ``[..., dim, channels]``.
 
     Raises:
-        ValueError: If the number of orientations is not the grid's.
+        ValueError: If the functions have another number of orientations than the grid.
 
     >>> import jax.numpy as jnp
     >>> v = jnp.array([[1.0], [2.0], [3.0]])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from equinet.data.atoms.extxyz import read_records
+from equinet.data.atoms._extxyz import read_records
 
 WATER = """2
 Lattice="4 0 0 0 5 0 1 0 6" Properties=species:S:1:pos:R:3:forces:R:3 energy=-1.5 pbc="T T F"

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from equinet.data.atoms import neighbour_list
-from equinet.data.atoms.neighbours import complete_cell
+from equinet.data.atoms import complete_cell, neighbour_list
 
 
 def brute_force(positions, cutoff, cell, pbc):

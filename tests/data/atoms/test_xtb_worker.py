@@ -8,7 +8,7 @@ import pytest
 from ase import Atoms
 from tblite.ase import TBLite
 
-from equinet.data.atoms import xtb_worker as walker
+from equinet.data.atoms import _xtb_worker as walker
 
 SETTINGS = {
     "molecule": "O",

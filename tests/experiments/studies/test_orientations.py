@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equinet.ops.orientations import Grid, polyhedron
-from equinet.ops.orientations.grids import POLYHEDRA
+from equinet.ops.orientations import POLYHEDRA, Grid, polyhedron
 from equinet.training import load_config, train
 from experiments import report
 from experiments.studies import orientations

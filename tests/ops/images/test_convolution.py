@@ -8,7 +8,8 @@ from jax.test_util import check_grads
 
 from equinet.ops.images import convolution as image_convolution
 from equinet.ops.images import convolve_images, correlate_images
-from equinet.ops.images.convolution import direct, method_of
+from equinet.ops.images._direct import direct
+from equinet.ops.images.convolution import _method_of
 
 SHAPES = {
     "tiles": ((2, 8, 9, 128), (3, 3), 128),
@@ -28,7 +29,7 @@ def drawn(shape, widths, outputs):
 @pytest.mark.parametrize("case", SHAPES)
 def test_they_are_convolutions(case, x64, monkeypatch):
     shape, widths, outputs = SHAPES[case]
-    method = method_of(shape[1:-1], widths, (shape[-1], outputs), np.dtype(np.float64))
+    method = _method_of(shape[1:-1], widths, (shape[-1], outputs), np.dtype(np.float64))
     assert method == case.split()[-1] or case.startswith(method)
     monkeypatch.setattr(image_convolution, "rows_per_chunk", lambda rows, size: min(rows, 2))
     x, kernel, g = drawn(*SHAPES[case])
@@ -42,7 +43,7 @@ def test_they_are_convolutions(case, x64, monkeypatch):
 
 @pytest.mark.parametrize("method", ["tiles", "windows", "direct"])
 def test_derivatives_of_every_order_and_mode(method, x64, monkeypatch):
-    monkeypatch.setattr(image_convolution, "method_of", lambda *arguments: method)
+    monkeypatch.setattr(image_convolution, "_method_of", lambda *arguments: method)
     jax.clear_caches()
     x, kernel, g = drawn((1, 4, 5, 2), (3, 3), 3)
     check_grads(lambda x, k: jnp.sin(convolve_images(x, k)), (x, kernel), 2)
@@ -63,12 +64,12 @@ def test_mapped(x64):
 def test_which_way():
     """No minimal filtering for few channels, other widths or types, or where precision counts."""
     wide, single = ((32, 32), (3, 3), (128, 128)), np.dtype(np.float32)
-    assert method_of(*wide, single) == "tiles"
-    assert method_of(*wide, single, "highest") == "direct"
-    assert method_of(*wide, jnp.dtype(jnp.bfloat16)) == "direct"
-    assert method_of((32, 32), (7, 7), (128, 128), single) == "direct"
-    assert method_of((32, 32), (3, 5), (128, 128), single) == "direct"
-    assert method_of((32, 32), (3, 3), (4, 4), single) == "windows"
+    assert _method_of(*wide, single) == "tiles"
+    assert _method_of(*wide, single, "highest") == "direct"
+    assert _method_of(*wide, jnp.dtype(jnp.bfloat16)) == "direct"
+    assert _method_of((32, 32), (7, 7), (128, 128), single) == "direct"
+    assert _method_of((32, 32), (3, 5), (128, 128), single) == "direct"
+    assert _method_of((32, 32), (3, 3), (4, 4), single) == "windows"
 
 
 def test_the_type_is_kept():

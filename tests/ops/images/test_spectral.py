@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from equinet.groups import Cyclic, Dihedral, S
-from equinet.ops.images import from_low_modes, low_modes, spectral_convolution
-from equinet.ops.images.spectral import rotated_kernel
+from equinet.ops.images import from_low_modes, low_modes, rotated_kernel, spectral_convolution
 from equinet.reps import Images, Regular
 from equinet.testing import assert_equivariant, equivariance_error
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equinet.ops.images.convolution import direct
-from equinet.ops.images.winograd import (
+from equinet.ops.images._direct import direct
+from equinet.ops.images._winograd import (
     convolve_tiles,
     correlate_tiles,
     filter_matrices,
@@ -32,7 +32,7 @@ def drawn(shape, widths, outputs, dtype):
 def test_they_are_convolutions(shape, widths, outputs, blocks, x64, monkeypatch):
     if blocks != "one block":
         monkeypatch.setattr(
-            "equinet.ops.images.winograd.rows_per_chunk", lambda rows, size: min(rows, 2)
+            "equinet.ops.images._winograd.rows_per_chunk", lambda rows, size: min(rows, 2)
         )
     x, kernel, g = drawn(shape, widths, outputs, np.float64)
     expected, backward = jax.vjp(lambda x, k: direct(x, k, "highest"), x, kernel)

@@ -18,7 +18,7 @@ from equinet.ops.orientations import (
     slot_features,
     spatial_invariants,
 )
-from equinet.ops.orientations.convolution import (
+from equinet.ops.orientations._polynomials import (
     disc_nodes,
     disc_polynomials,
     monomials,

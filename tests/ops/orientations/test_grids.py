@@ -4,8 +4,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equinet.ops.orientations import Grid, circle, fibonacci, lift_vectors, polyhedron, read_vectors
-from equinet.ops.orientations.grids import POLYHEDRA
+from equinet.ops.orientations import (
+    POLYHEDRA,
+    Grid,
+    circle,
+    fibonacci,
+    lift_vectors,
+    polyhedron,
+    read_vectors,
+)
 
 GRIDS = {name: polyhedron(name) for name in POLYHEDRA} | {
     "circle_7": circle(7),

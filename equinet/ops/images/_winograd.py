@@ -3,10 +3,10 @@ r"""Convolutions of many channels by minimal filtering, as three products of mat
 .. math:: y_{p d} = \sum_{v c} k_{v c d}\, x_{p + v, c}, \qquad
           Y = A^\top \bigl( (G k) \cdot (B^\top x) \bigr)
 
-A tile of m outputs along an axis takes m + K - 1 products in place of m K: 36 for 4 x 4 pixels and
-a kernel of 3 x 3, where the sum itself has 144. Rounding is about twice that of the sum, with the
-interpolation points chosen here. ``convolution.py`` decides where this is faster and
-has the derivatives.
+A tile of m outputs along an axis takes m + K - 1 products instead of m K: 36 for 4 x 4 pixels and a
+kernel of 3 x 3, where the direct sum has 144. With the interpolation points used here the rounding
+error is about twice the error of the direct sum. ``convolution.py`` decides where this is faster
+and defines the derivatives.
 
 References:
     Winograd, Arithmetic complexity of computations, SIAM (1980); Lavin and Gray, Fast algorithms
@@ -24,9 +24,9 @@ from jaxtyping import Array, Float
 from equinet.chunks import map_chunks, rows_per_chunk, sum_chunks
 from equinet.precision import read_only
 
-TILE = 6  # points of a tile: five and infinity, of which small powers stay near one
+TILE = 6  # pixels of a tile, one for each interpolation point; infinity is the sixth
 _POINTS = (0.0, math.sqrt(0.5), -math.sqrt(0.5), math.sqrt(2.0), -math.sqrt(2.0))
-_TRANSFORM_SHARE = 0.5  # speed of the narrow products of the transforms, of that of the wide ones
+_TRANSFORM_SHARE = 0.5  # speed of the transforms, whose products are narrow, relative to wide ones
 WIDTHS = (3, 5)
 
 
@@ -35,12 +35,12 @@ def convolve_tiles(
     kernel: Float[Array, "*K C D"],
     precision: str | None = None,
 ) -> Float[Array, "batch *sizes D"]:
-    """The sum over the offsets of a window and channels, zeros beyond the edge.
+    """Convolves images with a kernel by minimal filtering; pixels beyond the edge are zero.
 
     Args:
         x: Images ``[batch, *sizes, C]``.
         kernel: ``[*K, C, D]``, the same width K of 3 or 5 along every axis.
-        precision: Of the products.
+        precision: Precision of the products.
 
     Returns:
         ``[batch, *sizes, D]``.
@@ -73,16 +73,16 @@ def correlate_tiles(
     widths: tuple[int, ...],
     precision: str | None = None,
 ) -> Float[Array, "*K C D"]:
-    """Sums over batch and pixels p of ``x[p + v, c] * y[p, d]``, for the offsets v of a window.
+    """Sums ``x[p + v, c] * y[p, d]`` over batch and pixels p, for the offsets v of a window.
 
     Args:
         x: Images ``[batch, *sizes, C]``.
-        y: Others ``[batch, *sizes, D]``.
-        widths: The K of every spatial axis, all 3 or all 5.
-        precision: Of the products.
+        y: Images of the same sizes, ``[batch, *sizes, D]``.
+        widths: Width K of the window along every spatial axis, all 3 or all 5.
+        precision: Precision of the products.
 
     Raises:
-        ValueError: If the widths are others.
+        ValueError: If the widths are not all 3 or all 5.
 
     >>> x = jnp.arange(1.0, 4.0).reshape(1, 3, 1)
     >>> correlate_tiles(x, x, (3,))[:, 0, 0].round(4).tolist()
@@ -98,12 +98,12 @@ def correlate_tiles(
         return jnp.einsum("apc,apd->acd", left, right, precision=precision)
 
     total = sum_chunks(block, _images_at_once(x, width, y.shape[-1]), x, y)
-    found = jnp.matmul(g.T, total.reshape(len(total), -1), precision=precision)
-    return found.reshape(*widths, x.shape[-1], y.shape[-1])
+    kernel = jnp.matmul(g.T, total.reshape(len(total), -1), precision=precision)
+    return kernel.reshape(*widths, x.shape[-1], y.shape[-1])
 
 
 def multiplications(sizes: tuple[int, ...], width: int, channels: tuple[int, int]) -> float:
-    """Products for one image, those of the transforms counted double: they run at half the speed.
+    """Number of products for one image; the slower products of the transforms count double.
 
     >>> direct = 32 * 32 * 9 * 128 * 128
     >>> round(direct / multiplications((32, 32), 3, (128, 128)), 1)
@@ -122,10 +122,10 @@ def filter_matrices(
 ) -> tuple[
     Float[np.ndarray, "points m"], Float[np.ndarray, "points width"], Float[np.ndarray, "p p"]
 ]:
-    """The A, G and B^T of a tile along one axis.
+    """The matrices A, G and B^T of the formula for a tile along one axis.
 
-    Multiplication of polynomials by their values at five points and infinity, transposed; the rows
-    of G and B^T are scaled to the same size.
+    They are the transpose of the multiplication of polynomials by their values at five points and
+    infinity. Corresponding rows of G and B^T are scaled to the same sum of absolute values.
 
     >>> a, g, b = filter_matrices(3)
     >>> d, k = np.arange(6.0), np.array([1.0, -2.0, 3.0])
@@ -143,21 +143,21 @@ def filter_matrices(
 
 
 def _outputs(width: int) -> int:
-    """Outputs of a tile along an axis."""
+    """Number of output pixels of a tile along an axis."""
     return TILE + 1 - width
 
 
 def _width(widths: tuple[int, ...]) -> int:
     if len(set(widths)) != 1 or widths[0] not in WIDTHS:
         raise ValueError(
-            f"expected windows of one width out of {WIDTHS}, got {tuple(widths)}: take "
-            "equinet.ops.images.convolution"
+            f"expected windows of one width out of {WIDTHS}, got {tuple(widths)}: use "
+            "equinet.ops.images.convolve_images"
         )
     return widths[0]
 
 
 def _power(matrix: np.ndarray, ndim: int, dtype: np.dtype) -> Array:
-    """The matrix for tiles of several axes."""
+    """The Kronecker power of a matrix, for tiles with this number of axes."""
     return jnp.asarray(functools.reduce(np.kron, [matrix] * ndim), dtype)
 
 
@@ -171,34 +171,36 @@ def _cut(x: Array, length: int, outputs: int, start: int) -> Array:
     ]
     x = jnp.pad(x, [(0, 0), *edges, (0, 0)])
     parts = []
-    for place in np.ndindex(*[length] * ndim):
+    for offset in np.ndindex(*[length] * ndim):
         at = tuple(
             slice(p, p + (count - 1) * outputs + 1, outputs)
-            for p, count in zip(place, tiles, strict=True)
+            for p, count in zip(offset, tiles, strict=True)
         )
         parts.append(x[(slice(None), *at)])
-    return jnp.stack(jax.lax.optimization_barrier(parts))  # copies: fused, they take longer
+    return jnp.stack(
+        jax.lax.optimization_barrier(parts)
+    )  # separate copies take less time than fused ones
 
 
 def _joined(tiles: Array, sizes: tuple[int, ...], outputs: int) -> Array:
-    """The image of tiles ``[outputs^ndim, batch, *tiles, D]``."""
-    ndim, (batch, *counts, lanes) = len(sizes), tiles.shape[1:]
-    x = tiles.reshape(*[outputs] * ndim, batch, *counts, lanes)
+    """Joins output tiles ``[outputs^ndim, batch, *tiles, D]`` to images ``[batch, *sizes, D]``."""
+    ndim, (batch, *counts, channels) = len(sizes), tiles.shape[1:]
+    x = tiles.reshape(*[outputs] * ndim, batch, *counts, channels)
     order = [axis for k in range(ndim) for axis in (ndim + 1 + k, k)]
     x = jnp.transpose(x, (ndim, *order, x.ndim - 1))
-    x = x.reshape(batch, *(count * outputs for count in counts), lanes)
+    x = x.reshape(batch, *(count * outputs for count in counts), channels)
     return x[(slice(None), *(slice(size) for size in sizes))]
 
 
 def _transformed(matrix: Array, tiles: Array, precision: str | None) -> Array:
-    """``[points, tiles, lanes]``."""
+    """The matrix times all tiles, ``[points, tiles, channels]``."""
     y = jnp.matmul(matrix, tiles.reshape(tiles.shape[0], -1), precision=precision)
     return y.reshape(matrix.shape[0], -1, tiles.shape[-1])
 
 
-def _images_at_once(x: Array, width: int, lanes: int) -> int:
-    """Images of a block."""
+def _images_at_once(x: Array, width: int, channels: int) -> int:
+    """Number of images of the batch that are computed at once."""
     outputs, ndim = _outputs(width), x.ndim - 2
     tiles = math.prod(-(-size // outputs) for size in x.shape[1:-1])
-    row = tiles * TILE**ndim * (x.shape[-1] + lanes) * x.dtype.itemsize
+    row = tiles * TILE**ndim * (x.shape[-1] + channels) * x.dtype.itemsize
     return rows_per_chunk(x.shape[0], row)
