@@ -238,7 +238,7 @@ def _from_left(
 
 @functools.lru_cache
 def _analysis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices from rows to (first index, part), and from (part, column) to (second index, part)."""
+    """Matrices: rows to (first index, part), and (part, column) to (second index, part)."""
     c, s = _waves(np.arange(modes), height)
     first = np.stack([c, -s], axis=1) / height
     c, s = _waves(np.arange(1 - modes, modes), width)
@@ -248,7 +248,7 @@ def _analysis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, n
 
 @functools.lru_cache
 def _synthesis_tables(height: int, width: int, modes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices from (first index, part) to rows, and from (second index, part) to (part, column)."""
+    """Matrices: (first index, part) to rows, and (second index, part) to (part, column)."""
     c, s = _waves(np.arange(modes), height)
     # A mode whose first index is not 0 counts twice, for its opposite is not stored.
     weights = np.where(np.arange(modes) > 0, 2.0, 1.0)[:, None, None]

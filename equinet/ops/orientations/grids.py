@@ -30,7 +30,7 @@ _TOLERANCE = 1e-9  # of coordinates of unit vectors: far below the distance of a
 class Grid:
     """A finite set of unit vectors that represents all orientations; hashable, a static argument.
 
-    Created by ``circle``, ``fibonacci``, ``polyhedron`` and ``grid_of_size``. Where the grid contains
+    Created by ``circle``, ``fibonacci``, ``polyhedron`` and ``grid_of_size``. If the grid contains
     the antipode of every point, the second half of the points are the antipodes of the first half,
     in the same order.
 
