@@ -23,6 +23,7 @@ import numpy as np
 from equinet import groups
 from equinet.reps import EquivariantBasis, Tensor, equivariant_basis
 from equinet.reps.bases import basis as basis_module
+from equinet.reps.bases.isotypic import isotypes
 from equinet.training import keep_freed_memory
 from experiments.benchmarks.harness.race import (
     Ceilings,
@@ -79,7 +80,7 @@ class Timed:
 
 def make_basis(*, group: str, n: int, inputs: int, outputs: int) -> EquivariantBasis:
     """The basis with every cache emptied before: reps, diagrams and maps are made anew."""
-    for cached in (basis_module._basis, basis_module.pure_maps, basis_module.isotypes):
+    for cached in (basis_module._basis, basis_module.pure_maps, isotypes):
         cached.cache_clear()
     made = getattr(groups, group)(n)
     return equivariant_basis(Tensor(made, inputs), Tensor(made, outputs))

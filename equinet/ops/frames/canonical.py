@@ -156,8 +156,11 @@ def _independent(
         selected = jnp.where(here, index, selected)
         return (axes, rank + new.astype(jnp.int32), selected), None
 
-    start = jnp.zeros((d, d), x.dtype), jnp.zeros((), jnp.int32), jnp.full((d,), -1, jnp.int32)
-    start = tuple(mapped_like(array, fixed) for array in start)
+    start = (
+        mapped_like(jnp.zeros((d, d), x.dtype), fixed),
+        mapped_like(jnp.zeros((), jnp.int32), fixed),
+        mapped_like(jnp.full((d,), -1, jnp.int32), fixed),
+    )
     (_, rank, selected), _ = jax.lax.scan(step, start, jnp.arange(points, dtype=jnp.int32))
     independent = jnp.take(x, jnp.maximum(selected, 0), axis=0)
     return jnp.where((selected >= 0)[:, None], independent, 0), rank

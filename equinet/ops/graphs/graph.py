@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from equinet.ops.graphs._edge_list import arrange_edges, slots_of_edges
@@ -58,9 +59,7 @@ class GraphBatch:
 
     def __post_init__(self) -> None:
         nodes, receivers = self.species.shape[-1], self.receivers
-        if isinstance(receivers, jax.core.Tracer) or not isinstance(
-            receivers, jax.Array | np.ndarray
-        ):
+        if isinstance(receivers, Tracer) or not isinstance(receivers, jax.Array | np.ndarray):
             return
         if isinstance(receivers, jax.Array) and not receivers.is_fully_addressable:
             return
