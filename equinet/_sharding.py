@@ -1,4 +1,4 @@
-"""Operations on a mesh of devices: what `jax.shard_map` and explicit sharding ask of them.
+"""Operations on a mesh of devices: what `jax.shard_map` and explicit sharding require.
 
 Inside of `jax.shard_map` the type of an array names the mesh axes along which it varies, and the
 operands of a primitive must agree on them. On a mesh with explicit axes (the default of
@@ -92,7 +92,7 @@ def keep_sharding(
 
 
 def mapped_like(array: Array, like: Array) -> Array:
-    """The array, mapped by ``jax.vmap`` wherever ``like`` is.
+    """Return the array, mapped by ``jax.vmap`` along the axes along which ``like`` is mapped.
 
     The initial value of a scan must be mapped if the carry is, for the mapping of a scan creates
     axes without the explicit sharding.
@@ -101,7 +101,7 @@ def mapped_like(array: Array, like: Array) -> Array:
 
 
 def shard_like(array: Array, like: Array, axes: int) -> Array:
-    """Gives the leading axes of an array the explicit sharding of those of another one.
+    """Gives the leading axes of an array the explicit sharding that another array's axes have.
 
     Args:
         array: An array that was created without a sharding.

@@ -55,7 +55,7 @@ def rows_per_chunk(
 
 
 def map_chunks(function: Callable[..., Any], chunk: int, *arrays: Any) -> Any:
-    """Applies ``function`` to consecutive blocks of ``chunk`` rows and join the results.
+    """Applies ``function`` to consecutive blocks of ``chunk`` rows and joins the results.
 
     The blocks run one after another (``jax.lax.map``), and the backward pass recomputes each block
     instead of storing its temporaries, to every order of differentiation.

@@ -162,7 +162,7 @@ def write_rows(rows: Sequence[dict[str, Any]], file: pathlib.Path) -> None:
 
 
 def trainings_table(rows: Sequence[dict[str, Any]]) -> str:
-    """One line for each training; a column for whatever at least one of them states."""
+    """One line for each training; a column for every key that at least one of them has."""
     flat = [
         {
             **{name: row[name] for name in COLUMNS if name in row},
@@ -308,7 +308,7 @@ def page(folder: pathlib.Path, link: str) -> str:
 
 
 def question(folder: pathlib.Path) -> str:
-    """What an experiment asks: the first line of the docstring of its task or package."""
+    """The question of an experiment: the first line of the docstring of its task or package."""
     for file in (folder / "task.py", folder / "__init__.py"):
         if file.exists() and (text := ast.get_docstring(ast.parse(file.read_text()))):
             return text.splitlines()[0]
@@ -316,7 +316,7 @@ def question(folder: pathlib.Path) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """Runs the command line and returns its exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -256,7 +256,7 @@ def entries(g: Float[Array, "... n n"]) -> Rows:
 
 
 def from_rows(rows: Sequence[Sequence[Scalars]]) -> Float[Array, "... n n"]:
-    """Matrices with these entries."""
+    """Matrices ``[..., n, n]`` whose entries are given row by row."""
     flat = jnp.stack([entry for row in rows for entry in row], -1)
     flat = jax.lax.optimization_barrier(flat)
     return flat.reshape(*flat.shape[:-1], len(rows), len(rows[0]))

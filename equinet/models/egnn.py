@@ -14,15 +14,15 @@ from equinet.nn.activations import normalized
 
 
 class PairMLP(Module):
-    r"""A perceptron on every pair of nodes and what lies between them.
+    r"""A perceptron applied to every pair of nodes and the features of the pair.
 
     .. math:: m_{ij} = \mathrm{MLP}\Big( \sigma\Big( \frac{1}{\sqrt 2} \Big(
               \frac{W_r h_i + W_s h_j}{\sqrt{2 H}} + \frac{W_e e_{ij}}{\sqrt E}
               \Big) + b \Big) \Big)
 
-    The first layer is one of the concatenation :math:`(h_i, h_j, e_{ij})`, but its two large
-    products are done once a node instead of once a pair, and the few features of the pair count as
-    much as the many of the nodes.
+    The first layer is linear in the concatenation :math:`(h_i, h_j, e_{ij})`. Its products with
+    node features are computed once per node instead of once per pair, and the features of the pair
+    get the same total variance as those of the two nodes, which are more numerous.
 
     Args:
         nodes: Features H of a node.
@@ -75,7 +75,7 @@ class PairMLP(Module):
         return self.mlp(self.activation(first))
 
 
-class EGNNLayer(Module):
+class _EGNNLayer(Module):
     r"""One layer of EGNN with velocities.
 
     .. math::
@@ -86,7 +86,7 @@ class EGNNLayer(Module):
         h_i' &= h_i + \phi_h \Big( h_i, \sum_{j \ne i} m_{ij} \Big)
 
     The perceptron :math:`\phi_e` sees squared distances as :math:`\log(1 + |x_i - x_j|^2)`: fed as
-    they are, those of far nodes outweigh all else and moving positions run away.
+    they are, distances of far nodes dominate the input, and positions diverge over the layers.
 
     Args:
         hidden: Features of nodes and messages.
@@ -150,7 +150,7 @@ class EGNN(Module):
         scalars_out: Invariants to predict for a node.
         hidden: Features of nodes and messages.
         layers: Number of layers.
-        average_neighbours: What sums of messages are divided by.
+        average_neighbours: Number by which sums of messages are divided.
         rngs: Random keys, of which the stream ``params`` is used.
         **options: See ``equinet.nn.ModuleOptions``.
 
@@ -190,7 +190,7 @@ class EGNN(Module):
         self.scalars_in, self.edges_in = scalars_in, edges_in
         sizes = (hidden, edges_in + 1, average_neighbours)
         self.embedding = MLP((scalars_in + 1, hidden), use_bias=True, rngs=rngs, **options)
-        self.layers = nnx.List([EGNNLayer(*sizes, rngs=rngs, **options) for _ in range(layers)])
+        self.layers = nnx.List([_EGNNLayer(*sizes, rngs=rngs, **options) for _ in range(layers)])
         self.readout = MLP((hidden, scalars_out), use_bias=True, rngs=rngs, **options)
 
     def __call__(
@@ -201,14 +201,14 @@ class EGNN(Module):
         edges: Float[Array, "... n n edges_in"] | None = None,
         mask: Bool[Array, "... n"] | None = None,
     ) -> tuple[Float[Array, "... n d"], Float[Array, "... n scalars_out"]]:
-        """New positions and invariants of every node.
+        """Predict new positions and invariants of every node.
 
         Args:
-            positions: ``[..., n, d]``.
-            velocities: ``[..., n, d]``.
+            positions: ``[..., n, d]``, in any unit of length.
+            velocities: ``[..., n, d]``, in any unit; they are scaled by a learned factor.
             scalars: Invariants of the nodes, ``[..., n, scalars_in]``.
             edges: Invariants of the pairs, ``[..., n, n, edges_in]``, if there are any.
-            mask: True for real nodes; the others count for nothing and stay where they are.
+            mask: True for real nodes, ``[..., n]``; padding has no effect and keeps its positions.
 
         Returns:
             Positions ``[..., n, d]``, in their own type, and invariants ``[..., n, scalars_out]``.

@@ -15,22 +15,22 @@ from equinet.ops.products import ContractionPath, ContractionProduct
 from equinet.reps import Rep, Scalar, Vector, as_rep, equivariant_basis
 from equinet.reps._terms import terms
 
-SCALE = 0.1
-"""Of the products: a network of many layers is a polynomial of high degree with heavy tails."""
+_SCALE = 0.1
+"""Factor of the bilinear part: without it a deep network is a polynomial with heavy tails."""
 
-LINEARS: dict[str, Callable[..., Linear | Dense]] = {
+_LINEARS: dict[str, Callable[..., Linear | Dense]] = {
     "equivariant": Linear,
     "dense": functools.partial(Dense, equivariant=True),
 }
 
 
 class EMLP(Module):
-    r"""Equivariant layers one after another: linear, bilinear, gate; at last a linear layer.
+    r"""Equivariant multilayer perceptron: gated linear and bilinear layers, then a linear layer.
 
     .. math:: u = L x, \quad v = L' x, \quad h = \gamma(u + \tfrac{1}{10} B(u, v))
 
     L and L' are equivariant linear maps with biases, B is the bilinear layer of all contractions
-    and :math:`\gamma` the gate. Everything else that a group needs is its basis of linear maps.
+    and :math:`\gamma` the gate. Any group works whose equivariant linear maps are known.
 
     Args:
         rep_in: Rep of the input.
@@ -43,7 +43,7 @@ class EMLP(Module):
         bilinear: Whether there are bilinear layers; without them vectors never become scalars.
         linear: ``"equivariant"``, or ``"dense"`` for layers that only start equivariant and whose
             deviation from it is to be penalised.
-        activation: Of the invariants and of entries that are permuted.
+        activation: Nonlinearity of invariants and of representations that permute their entries.
         rngs: Random keys, of which the stream ``params`` is used.
         **options: See ``equinet.nn.ModuleOptions``.
 
@@ -79,8 +79,8 @@ class EMLP(Module):
     ) -> None:
         self.configure(rngs, options)
         self.rep_in, self.rep_out = as_rep(rep_in), as_rep(rep_out)
-        if linear not in LINEARS:
-            raise ValueError(f"unknown linear {linear!r}, expected one of {sorted(LINEARS)}")
+        if linear not in _LINEARS:
+            raise ValueError(f"unknown linear {linear!r}, expected one of {sorted(_LINEARS)}")
         if min(channels_in, channels_out, channels, num_layers) < 1:
             raise ValueError(
                 "channels and num_layers must be at least 1, got "
@@ -104,7 +104,7 @@ class EMLP(Module):
             rep, width = hidden, channels
         if linear == "equivariant":
             _check_reaches(self.rep_in, self.rep_out, self.layers)
-        self.readout = LINEARS[linear](
+        self.readout = _LINEARS[linear](
             rep, self.rep_out, width, channels_out, use_bias=True, rngs=rngs, **options
         )
 
@@ -141,7 +141,7 @@ class GatedLayer(Module):
         rep_in, rep_out = as_rep(rep_in), as_rep(rep_out)
         self.gate = Gate(rep_out, activation=activation, rngs=rngs, **options)
         gated, sizes = self.gate.rep_in, (channels_in, channels_out)
-        layer = functools.partial(LINEARS[linear], use_bias=True, rngs=rngs, **options)
+        layer = functools.partial(_LINEARS[linear], use_bias=True, rngs=rngs, **options)
         self.linear = layer(rep_in, gated, *sizes)
         self.partner = layer(rep_in, rep_out, *sizes) if bilinear else None
         self.bilinear = (
@@ -156,7 +156,7 @@ class GatedLayer(Module):
         """Apply the layer to ``x``, ``[..., rep_in.dim, channels_in]``."""
         y = self.linear(x)
         if self.partner is not None and self.bilinear is not None:
-            y = y + SCALE * self.bilinear(y[..., self.gate.num_gates :, :], self.partner(x))
+            y = y + _SCALE * self.bilinear(y[..., self.gate.num_gates :, :], self.partner(x))
         return self.gate(y)
 
 

@@ -26,34 +26,34 @@ class FNO(Module):
               \qquad y = Q\, \sigma( Q' h_L )
 
     K is a ``SpectralConvolution``, the other maps are ``equinet.nn.linear.Linear`` at every pixel,
-    :math:`\sigma` is GELU. Inside, features are those of the regular rep of the group. It takes
+    :math:`\sigma` is GELU. Hidden features transform by the regular rep of the group. It takes
     ``Images(rep_in)`` to ``Images(rep_out)``: with ``Cyclic(1)`` it is FNO, with ``Cyclic(4)`` or
-    ``Dihedral(4)`` G-FNO. A group of order n has the parameters of FNO where it has its channels
-    over the root of n. Unlike in those papers a block adds to its input, which spares one of two
-    GELUs, the better part of the work beside the transforms.
+    ``Dihedral(4)`` G-FNO. For a group of order n it has as many parameters as FNO if the number of
+    channels is divided by :math:`\sqrt n`. Unlike in those papers a block is added to its input,
+    which saves one of two GELUs: apart from the transforms they take most of the time.
 
     The fields of an equation that is the same everywhere need no ``place``: the network then
     commutes with translations too. Where a forcing depends on the place, the network has to know
-    it, as a function that the group leaves alone: "cosines",
-    :math:`\cos 2 \pi x_1 + \cos 2 \pi x_2`, is smooth on the periodic square; "distance", that
-    from the centre, has a kink at the edges.
+    it, as a function that is invariant under the group: "cosines",
+    :math:`\cos 2 \pi x_1 + \cos 2 \pi x_2`, is smooth on the periodic square; "distance", the
+    distance from the centre, has a kink at the edges.
 
     Args:
         rep_in: How the values of the input transform; of ``Cyclic(n)`` or ``Dihedral(n)`` with n of
             1, 2 or 4. Vorticity is a pseudoscalar: ``antisymmetric_power(Vector(group), 2)``.
-        rep_out: How those of the output do.
+        rep_out: Rep of the values of the output, of the same group.
         channels_in: Fields in the input, such as several times.
         channels_out: Fields in the output.
         modes: Modes of the kernels in every direction.
         channels: Channels inside.
         layers: Number of blocks.
         place: "none", "cosines" or "distance".
-        method: Of the transforms, as for ``SpectralConvolution``.
+        method: Method of the Fourier transforms, as for ``SpectralConvolution``.
         rngs: Random keys, of which the stream ``params`` is used.
         **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
-        ValueError: If a size is less than 1, a word unknown or a rep not one of such a group.
+        ValueError: If a size is less than 1, an option unknown, or the group of a rep another.
 
     References:
         Li et al., FNO, arXiv:2010.08895 (2020); Helwig et al., G-FNO, arXiv:2306.05697 (2023).
@@ -107,7 +107,7 @@ class FNO(Module):
         )
         self.blocks = nnx.List(
             [
-                FNOBlock(group, channels, modes, method=method, rngs=rngs, **options)
+                _FNOBlock(group, channels, modes, method=method, rngs=rngs, **options)
                 for _ in range(layers)
             ]
         )
@@ -141,14 +141,14 @@ class FNO(Module):
         return y.reshape(*x.shape[:-2], *y.shape[-2:])
 
 
-class FNOBlock(Module):
-    """A spectral convolution and a linear map beside it, GELU, a linear map, and the input.
+class _FNOBlock(Module):
+    """A residual block: a spectral convolution plus a linear map, GELU, and a linear map.
 
     Args:
         group: The group of the regular rep.
-        channels: Of input and output.
-        modes: Of the kernel.
-        method: Of its transforms.
+        channels: Channels of input and output.
+        modes: Modes of the kernel in every direction.
+        method: Method of its Fourier transforms.
         rngs: Random keys, of which the stream ``params`` is used.
         **options: See ``equinet.nn.ModuleOptions``.
     """
@@ -174,7 +174,7 @@ class FNOBlock(Module):
         self.activation = normalized(jax.nn.gelu)
 
     def __call__(self, x: Float[Array, "... order channels"]) -> Float[Array, "... order channels"]:
-        """One block; variances are kept."""
+        """Apply the block, which keeps the variance of its input."""
         # All in one layout, a row for each pixel: XLA writes slow loops across reshaped axes.
         rows = x.reshape(-1, x.shape[-2] * x.shape[-1])
 
@@ -187,7 +187,7 @@ class FNOBlock(Module):
 
 
 def place_feature(place: Place, height: int, width: int) -> Float[np.ndarray, "height width"]:
-    """What tells pixels apart and is the same after the turns of the square; of order one.
+    """A fixed function of position, of order one, invariant under the symmetries of the square.
 
     Raises:
         ValueError: If there is no such feature.
@@ -206,7 +206,7 @@ def place_feature(place: Place, height: int, width: int) -> Float[np.ndarray, "h
 def rollout(
     step: Callable[[Array], Array], window: Float[Array, "... frames"], count: int
 ) -> Float[Array, "... count"]:
-    """Later frames, one after the other, each from the last ones before it.
+    """Predict later frames one after another, each from the window of frames before it.
 
     Args:
         step: From a window of frames to the next, ``[..., 1]``.

@@ -1,7 +1,7 @@
-"""Networks on graphs that know no more than colour refinement, or no symmetry at all.
+"""Graph networks that separate no more than colour refinement, or have no symmetry.
 
-Alone they are the baselines of the graph tasks; averaged over frames the ones that are not
-invariant become so, and separate what colour refinement cannot.
+They are the baselines of the graph tasks. Averaged over frames, the networks that are not
+invariant become invariant, and separate graphs that colour refinement cannot.
 """
 
 import dataclasses
@@ -22,25 +22,25 @@ from equinet.reps import Points, Vector
 
 
 class GIN(Module):
-    r"""Graph isomorphism network, as strong as colour refinement (1-WL); with identities, unbound.
+    r"""Graph isomorphism network, as expressive as colour refinement (1-WL) without identities.
 
     .. math:: h_i \mapsto \mathrm{MLP}\Big( (1 + \epsilon) h_i + \tfrac{1}{D} \sum_{j \sim i} h_j
               \Big), \qquad
               y = \mathrm{MLP}\Big( \tfrac{1}{N} \sum_i (h^0_i, \dots, h^L_i) \Big)
 
-    with D and N the average numbers of neighbours and nodes. With ``identities`` the number of a
-    node is a feature of it (GIN+ID): the network is no longer invariant, but can approximate any
-    function, and is invariant again under ``frame_averaged``.
+    with D and N the average numbers of neighbours and nodes. With ``identities`` the index of a
+    node is one of its features (GIN+ID): the network is no longer invariant, but can approximate
+    any function, and is invariant again under ``frame_averaged``.
 
     Args:
         features_in: Features of a node; may be zero.
         features_out: Width of the output.
         channels: Width of the hidden layers.
         num_layers: Rounds of messages.
-        identities: Largest number of nodes, where nodes know their number; zero: they do not.
+        identities: Largest number of nodes if their indices are features; zero if they are not.
         average_degree: Average number of neighbours of a node.
         average_nodes: Average number of nodes of a graph.
-        activation: Between the layers of the perceptrons.
+        activation: Nonlinearity between the layers of the perceptrons.
         rngs: Random keys, of which the stream ``params`` is used.
         **options: See ``equinet.nn.ModuleOptions``.
 
@@ -94,7 +94,7 @@ class GIN(Module):
         features: Float[Array, "... n features_in"],
         mask: Bool[Array, "... n"] | None = None,
     ) -> Float[Array, "... features_out"]:
-        """The outputs of graphs.
+        """Predict the outputs of graphs, ``[..., features_out]``.
 
         Args:
             adjacency: ``[..., n, n]``, zero for padding.
@@ -135,8 +135,8 @@ class AdjacencyMLP(Module):
         features_in: Features of a node; may be zero.
         features_out: Width of the output.
         channels: Width of the hidden layers.
-        num_layers: Hidden layers.
-        activation: Between the layers.
+        num_layers: Number of hidden layers.
+        activation: Nonlinearity between the layers.
         rngs: Random keys, of which the stream ``params`` is used.
         **options: See ``equinet.nn.ModuleOptions``.
 
@@ -177,7 +177,7 @@ class AdjacencyMLP(Module):
         features: Float[Array, "... n features_in"],
         mask: Bool[Array, "... n"] | None = None,
     ) -> Float[Array, "... features_out"]:
-        """The outputs of graphs; arguments as those of ``GIN``.
+        """Predict ``[..., features_out]`` of graphs, from the same arguments as ``GIN``.
 
         Raises:
             ValueError: If shapes do not fit, or there is another number of nodes.
@@ -217,7 +217,7 @@ class NodePairs:
         return (self.n, self.n)
 
     def transform(self, g: Array, x: Float[Array, "... n n"]) -> Float[Array, "... n n"]:
-        """Moves entry (i, j) to (g_i, g_j)."""
+        """Move entry (i, j) of the matrices to (g_i, g_j)."""
         rows = self.group.act(g[..., None, :], jnp.swapaxes(x, -1, -2))
         return self.group.act(g[..., None, :], jnp.swapaxes(rows, -1, -2))
 

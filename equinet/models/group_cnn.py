@@ -35,7 +35,7 @@ class Sampling:
 
     Attributes:
         count: Number of samples.
-        scale: How far log P reaches.
+        scale: Bound or standard deviation of log P, with P the symmetric positive-definite factor.
         density: "ball" or "normal".
         points: "random", "low_discrepancy", "equispaced" or "translated".
     """
@@ -46,27 +46,27 @@ class Sampling:
     points: PointSet = "low_discrepancy"
 
     def nodes(self, group: Group, key: Key, dtype: DTypeLike) -> GroupNodes:
-        """The samples; with a normal density a few reach beyond the windows."""
+        """Draw the samples; with a normal density the kernels of a few exceed their windows."""
         if isinstance(group, FiniteGroup):
             return group_nodes(group, dtype=dtype)
         options: Any = {"density": self.density, "points": self.points, "dtype": dtype}
         return group_nodes(group, key, self.count, scale=self.scale, **options)
 
     def half_width(self, group: Group, radius: float) -> int:
-        """Half the window of a kernel; with a normal density that of two standard deviations."""
+        """Half the window of a kernel in pixels, at two standard deviations of a normal density."""
         far = support_radius(self.scale, self.density, self.points)
         return window_half_width(radius, largest_log_singular_value(group, far))
 
 
-class GroupBlock(Module):
-    r"""Convolution, normalisation, perceptron, residual.
+class _GroupBlock(Module):
+    r"""A residual block: a group convolution, a normalisation and a perceptron.
 
     Args:
-        convolution: On positions and elements.
+        convolution: Convolution over positions and group elements.
         channels: Channels of the features.
         widening: Hidden width of the perceptron in channels.
-        epsilon: Of the normalisation.
-        layer_scale: Where the :math:`\gamma` of every channel starts.
+        epsilon: Number added to the variance in the normalisation.
+        layer_scale: Initial factor of the branch in every channel.
         rngs: Random keys, of which the stream ``params`` is used.
         **options: See ``equinet.nn.ModuleOptions``.
     """
@@ -117,26 +117,26 @@ class GroupCNN(Module):
         outputs: Numbers to predict.
         channels: Width of the network.
         blocks: Number of convolutions after the lifting.
-        radius: Of the kernels, in pixels.
+        radius: Radius of the kernels in pixels.
         downsampling: Pixels that are averaged along every axis after the lifting, and after as many
             of the first blocks as there are further numbers.
-        form: Of the convolutions: "full", "separable" or "depthwise".
-        sampling: Of a group that is not finite.
+        form: Form of the convolutions: "full", "separable" or "depthwise".
+        sampling: How an infinite group is sampled.
         support: Radius of the kernels in the group; None for no bound.
         pooling: "max" or "mean", over pixels and elements.
         widening: Hidden width of the perceptrons in channels.
         boundary: Of the images: "zeros" beyond their edges, by which a network knows how far away
             they are, or "periodic".
-        basis: Of the kernels of places: "sines" or "splines".
+        basis: Basis of the kernels over positions: "sines" or "splines".
         kernel_width: Hidden width of the kernel networks.
-        frequency: Of the kernel networks.
-        epsilon: Of the normalisation.
-        layer_scale: Where the factors of the residuals start.
+        frequency: Frequency of the sines in the kernel networks.
+        epsilon: Number added to the variance in the normalisation.
+        layer_scale: Initial factor of the residual branches.
         rngs: Random keys, of which the stream ``params`` is used.
         **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
-        ValueError: If a size or a word is out of range, or an image does not fit.
+        ValueError: If a size is out of range, an option is unknown, or an image does not fit.
 
     References:
         MacDonald et al., arXiv:2111.04288 (2022); Mironenco and Forré, arXiv:2310.11366 (2024).
@@ -191,7 +191,7 @@ class GroupCNN(Module):
         group_options["self_interaction"] = True
         self.blocks = nnx.List(
             [
-                GroupBlock(
+                _GroupBlock(
                     GroupConvolution(group, channels, channels, **group_options, **shared),
                     channels,
                     widening=widening,
@@ -209,7 +209,7 @@ class GroupCNN(Module):
     def __call__(
         self, x: Float[Array, "batch *sizes channels_in"], key: Key | None = None
     ) -> Float[Array, "batch outputs"]:
-        """Invariants of the image.
+        """Predict invariants of the image.
 
         Args:
             x: Image ``[batch, *sizes, channels_in]``.
@@ -228,7 +228,7 @@ class GroupCNN(Module):
         return self.head(_normed(self.norm, pool_pixels(self.features(x, nodes), self.pooling)))
 
     def features(self, x: Float[Array, "batch *sizes channels_in"], nodes: GroupNodes) -> Image:
-        """What is pooled: functions ``[batch, *sizes, N, channels]`` at the nodes."""
+        """Features before the pooling: ``[batch, *sizes, N, channels]`` at N group samples."""
         x = jax.nn.gelu(_normed(self.lifted_norm, self.lifting(x[..., None, :], nodes)))
         for block, factor in zip(self.blocks, self.downsampling, strict=True):
             x = average_pixels(block(x, nodes), factor)

@@ -23,16 +23,16 @@ class OrientationPotential(EnergyModel):
 
     The scalars that go in are the elements, one-hot; forces are the gradient. With ``"separable"``
     the energy is exactly invariant under translations and under the rotations (and reflections)
-    that permute the grid of orientations, approximately under others: train it on turned data. With
-    ``"positions"`` there are no orientations and kernels of distances alone; that is exact.
+    that permute the grid of orientations, approximately under others: train it on rotated data.
+    With ``"positions"`` there are no orientations and kernels of distances alone; that is exact.
 
     Args:
         elements: Chemical symbols, in the order of ``GraphBatch.species``.
         cutoff: Radius of the neighbourhood in angstrom.
         channels: Hidden channels.
         layers: Number of blocks.
-        basis: Functions of the kernel basis.
-        degree: Of the polynomials of invariants.
+        basis: Number of functions of the kernel basis.
+        degree: Degree of the polynomials of invariants.
         orientations: Number of orientations of ``"separable"``; see ``grid_of_size``.
         resolution: Of ``"separable"``: degree of the polynomials on the disc of the cutoff that
             stand for the kernels, which must resolve a bond; None: perceptrons of every edge.
@@ -45,13 +45,13 @@ class OrientationPotential(EnergyModel):
         **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
-        ValueError: If a size is out of range or the variant is another.
+        ValueError: If a size is out of range or the variant is unknown.
 
     References:
         Bekkers et al., arXiv:2310.02970 (2023).
 
-    >>> words = {"cutoff": 4.0, "channels": 8, "basis": 8, "layers": 1, "orientations": 6}
-    >>> model = OrientationPotential(("H", "O"), **words, rngs=nnx.Rngs(0))
+    >>> sizes = {"cutoff": 4.0, "channels": 8, "basis": 8, "layers": 1, "orientations": 6}
+    >>> model = OrientationPotential(("H", "O"), **sizes, rngs=nnx.Rngs(0))
     >>> model.network.grid, model.is_invariant
     (Grid(kind='octahedron', size=6), False)
     """

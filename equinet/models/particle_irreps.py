@@ -35,9 +35,9 @@ class ParticleIrreps(Module):
         lmax: Highest degree of the filters.
         correlation: Highest power of the sum over the neighbours; 1 is the cheapest by far.
         product: Tensor product for the powers, a key of ``equinet.ops.products.PRODUCTS``.
-        convolution: A word of ``equinet.ops.edges.CONVOLUTIONS``.
+        convolution: A key of ``equinet.ops.edges.CONVOLUTIONS``.
         radial_hidden: Width of the radial perceptron.
-        average_neighbours: What sums over neighbours are divided by.
+        average_neighbours: Number by which sums over neighbours are divided.
         rngs: Random keys, of which the stream ``params`` is used.
         **options: See ``equinet.nn.ModuleOptions``.
 
@@ -116,7 +116,7 @@ class ParticleIrreps(Module):
             positions: ``[..., n, 3]``.
             velocities: ``[..., n, 3]``.
             charges: ``[..., n]``.
-            mask: True for real particles; the others count for nothing and stay where they are.
+            mask: True for real particles, ``[..., n]``; padding has no effect and stays.
 
         Returns:
             ``[..., n, 3]``.

@@ -1,4 +1,4 @@
-"""A plain network for interacting particles, and the same made equivariant by averaging."""
+"""A network for interacting particles without symmetry, and its average over frames."""
 
 from typing import Any, Unpack
 
@@ -16,14 +16,14 @@ from equinet.reps import Points, Vector, WithoutChannels
 
 
 class ParticleGNN(Module):
-    r"""Message passing on raw coordinates: it knows no symmetry but that of the particles' names.
+    r"""Message passing on raw coordinates, equivariant under permutations of the particles alone.
 
     .. math:: h_i &\leftarrow \mathrm{MLP}(x_i, v_i, q_i^2), \\
               h_i &\leftarrow h_i + \phi_h \Big( h_i, \frac{1}{N_i} \sum_{j \ne i}
               \sigma(\phi_e(h_i, h_j, x_i - x_j, |x_i - x_j|^2, q_i q_j)) \Big), \\
               y_i &= x_i + \psi(h_i)
 
-    Charges enter by products only, as in the forces: to change the sign of all changes nothing.
+    Charges enter by products only, as in the forces, so the sign of all charges has no effect.
 
     Args:
         hidden: Features of nodes and messages.
@@ -73,13 +73,13 @@ class ParticleGNN(Module):
         charges: Float[Array, "... n"],
         mask: Bool[Array, "... n"] | None = None,
     ) -> Float[Array, "... n d"]:
-        """New positions.
+        """Predict the new positions of all particles.
 
         Args:
             positions: ``[..., n, d]``.
             velocities: ``[..., n, d]``.
             charges: ``[..., n]``.
-            mask: True for real particles; the others count for nothing and stay where they are.
+            mask: True for real particles, ``[..., n]``; padding has no effect and stays.
 
         Returns:
             ``[..., n, d]``.
@@ -115,7 +115,8 @@ def frame_averaged_gnn(
     """A ``ParticleGNN`` averaged over the principal frames of E(d), called with the same arrays.
 
     With ``key=`` one element of the frame is drawn: an eighth of the work in three dimensions,
-    right in the mean. A spectrum whose eigenvalues meet makes no NaN: the axes are kept as found.
+    equivariant in expectation. Where eigenvalues of the covariance coincide the axes are arbitrary;
+    the result is then finite, but depends on their choice.
 
     Args:
         hidden: Features of nodes and messages.
@@ -143,12 +144,12 @@ def frame_averaged_gnn(
 
 
 def charge_products(charges: Float[Array, "... n"]) -> Float[Array, "... n n 1"]:
-    """The product of the charges of every pair."""
+    """Products of the charges of all pairs, ``[..., n, n, 1]``, in squared units of charge."""
     return (charges[..., :, None] * charges[..., None, :])[..., None]
 
 
 def check_particles(positions: Array, velocities: Array, charges: Array, dim: int) -> None:
-    """Refuse arrays that do not belong together.
+    """Raise an error unless the shapes of the three arrays agree.
 
     Raises:
         ValueError: If a shape does not fit.

@@ -17,8 +17,7 @@ class PointNet(Module):
     .. math:: h_i = \phi_1(x_i), \qquad g = \max_i h_i, \qquad
               y = \psi\big( \max_i \phi_2(h_i, g) \big)
 
-    It knows nothing of rotations: ``equinet.nn.frame_averaging.FrameAveraging`` makes it
-    equivariant, ``equinet.ops.frames.multidimensional_scaling.mds`` of its input invariant.
+    It is not equivariant under rotations; averaged by ``equinet.nn.FrameAveraging`` it is.
 
     Args:
         outputs: Numbers to predict for a cloud.
@@ -62,10 +61,10 @@ class PointNet(Module):
     def __call__(
         self, x: Float[Array, "... points dim"], mask: Bool[Array, "... points"] | None = None
     ) -> Float[Array, "... outputs"]:
-        """The outputs of clouds.
+        """Predict the outputs of point clouds, ``[..., outputs]``.
 
         Args:
-            x: ``[..., points, dim]``.
+            x: Points, ``[..., points, dim]``, in any unit of length.
             mask: False for padding, ``[..., points]``; None: there is none.
 
         Raises:

@@ -18,8 +18,8 @@ from equinet.precision import HIGHEST
 
 VARIANTS = ("separable", "complete", "edges", "positions")
 Visit = Callable[[ConvNeXtBlock, Array, Kernels, Array], None]
-Read = Callable[[int, Array], tuple[Array, Array]]
-Outputs = tuple[Float[Array, "*batch n scalars_out"], Float[Array, "*batch n dim vectors_out"]]
+_Read = Callable[[int, Array], tuple[Array, Array]]
+_Outputs = tuple[Float[Array, "*batch n scalars_out"], Float[Array, "*batch n dim vectors_out"]]
 
 
 class PONITA(Module):
@@ -49,11 +49,11 @@ class PONITA(Module):
         scalars_out: Scalars that are predicted for each point.
         vectors_out: Vectors that are predicted for each point.
         grid: Orientations; None for ``"edges"`` and ``"positions"``.
-        variant: A word of ``VARIANTS``.
+        variant: One of the four variants above.
         channels: Hidden channels.
-        basis: Functions of the kernel basis.
+        basis: Number of functions of the kernel basis.
         layers: Number of blocks.
-        degree: Of the polynomials of invariants.
+        degree: Degree of the polynomials of invariants.
         cutoff: Distance at which points no longer see each other; None: all do.
         length: Unit of the invariants, in that of the positions.
         resolution: Of ``GridKernels``: the degree of polynomials that stand for the spatial
@@ -116,11 +116,11 @@ class PONITA(Module):
         self.sizes, self.grid, self.variant = sizes, grid, variant
         self.cutoff, self.all_readouts = cutoff, all_readouts
         shared: dict[str, Any] = {"rngs": rngs, **options}
-        words = {"cutoff": cutoff, "degree": degree, "length": length, **shared}
+        common = {"cutoff": cutoff, "degree": degree, "length": length, **shared}
         if variant in ("separable", "positions"):
-            self.kernels: Any = GridKernels(grid, channels, basis, resolution=resolution, **words)
+            self.kernels: Any = GridKernels(grid, channels, basis, resolution=resolution, **common)
         else:
-            self.kernels = CloudKernels(channels, basis, chiral=chiral, **words)
+            self.kernels = CloudKernels(channels, basis, chiral=chiral, **common)
         ends = 2 if variant == "edges" else 1  # of an edge
         self.embedding = MLP((ends * (scalars_in + vectors_in), channels), **shared)
         block: dict[str, Any] = {
@@ -150,13 +150,13 @@ class PONITA(Module):
         mask: Bool[Array, "*batch n"] | None = None,
         *,
         visit: Visit | None = None,
-    ) -> Outputs:
+    ) -> _Outputs:
         """Outputs of every point of a cloud in which all see all, up to the cutoff.
 
         Args:
             positions: ``[..., n, dim]``.
             scalars: ``[..., n, scalars_in]``; may be absent if there are none.
-            vectors: ``[..., n, dim, vectors_in]``; likewise.
+            vectors: ``[..., n, dim, vectors_in]``; may be absent if there are none.
             mask: Which points there are, ``[..., n]``; None: all. What the others hold does not
                 matter and their outputs are zero.
             visit: Called with every block, its input, the kernels and the mask before the block
@@ -191,15 +191,15 @@ class PONITA(Module):
         vectors: Float[Array, "nodes 3 vectors_in"] | None = None,
         *,
         visit: Visit | None = None,
-    ) -> Outputs:
-        """Outputs of every node of a graph whose edges reach to the cutoff.
+    ) -> _Outputs:
+        """Outputs of every node of a graph whose edges are all pairs within the cutoff.
 
-        The same function as that of the cloud of its nodes, at the cost of the edges.
+        The result equals a call on the point cloud of the nodes; the cost grows with the edges.
 
         Args:
             graph: Positions, slots and masks.
             scalars: ``[nodes, scalars_in]``; may be absent if there are none.
-            vectors: ``[nodes, 3, vectors_in]``; likewise.
+            vectors: ``[nodes, 3, vectors_in]``; may be absent if there are none.
             visit: As for a cloud.
 
         Returns:
@@ -222,13 +222,13 @@ class PONITA(Module):
 
     def _separable(
         self, positions: Array, scalars: Array, vectors: Array, mask: Array, visit: Visit | None
-    ) -> Outputs:
+    ) -> _Outputs:
         kernels = self.kernels.dense(positions, mask)
         return self._trunk(self._lift(scalars, vectors), kernels, mask, visit, self._read_grid)
 
     def _complete(
         self, positions: Array, scalars: Array, vectors: Array, mask: Array, visit: Visit | None
-    ) -> Outputs:
+    ) -> _Outputs:
         """Every orientation of every point is a point of a cloud."""
         grid = _some(self.grid)
         batch, n, dim = positions.shape
@@ -239,7 +239,7 @@ class PONITA(Module):
         kernels = self.kernels(jnp.repeat(positions, grid.size, axis=1), orientations, weights)
         x = self._lift(scalars, vectors)
 
-        def read(index: int, x: Array) -> Outputs:
+        def read(index: int, x: Array) -> _Outputs:
             return self._read_grid(index, x.reshape(*shape, -1))
 
         x = x.reshape(batch, n * grid.size, 1, -1)
@@ -247,7 +247,7 @@ class PONITA(Module):
 
     def _edges(
         self, positions: Array, scalars: Array, vectors: Array, mask: Array, visit: Visit | None
-    ) -> Outputs:
+    ) -> _Outputs:
         """The edge from i to j is a point at i in the direction of j."""
         batch, n, dim = positions.shape
         differences = positions[:, None, :] - positions[:, :, None]  # batch, i, j
@@ -265,7 +265,7 @@ class PONITA(Module):
         total = jnp.sum(weights, axis=2)  # at least the one of the point itself
         share = weights / jnp.where(total > 0, total, 1)[..., None]
 
-        def read(index: int, x: Array) -> Outputs:
+        def read(index: int, x: Array) -> _Outputs:
             y, v = self._heads(index, x.reshape(batch, n, n, -1))
             y = jnp.einsum("bij,bijs->bis", share, y, precision=HIGHEST)
             v = jnp.einsum("bij,bijd,bijv->bidv", share, orientations, v, precision=HIGHEST)
@@ -285,12 +285,12 @@ class PONITA(Module):
         return self.embedding(jnp.concatenate(parts, axis=-1))
 
     def _heads(self, index: int, x: Array) -> tuple[Array, Array]:
-        """What each orientation says: scalars, and coefficients of its direction."""
+        """Scalars and coefficients of the direction, for each orientation."""
         empty = jnp.zeros((*x.shape[:-1], 0), x.dtype)
         y = self.scalars[index](x) if self.scalars else empty
         return y, self.vectors[index](x) if self.vectors else empty
 
-    def _read_grid(self, index: int, x: Array) -> Outputs:
+    def _read_grid(self, index: int, x: Array) -> _Outputs:
         """Means over the orientations; positions alone have one, and no vectors."""
         y, v = self._heads(index, x)
         if self.grid is None:
@@ -298,8 +298,8 @@ class PONITA(Module):
         return jnp.mean(y, axis=-2), read_vectors(v, self.grid)
 
     def _trunk(
-        self, x: Array, kernels: Kernels, mask: Array, visit: Visit | None, read: Read
-    ) -> Outputs:
+        self, x: Array, kernels: Kernels, mask: Array, visit: Visit | None, read: _Read
+    ) -> _Outputs:
         """The blocks, and the mean of the read-outs."""
         found = []
         for index, block in enumerate(self.blocks):
@@ -336,7 +336,7 @@ class PONITA(Module):
 
 def _outputs(
     found: tuple[Array, Array], mask: Array, lead: tuple[int, ...], sizes: tuple[int, ...]
-) -> Outputs:
+) -> _Outputs:
     """Scalars and vectors in the shape of the positions, zero where there is no point."""
     y, v = (jnp.where(mask.reshape(*mask.shape, *(1,) * (a.ndim - 2)), a, 0) for a in found)
     return y.reshape(*lead[:-1], sizes[2]), v.reshape(*lead, sizes[3])

@@ -60,7 +60,7 @@ class Potential(EnergyModel):
         **options: See ``equinet.nn.ModuleOptions``.
 
     Raises:
-        ValueError: If a size is out of range or a word is unknown.
+        ValueError: If a size is out of range or an option is unknown.
 
     References:
         Batzner et al., arXiv:2101.03164 (2021); Batatia et al., arXiv:2206.07697 (2022).

@@ -29,8 +29,8 @@ class SubgraphLayer(Module):
 
     Args:
         channels_in: Channels of each order; zero for one that is absent.
-        channels_out: Likewise, of the output.
-        activation: Entry by entry.
+        channels_out: Channels of each order of the output.
+        activation: Nonlinearity, applied to every entry.
         rngs: Random keys, of which the stream ``params`` is used.
         **options: See ``equinet.nn.ModuleOptions``.
 
@@ -73,7 +73,7 @@ class SubgraphLayer(Module):
             batch: The subgraphs.
 
         Returns:
-            The same three arrays with other channels; zero in empty places.
+            The same three arrays with other channels; zero for padding.
         """
         mask, size = batch.mask, batch.mask.shape[-1]
         found = []
@@ -85,10 +85,10 @@ class SubgraphLayer(Module):
 
 
 class SPEN(Module):
-    r"""Graphs as bags of ego-networks, with all linear maps that permutations of a bag allow.
+    r"""Graphs as sets of ego-networks, with all permutation-equivariant linear maps on each.
 
     Every subgraph starts with the matrix that holds its adjacency off the diagonal and the features
-    of its nodes on it. Before each further layer subgraphs hear from those they overlap with: their
+    of its nodes on it. Before each further layer overlapping subgraphs exchange messages: their
     vectors and matrices are joined by the means over all subgraphs that hold a node or a pair
     (``from_subgraphs`` into the graph, ``to_subgraphs`` back). At last
 
@@ -105,7 +105,7 @@ class SPEN(Module):
     Args:
         features_in: Features of a node; may be zero.
         features_out: Width of the output.
-        channels: Of scalars, vectors and matrices of the hidden layers.
+        channels: Channels of scalars, vectors and matrices in the hidden layers.
         num_layers: Permutation layers.
         average_nodes: Average number of nodes of a graph.
         shells: Mark the members at distances 0, ..., shells - 1 from the node whose ego-network it
@@ -113,7 +113,7 @@ class SPEN(Module):
             find the distances itself. Separates more graphs than none.
         frozen: Whether training leaves the layers as they are, random, and changes the readout
             alone: enough where classes are set apart by structure.
-        activation: Between layers.
+        activation: Nonlinearity between the layers.
         rngs: Random keys, of which the stream ``params`` is used.
         **options: See ``equinet.nn.ModuleOptions``.
 
@@ -169,7 +169,7 @@ class SPEN(Module):
         self.head = MLP((c0, c0, features_out), use_bias=True, **shared)
 
     def __call__(self, batch: SubgraphBatch) -> Float[Array, "graphs features_out"]:
-        """The outputs of all graphs; of padding graphs they mean nothing.
+        """Predict the outputs of all graphs; rows of padding graphs are arbitrary.
 
         Raises:
             ValueError: If the nodes have another number of features.
@@ -217,7 +217,7 @@ class SPEN(Module):
 
 
 def standardize(model: SPEN, batches: Sequence[SubgraphBatch], smallest: float = 1e-4) -> None:
-    r"""Give what the readout sees mean zero and, over some graphs, the unit covariance.
+    r"""Whiten the input of the readout: mean zero and unit covariance over some graphs.
 
     :math:`W = \Sigma^{-1/2}, b = -W \mu` with the mean and the covariance of ``SPEN.means``.
     Changes the parameters in place; call it once, before the training and outside of ``jit``.
@@ -251,8 +251,8 @@ def standardize(model: SPEN, batches: Sequence[SubgraphBatch], smallest: float =
 
 def _shells(batch: SubgraphBatch, count: int) -> list[Bool[Array, "s m"]]:
     """Which members are 0, 1, ..., count - 1 steps from the first."""
-    places = jnp.arange(batch.mask.shape[-1], dtype=jnp.int32)
-    shell = jnp.broadcast_to(places == 0, batch.mask.shape)
+    indices = jnp.arange(batch.mask.shape[-1], dtype=jnp.int32)
+    shell = jnp.broadcast_to(indices == 0, batch.mask.shape)
     found, reached = [], jnp.zeros_like(shell)
     for _ in range(count):
         found.append(shell)
@@ -274,6 +274,6 @@ def _overlap(x: Sequence[Array], batch: SubgraphBatch) -> list[Array]:
 
 
 def _present(y: Array, batch: SubgraphBatch, order: int) -> Array:
-    """Zero in empty places: activations need not keep zero, and scalars have biases."""
+    """Zero for padding: activations need not keep zero, and scalars have biases."""
     present = (batch.mask[..., 0], batch.mask, batch.members)[order]
     return jnp.where(present[..., None], y, jnp.zeros((), y.dtype))

@@ -114,10 +114,12 @@ def measure(case: str, libraries: list[str], *, repeats: int) -> list[Row]:
 def main(arguments: list[str] | None = None) -> None:
     """The command: every chosen peer in each of the chosen cases, against ours."""
     peers = sorted({environment for environment, _, _ in PEERS.values()})
-    words = parser((__doc__ or "").splitlines()[0], peers)
-    words.set_defaults(repeats=3)  # cayleypy takes up to a minute for one
-    words.add_argument("--cases", type=some_of(list(CASES)), default=list(CASES), metavar="a,b")
-    chosen = words.parse_args(arguments)
+    option_parser = parser((__doc__ or "").splitlines()[0], peers)
+    option_parser.set_defaults(repeats=3)  # cayleypy takes up to a minute for one
+    option_parser.add_argument(
+        "--cases", type=some_of(list(CASES)), default=list(CASES), metavar="a,b"
+    )
+    chosen = option_parser.parse_args(arguments)
     rows: list[Row] = []
     for case in chosen.cases:
         rows += measure(case, libraries_of(case, chosen.peers), repeats=chosen.repeats)

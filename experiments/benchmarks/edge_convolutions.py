@@ -244,12 +244,12 @@ def so2_starts(case: dict[str, Any], peers: Sequence[str], part: str) -> dict[st
     make = {"messages": messages, "wigner": rotations, "gemm": gemm}[part]
     starts: dict[str, Start] = {OURS: _start(make, judge)}
     if "fairchem-core" in peers and part != "gemm":
-        words = case | {"part": "all" if part == "messages" else part}
+        options = case | {"part": "all" if part == "messages" else part}
         starts["fairchem-core"] = lambda direction: start_worker(
             "fairchem-core",
             "fairchem",
             "fairchem_worker.py",
-            words | {"direction": direction},
+            options | {"direction": direction},
             judge,
         )
     return starts
@@ -331,12 +331,14 @@ def measure_case(
 
 def main(arguments: list[str] | None = None) -> None:
     """The command: every convolution at every degree."""
-    words = parser((__doc__ or "").splitlines()[0], PEERS)
-    words.add_argument("--lmax", type=int, nargs="+", default=list(DEGREES), metavar="L")
-    words.add_argument("--convolutions", type=some_of(KINDS), default=list(KINDS), metavar="a,b")
-    chosen = words.parse_args(arguments)
+    option_parser = parser((__doc__ or "").splitlines()[0], PEERS)
+    option_parser.add_argument("--lmax", type=int, nargs="+", default=list(DEGREES), metavar="L")
+    option_parser.add_argument(
+        "--convolutions", type=some_of(KINDS), default=list(KINDS), metavar="a,b"
+    )
+    chosen = option_parser.parse_args(arguments)
     if min(chosen.lmax) < 1:
-        words.error(f"got --lmax {min(chosen.lmax)}, expected 1 or more")
+        option_parser.error(f"got --lmax {min(chosen.lmax)}, expected 1 or more")
     keep_freed_memory()
     ceilings, budget = measure_ceilings(), Budget()
     rows: list[Row] = []

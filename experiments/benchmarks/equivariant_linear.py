@@ -105,8 +105,8 @@ def start_emlp(case: dict[str, Any], part: str) -> Worker:
         WorkerError: It is not installed, does not run, or finds other maps.
     """
     file = pathlib.Path(__file__).parent / "peers" / "emlp_worker.py"
-    words = {"part": part, "batch": BATCH, "channels": CHANNELS, "compare": LARGEST_COMPARED}
-    worker = Worker("emlp", peer_python("emlp"), file, case | words)
+    options = {"part": part, "batch": BATCH, "channels": CHANNELS, "compare": LARGEST_COMPARED}
+    worker = Worker("emlp", peer_python("emlp"), file, case | options)
     if part == "basis":
         basis = make_basis(**case)
         found = worker.checks["dim"]
@@ -213,11 +213,13 @@ def with_gradients(function: Callable[..., jax.Array]) -> Callable[..., Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command: every group at every size."""
-    words = parser((__doc__ or "").splitlines()[0], ["emlp"])
-    words.set_defaults(repeats=10)
-    words.add_argument("--groups", type=some_of(GROUPS), default=list(GROUPS), metavar="a,b")
-    words.add_argument("--small", action="store_true", help="n to 10 alone")
-    chosen = words.parse_args(arguments)
+    option_parser = parser((__doc__ or "").splitlines()[0], ["emlp"])
+    option_parser.set_defaults(repeats=10)
+    option_parser.add_argument(
+        "--groups", type=some_of(GROUPS), default=list(GROUPS), metavar="a,b"
+    )
+    option_parser.add_argument("--small", action="store_true", help="n to 10 alone")
+    chosen = option_parser.parse_args(arguments)
     keep_freed_memory()
     ceilings = measure_ceilings()
     rows: list[Row] = []

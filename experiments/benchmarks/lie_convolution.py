@@ -136,8 +136,8 @@ def finite_rows(
     rows: list[Row] = []
     if "escnn" in peers:
         try:
-            words = case | {"direction": direction}
-            racing.append(start_worker("escnn", "escnn", "escnn_worker.py", words, judge))
+            options = case | {"direction": direction}
+            racing.append(start_worker("escnn", "escnn", "escnn_worker.py", options, judge))
         except WorkerError as error:
             rows.append({**head, "library": "escnn", "error": str(error)})
     flops = 2.0 * x.size * group.order * channels * FINITE_CASE["width"] ** 2
@@ -171,16 +171,16 @@ def sampled_rows(case: dict[str, Any], direction: str, repeats: int) -> list[Row
     nodes = group_nodes(group, jax.random.key(0), case["samples"], scale=SCALE, dtype=jnp.float32)
     shape = (SAMPLED_BATCH, case["size"], case["size"], case["samples"], channels)
     x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
-    words = {"group": str(group), **case, "batch": SAMPLED_BATCH, "dtype": "float32"}
-    head = {"benchmark": NAME, "case": words, "direction": direction, "part": "sampled"}
+    options = {"group": str(group), **case, "batch": SAMPLED_BATCH, "dtype": "float32"}
+    head = {"benchmark": NAME, "case": options, "direction": direction, "part": "sampled"}
     return race([contender(layer, nodes, x, direction)], **head, repeats=repeats, floor_ms=None)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command: both parts."""
-    words = parser((__doc__ or "").splitlines()[0], PEERS)
-    words.add_argument("--parts", type=some_of(PARTS), default=list(PARTS), metavar="a,b")
-    chosen = words.parse_args(arguments)
+    option_parser = parser((__doc__ or "").splitlines()[0], PEERS)
+    option_parser.add_argument("--parts", type=some_of(PARTS), default=list(PARTS), metavar="a,b")
+    chosen = option_parser.parse_args(arguments)
     keep_freed_memory()
     ceilings = measure_ceilings()
     rows: list[Row] = []

@@ -162,9 +162,9 @@ def compare(part: str, ours: Array, theirs: Array) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the benchmark."""
-    words = parser(__doc__ or "", PEERS)
-    words.add_argument("--count", type=int, default=COUNT, help="elements")
-    options = words.parse_args(arguments)
+    option_parser = parser(__doc__ or "", PEERS)
+    option_parser.add_argument("--count", type=int, default=COUNT, help="elements")
+    options = option_parser.parse_args(arguments)
     rows = []
     for group in (SO(3), SE(3)):
         peer = "jaxlie" if "jaxlie" in options.peers else None

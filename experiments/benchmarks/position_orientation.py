@@ -200,13 +200,15 @@ def measure(
 
 def main(arguments: list[str] | None = None) -> None:
     """The command: all chosen sizes, orientations and parts."""
-    words = parser((__doc__ or "").splitlines()[0], PEERS)
-    words.add_argument("--orientations", type=int, nargs="+", default=[6, 12, 20, 30])
-    words.add_argument("--sizes", type=some_of(list(SIZES)), default=list(SIZES), metavar="a,b")
-    words.add_argument("--parts", type=some_of(PARTS), default=list(PARTS), metavar="a,b")
-    chosen = words.parse_args(arguments)
+    option_parser = parser((__doc__ or "").splitlines()[0], PEERS)
+    option_parser.add_argument("--orientations", type=int, nargs="+", default=[6, 12, 20, 30])
+    option_parser.add_argument(
+        "--sizes", type=some_of(list(SIZES)), default=list(SIZES), metavar="a,b"
+    )
+    option_parser.add_argument("--parts", type=some_of(PARTS), default=list(PARTS), metavar="a,b")
+    chosen = option_parser.parse_args(arguments)
     if min(chosen.orientations) < 4:
-        words.error(f"got --orientations {min(chosen.orientations)}, expected 4 or more")
+        option_parser.error(f"got --orientations {min(chosen.orientations)}, expected 4 or more")
     keep_freed_memory()
     ceilings = measure_ceilings()
     rows: list[Row] = []

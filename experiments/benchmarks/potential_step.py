@@ -219,12 +219,12 @@ def measure(size: str, libraries: list[str], *, repeats: int) -> list[Row]:
 def main(arguments: list[str] | None = None) -> None:
     """The command: every chosen peer at each of its chosen sizes, against ours."""
     sizes = [size for _, _, own in PEERS.values() for size in own]
-    words = parser((__doc__ or "").splitlines()[0], list(PEERS))
-    words.add_argument("--sizes", type=some_of(sizes), default=sizes, metavar="a,b")
-    chosen = words.parse_args(arguments)
+    option_parser = parser((__doc__ or "").splitlines()[0], list(PEERS))
+    option_parser.add_argument("--sizes", type=some_of(sizes), default=sizes, metavar="a,b")
+    chosen = option_parser.parse_args(arguments)
     pairs = [(peer, s) for peer in chosen.peers for s in PEERS[peer][2] if s in chosen.sizes]
     if not pairs:
-        words.error(f"got --sizes {chosen.sizes}, expected a size of {chosen.peers}")
+        option_parser.error(f"got --sizes {chosen.sizes}, expected a size of {chosen.peers}")
     rows: list[Row] = []
     for peer, size in pairs:
         rows += measure(size, [OURS, peer], repeats=chosen.repeats)

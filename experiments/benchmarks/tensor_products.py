@@ -252,12 +252,14 @@ def measure_case(
 
 def main(arguments: list[str] | None = None) -> None:
     """The command: every product at every degree."""
-    words = parser((__doc__ or "").splitlines()[0], PEERS)
-    words.add_argument("--lmax", type=int, nargs="+", default=list(DEGREES), metavar="L")
-    words.add_argument("--products", type=some_of(KINDS), default=list(KINDS), metavar="a,b")
-    chosen = words.parse_args(arguments)
+    option_parser = parser((__doc__ or "").splitlines()[0], PEERS)
+    option_parser.add_argument("--lmax", type=int, nargs="+", default=list(DEGREES), metavar="L")
+    option_parser.add_argument(
+        "--products", type=some_of(KINDS), default=list(KINDS), metavar="a,b"
+    )
+    chosen = option_parser.parse_args(arguments)
     if min(chosen.lmax) < 1:
-        words.error(f"got --lmax {min(chosen.lmax)}, expected 1 or more")
+        option_parser.error(f"got --lmax {min(chosen.lmax)}, expected 1 or more")
     keep_freed_memory()
     ceilings, budget = measure_ceilings(), Budget()
     rows: list[Row] = []

@@ -144,12 +144,12 @@ def save_figure(rows: Sequence[Row], file: pathlib.Path) -> bool:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
-    words = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    words.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), metavar="N")
-    words.add_argument("--draws", type=int, default=64)
-    chosen = words.parse_args(arguments)
+    option_parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    option_parser.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), metavar="N")
+    option_parser.add_argument("--draws", type=int, default=64)
+    chosen = option_parser.parse_args(arguments)
     if min(chosen.counts) < 1 or chosen.draws < 1 or len(chosen.counts) < 2:
-        words.error(
+        option_parser.error(
             f"expected two or more counts and draws above 0, got {chosen.counts}, {chosen.draws}"
         )
     rows = measure(sorted(chosen.counts), chosen.draws)

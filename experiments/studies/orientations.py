@@ -148,7 +148,7 @@ def errors(
         inputs: Positions ``[clouds, n, 3]``, scalars and vectors.
 
     Returns:
-        Lists by the words of ``OUTPUTS``; one that the network does not have is absent.
+        Lists by the keys of ``OUTPUTS``; an output that the network does not have is absent.
     """
     positions, scalars, vectors = map(np.asarray, inputs)
     still = np.broadcast_to(np.eye(3), (len(turns), 1, 3, 3))

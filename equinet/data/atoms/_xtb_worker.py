@@ -170,7 +170,7 @@ def walk(settings: Mapping[str, Any], walker: int, configurations: int) -> Itera
 
 
 def main() -> None:
-    """Runs the walkers that stdin asks for; a failure is reported as a line of its own."""
+    """Runs the walkers that stdin asks for; a failure is reported in a separate line."""
     # Whatever a library prints to stdout must not end up between the configurations.
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -1,4 +1,4 @@
-"""Configurations of atoms with their labels: the one form in which every reader hands over data."""
+"""Configurations of atoms with their labels: the form in which every reader returns data."""
 
 import dataclasses
 import os
@@ -192,7 +192,7 @@ def _atoms_record(atoms: Any) -> Record:
 def from_atoms(
     atoms: Any, *, require: Collection[str] = (), molecule: Literal[True] | None = None
 ) -> Configuration:
-    """Turns an ``ase.Atoms`` into a configuration; stored results of its calculator become labels.
+    """Converts an ``ase.Atoms``; stored results of its calculator become labels.
 
     Args:
         atoms: The atoms; nothing is computed.

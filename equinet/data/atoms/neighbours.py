@@ -83,7 +83,7 @@ def neighbour_list(
 def _both_directions(
     pairs: Int[np.ndarray, "pairs 2"], shifts: Int[np.ndarray, "pairs 3"], nodes: int
 ) -> Neighbours:
-    """Turns each pair into two edges; the opposite of edge e is then known without a search."""
+    """Makes two edges of each pair; the opposite of edge e is then known without a search."""
     receivers = np.concatenate([pairs[:, 0], pairs[:, 1]])
     senders = np.concatenate([pairs[:, 1], pairs[:, 0]])
     order = np.argsort(receivers * nodes + senders, kind="stable")
