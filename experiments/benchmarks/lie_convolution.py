@@ -171,8 +171,8 @@ def sampled_rows(case: dict[str, Any], direction: str, repeats: int) -> list[Row
     nodes = group_nodes(group, jax.random.key(0), case["samples"], scale=SCALE, dtype=jnp.float32)
     shape = (SAMPLED_BATCH, case["size"], case["size"], case["samples"], channels)
     x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
-    options = {"group": str(group), **case, "batch": SAMPLED_BATCH, "dtype": "float32"}
-    head = {"benchmark": NAME, "case": options, "direction": direction, "part": "sampled"}
+    sampled = {"group": str(group), **case, "batch": SAMPLED_BATCH, "dtype": "float32"}
+    head = {"benchmark": NAME, "case": sampled, "direction": direction, "part": "sampled"}
     return race([contender(layer, nodes, x, direction)], **head, repeats=repeats, floor_ms=None)
 
 
