@@ -1,4 +1,4 @@
-"""Ego-networks of graphs, made on the host and joined to padded batches."""
+"""Ego-networks of graphs, computed on the host and joined to padded batches."""
 
 import dataclasses
 import math
@@ -12,15 +12,16 @@ from equinet.ops.graphs import SubgraphBatch
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EgoNetworks:
-    """The ego-networks of one graph, one for each node; numpy.
+    """The ego-networks of one graph, one for each node, as numpy arrays.
 
     Attributes:
-        index: Members in rows, the node itself first, ``[n, m]``; empty places hold 0.
-        mask: False for empty places, ``[n, m]``.
+        index: Indices of the members of each subgraph, the node itself first, ``[n, m]``; 0 for
+            padding.
+        mask: False for padding, ``[n, m]``.
         pairs: The number of each pair of members among all pairs that share a subgraph, from
-            zero; empty places hold 0, ``[n, m, m]``.
-        adjacency: Which members are joined, ``[n, m, m]``.
-        num_pairs: How many pairs there are.
+            zero, ``[n, m, m]``; 0 for padding.
+        adjacency: True for members that are connected, ``[n, m, m]``.
+        num_pairs: Number of pairs that share a subgraph.
     """
 
     index: Int[np.ndarray, "n m"]
@@ -31,12 +32,12 @@ class EgoNetworks:
 
     @property
     def num_nodes(self) -> int:
-        """Nodes of the graph, which is the number of subgraphs."""
+        """Number of nodes of the graph, which equals the number of subgraphs."""
         return self.index.shape[0]
 
     @property
     def size(self) -> int:
-        """Members of the largest subgraph."""
+        """Number of members of the largest subgraph."""
         return self.index.shape[1]
 
 
@@ -45,13 +46,13 @@ class SubgraphBudget:
     """Sizes to which a batch of subgraphs is padded.
 
     Attributes:
-        nodes: Nodes, which is subgraphs.
-        size: Members of a subgraph.
-        pairs: Pairs that share a subgraph.
-        graphs: Graphs.
+        nodes: Number of nodes, which equals the number of subgraphs.
+        size: Number of members of each subgraph.
+        pairs: Number of pairs that share a subgraph.
+        graphs: Number of graphs.
 
     Raises:
-        ValueError: If one is not positive.
+        ValueError: If a size is not positive.
     """
 
     nodes: int
@@ -65,7 +66,11 @@ class SubgraphBudget:
 
     @classmethod
     def covering(cls, networks: Sequence[EgoNetworks], graphs: int) -> "SubgraphBudget":
-        """Rounded sizes that hold a batch: few distinct ones, as each compiles the model anew.
+        """Sizes that hold a batch, rounded to few distinct ones, for each compiles the model again.
+
+        Args:
+            networks: The ego-networks of every graph of the batch.
+            graphs: Number of graphs of a batch.
 
         >>> chain = np.eye(5, k=1, dtype=bool) | np.eye(5, k=-1, dtype=bool)
         >>> SubgraphBudget.covering([ego_networks(chain, 1)], 1)
@@ -78,30 +83,32 @@ class SubgraphBudget:
 
     @classmethod
     def typical(cls, networks: Sequence[EgoNetworks], graphs: int) -> "SubgraphBudget":
-        """Sizes that hold nine of ten random batches: united with it, most batches share a shape.
+        """Sizes that hold nine of ten random batches.
+
+        United (``|``) with this budget, most batches have one shape.
 
         Args:
-            networks: Of all graphs of a data set.
-            graphs: Graphs of a batch.
+            networks: The ego-networks of all graphs of a data set.
+            graphs: Number of graphs of a batch.
         """
         rng = np.random.default_rng(0)
         sizes = np.array([(n.num_nodes, n.size, n.num_pairs) for n in networks])
-        hands = [sizes[rng.integers(len(sizes), size=graphs)] for _ in range(200)]
-        sums = np.array([(h[:, 0].sum(), h[:, 1].max(), h[:, 2].sum()) for h in hands])
+        batches = [sizes[rng.integers(len(sizes), size=graphs)] for _ in range(200)]
+        sums = np.array([(b[:, 0].sum(), b[:, 1].max(), b[:, 2].sum()) for b in batches])
         nodes, size, pairs = (int(math.ceil(x)) for x in np.quantile(sums, 0.9, axis=0))
         return cls(_rounded(nodes), -(-size // 2) * 2, _rounded(pairs), graphs)
 
     def __or__(self, other: "SubgraphBudget") -> "SubgraphBudget":
-        """The larger of two in every size: shards share one budget."""
+        """The maximum of two budgets in every size, a common budget of shards."""
         sizes = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
         return SubgraphBudget(*(max(both) for both in sizes))
 
 
 def ego_networks(adjacency: Bool[np.ndarray, "n n"], hops: int = 1) -> EgoNetworks:
-    """The subgraphs of the nodes within some hops of every node; numpy, for the host.
+    """Computes the ego-network of every node: the subgraph of all nodes within some hops, in numpy.
 
     Args:
-        adjacency: Which nodes are joined; a node alone is its own subgraph.
+        adjacency: True for connected nodes, ``[n, n]``, symmetric.
         hops: The k of the k-hop neighbourhoods.
 
     Raises:
@@ -118,7 +125,7 @@ def ego_networks(adjacency: Bool[np.ndarray, "n n"], hops: int = 1) -> EgoNetwor
             f"{adjacency.shape}"
         )
     if (adjacency != adjacency.T).any():
-        raise ValueError("expected a symmetric adjacency; take adjacency | adjacency.T")
+        raise ValueError("expected a symmetric adjacency; use adjacency | adjacency.T")
     if hops < 0:
         raise ValueError(f"expected hops >= 0, got {hops}")
     own = np.eye(n, dtype=bool)
@@ -145,15 +152,15 @@ def join_subgraphs(
     features: Sequence[Float[np.ndarray, "n f"]],
     budget: SubgraphBudget | None = None,
 ) -> SubgraphBatch:
-    """The disjoint union of graphs with their ego-networks, padded; numpy.
+    """Builds the padded disjoint union of graphs with their ego-networks, in numpy.
 
     Args:
-        networks: Of every graph.
-        features: Of the nodes of every graph.
-        budget: Sizes; None: rounded ones that hold the graphs.
+        networks: The ego-networks of every graph.
+        features: The node features of every graph, ``[n, f]``.
+        budget: Sizes with padding; None for ``SubgraphBudget.covering``.
 
     Raises:
-        ValueError: If a graph does not fit, or features are not of its nodes.
+        ValueError: If the graphs exceed the budget, or the shape of features does not fit.
     """
     budget = budget or SubgraphBudget.covering(networks, len(networks))
     width = features[0].shape[-1] if features else 0

@@ -27,14 +27,14 @@ _TRUE, _FALSE = ("t", "true", "1"), ("f", "false", "0")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Record:
-    """One configuration as it stands in a file, before anything is interpreted.
+    """One configuration as written in a file, without interpretation of its labels.
 
     Attributes:
         numbers: Atomic numbers, ``[nodes]``.
-        positions: Positions, ``[nodes, 3]``.
-        cell: Cell vectors in rows, zeros where the file has none.
+        positions: Positions in angstrom, ``[nodes, 3]``.
+        cell: Cell vectors in rows in angstrom, ``[3, 3]``; zeros if the file has none.
         pbc: Directions in which the cell repeats.
-        labels: Everything else by its key: text, numbers and columns.
+        labels: All other values by their keys: text, numbers and columns.
     """
 
     numbers: Int[np.ndarray, "nodes"]
@@ -48,8 +48,8 @@ def read_records(path: Path) -> Iterator[Record]:
     """Yields the configurations of an extended XYZ file, in order.
 
     Raises:
-        ValueError: If the file is not text, is cut off or a line is malformed; the message names
-            file, configuration and line.
+        ValueError: If the file is not text or is truncated, or a line is malformed; the message
+            contains the file, the configuration and the line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -111,10 +111,10 @@ def _parse(comment: str, rows: list[str], where: str, *, unended: bool) -> Recor
 
 
 def _columns(properties: str, where: str) -> dict[str, tuple[str, slice]]:
-    words = properties.split(":")
+    fields = properties.split(":")
     try:
-        counts = [int(count) for count in words[2::3]]
-        if len(words) % 3 or set(words[1::3]) - set("SRIL") or min(counts) < 1:
+        counts = [int(count) for count in fields[2::3]]
+        if len(fields) % 3 or set(fields[1::3]) - set("SRIL") or min(counts) < 1:
             raise ValueError
     except ValueError:
         raise ValueError(
@@ -124,7 +124,7 @@ def _columns(properties: str, where: str) -> dict[str, tuple[str, slice]]:
     stops = np.cumsum(counts).tolist()
     return {
         name: (kind, slice(stop - count, stop))
-        for name, kind, count, stop in zip(words[::3], words[1::3], counts, stops, strict=True)
+        for name, kind, count, stop in zip(fields[::3], fields[1::3], counts, stops, strict=True)
     }
 
 
@@ -173,7 +173,7 @@ def _lattice(
 
 
 def _check_last_number(table: list[list[str]], where: str) -> None:
-    """Finds a last number that was cut: the file has no line end and the number lacks decimals."""
+    """Rejects a truncated last number: without a line end, and with fewer decimals than others."""
     others = [row[-1] for row in table[:-1]] + table[-1][1:-1]
     decimals = [len(word.partition(".")[2]) for word in others]
     if decimals and len(table[-1][-1].partition(".")[2]) < min(decimals):
@@ -210,7 +210,7 @@ def format_record(
     forces: Float[np.ndarray, "nodes 3"] | None,
     stress: Float[np.ndarray, "3 3"] | None,
 ) -> str:
-    """Returns one configuration as text; every number is written such that it reads back unchanged.
+    """Returns one configuration as text, from which the same float64 numbers are read.
 
     >>> print(format_record(numbers=np.array([1]), positions=np.zeros((1, 3)), cell=None,
     ...     pbc=(False, False, False), energy=-0.1, forces=None, stress=None), end="")

@@ -1,8 +1,8 @@
 """The process that samples and labels molecules: a script that ``equinet.data.atoms.xtb`` runs.
 
 It reads one JSON object of settings from stdin and writes one JSON object for each configuration to
-stdout. It imports nothing of equinet, so that it starts quickly, and ends when its output
-is no longer read.
+stdout. It does not import equinet, so that it starts quickly, and ends when its output is no longer
+read.
 """
 
 import json
@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 
 class Molecule:
-    """A molecule in a first geometry, from its SMILES.
+    """A molecule from its SMILES string, with an embedded and relaxed initial geometry.
 
     Attributes:
         numbers: Atomic numbers, ``[atoms]``.
@@ -25,7 +25,7 @@ class Molecule:
         unpaired: Number of unpaired electrons.
 
     Raises:
-        ValueError: If the SMILES cannot be read or embedded.
+        ValueError: If the SMILES string cannot be parsed or embedded.
 
     >>> Molecule("O", seed=1).numbers
     array([8, 1, 1])
@@ -59,8 +59,8 @@ def tight_binding(method: str, molecule: Molecule, *, accuracy: float) -> Any:
 
     Args:
         method: ``"GFN2-xTB"``, ``"GFN1-xTB"`` or ``"IPEA1-xTB"``.
-        molecule: Whose charge and spin are taken.
-        accuracy: tblite's accuracy; smaller is tighter, 1 its default.
+        molecule: The molecule, whose charge and spin are used.
+        accuracy: Accuracy of tblite; smaller values converge more tightly, its default is 1.
     """
     from tblite.ase import TBLite
 
@@ -75,10 +75,10 @@ def tight_binding(method: str, molecule: Molecule, *, accuracy: float) -> Any:
 
 
 def restarting(method: str, molecule: Molecule, *, accuracy: float) -> Any:
-    """An ASE calculator for the dynamics, which starts from the last wavefunction.
+    """An ASE calculator for the dynamics, which starts from the previous wavefunction.
 
-    tblite's own calculator is as exact, but its bookkeeping (all properties, all changes of the
-    atoms) takes longer than the tight binding of a small molecule.
+    The calculator of tblite is equally exact, but its bookkeeping (all properties, all changes of
+    the atoms) takes longer than the tight binding of a small molecule.
     """
     from ase.calculators.calculator import Calculator
     from ase.units import Bohr, Hartree
@@ -114,9 +114,9 @@ def restarting(method: str, molecule: Molecule, *, accuracy: float) -> Any:
 def trajectory(
     molecule: Molecule, settings: Mapping[str, Any], rng: np.random.Generator
 ) -> Iterator[Float[np.ndarray, "atoms 3"]]:
-    """Yields the positions every ``spacing_steps`` steps of ASE's Langevin dynamics, equilibrated.
+    """Yields positions in angstrom every ``spacing_steps`` steps of equilibrated Langevin dynamics.
 
-    Velocities are drawn at the temperature, and the centre of mass stays where it is.
+    Initial velocities are drawn at the temperature, and the centre of mass is fixed.
     """
     import ase
     from ase.constraints import FixCom
@@ -144,13 +144,13 @@ def trajectory(
 
 
 def walk(settings: Mapping[str, Any], walker: int, configurations: int) -> Iterator[dict[str, Any]]:
-    """Yields the configurations of one trajectory; they depend on the seed and the walker alone.
+    """Yields the configurations of one trajectory; they depend only on the seed and the walker.
 
-    The dynamics converges its wavefunctions loosely. The labels are computed afresh and tightly, so
-    that they depend on the positions alone.
+    The wavefunctions of the dynamics are converged loosely. The labels are computed separately and
+    tightly, so that they depend only on the positions.
 
     Raises:
-        ValueError: If the molecule is not understood.
+        ValueError: If the SMILES string cannot be parsed.
         RuntimeError: If a wavefunction does not converge.
     """
     import ase
@@ -170,8 +170,8 @@ def walk(settings: Mapping[str, Any], walker: int, configurations: int) -> Itera
 
 
 def main() -> None:
-    """Runs the walkers that stdin asks for; a failure is reported in a separate line."""
-    # Whatever a library prints to stdout must not end up between the configurations.
+    """Runs the walkers in the job from stdin; a failure is reported as a separate line."""
+    # What libraries print to stdout must not be mixed with the configurations.
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     job = json.load(sys.stdin)

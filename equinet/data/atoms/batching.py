@@ -1,4 +1,4 @@
-"""Batches: graphs padded into slots and dealt out to shards, with few distinct shapes."""
+"""Batches of graphs: padded to slots and distributed over shards, with few distinct shapes."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,15 @@ from equinet.ops.graphs import GraphBatch
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """The size to which every shard of a batch is padded: one budget, one compilation.
+    """The size to which every shard of a batch is padded; each budget takes one compilation.
 
     Attributes:
-        nodes: Atoms in a shard.
-        degree: Neighbour slots of an atom.
-        graphs: Graphs in a shard.
+        nodes: Number of atoms in a shard.
+        degree: Number of neighbour slots of each atom.
+        graphs: Number of graphs in a shard.
+
+    Raises:
+        ValueError: If a size is not positive.
 
     >>> Budget(nodes=8, degree=4, graphs=1).edges
     32
@@ -35,15 +38,20 @@ class Budget:
 
     @property
     def edges(self) -> int:
-        """Edge slots in a shard."""
+        """Number of edge slots in a shard, ``nodes * degree``."""
         return self.nodes * self.degree
 
     @classmethod
     def covering(cls, graphs: Sequence[Graph], batch_size: int, shards: int = 1) -> "Budget":
-        """Returns the one budget that holds any batch of a data set.
+        """Returns the smallest rounded budget that holds any batch of a data set.
 
-        Right where graphs have about one size; where sizes differ widely, ``collate`` without a
-        budget pads less and compiles more often.
+        It suits graphs of similar sizes. If sizes differ widely, ``collate`` without a budget pads
+        less and compiles more often.
+
+        Args:
+            graphs: All graphs of the data set.
+            batch_size: Number of graphs in a batch, over all shards.
+            shards: Number of shards in all processes.
 
         Raises:
             ValueError: If there are no graphs, or batch size or shards are not positive.
@@ -70,8 +78,9 @@ def _round_degree(degree: int) -> int:
 def round_up(nodes: int, degree: int, graphs: int) -> Budget:
     """Rounds sizes up to a budget such that few distinct budgets occur.
 
-    Nodes go to a multiple of 8 and to one of at most eight sizes per factor of two (padding below
-    one eighth for 64 nodes and more), the degree to a multiple of 4 (2 below 8).
+    The number of nodes is rounded to a multiple of 8 and to one of at most eight sizes per factor
+    of two (the padding is below one eighth for 64 nodes and more), the degree to a multiple of 4
+    (of 2 below 8).
 
     >>> round_up(135, 26, 5)
     Budget(nodes=144, degree=28, graphs=5)
@@ -81,10 +90,17 @@ def round_up(nodes: int, degree: int, graphs: int) -> Budget:
 
 
 def deal(sizes: Sequence[int], shards: int) -> list[list[int]]:
-    """Deals graphs out to shards: largest first, back and forth, so that the loads are alike.
+    """Distributes graphs over shards such that the shards have similar numbers of atoms.
+
+    The graphs are assigned in descending order of size, to the shards in ascending order, then in
+    descending order, and so on.
+
+    Args:
+        sizes: Number of atoms of every graph.
+        shards: Number of shards.
 
     Returns:
-        For each shard the indices of its graphs, ascending.
+        The ascending indices of the graphs of each shard.
 
     Raises:
         ValueError: If ``shards`` is not positive.
@@ -95,11 +111,11 @@ def deal(sizes: Sequence[int], shards: int) -> list[list[int]]:
     if shards < 1:
         raise ValueError(f"got shards={shards}, expected at least one")
     order = sorted(range(len(sizes)), key=lambda index: -sizes[index])
-    hands: list[list[int]] = [[] for _ in range(shards)]
-    for place, index in enumerate(order):
-        turn, seat = divmod(place, shards)
-        hands[seat if turn % 2 == 0 else shards - 1 - seat].append(index)
-    return [sorted(hand) for hand in hands]
+    indices: list[list[int]] = [[] for _ in range(shards)]
+    for position, index in enumerate(order):
+        sweep, shard = divmod(position, shards)
+        indices[shard if sweep % 2 == 0 else shards - 1 - shard].append(index)
+    return [sorted(of_shard) for of_shard in indices]
 
 
 def collate(
@@ -110,24 +126,24 @@ def collate(
     budget: Budget | None = None,
     dtype: Any = np.float32,
 ) -> dict[str, Any]:
-    """Pads a batch of graphs into slots, in numpy.
+    """Builds a padded batch of graphs as numpy arrays.
 
-    The graphs of the *global* batch are dealt out to all shards (``deal``); only ``which_shards``
-    are built, and every process pads to the same budget. Positions lose their mean in float64
-    before the cast.
+    The graphs of the *global* batch are distributed over all shards (``deal``). Only
+    ``which_shards`` are built, and every process pads to the same budget. The mean position of each
+    graph is subtracted in float64 before the cast.
 
     Args:
         graphs: All graphs of the global batch.
         which_shards: The shards to build.
         shards: Number of shards in all processes.
-        budget: Size of a shard; None for the smallest of ``round_up`` that holds the fullest.
+        budget: Size of a shard; None for the size of the largest shard, rounded by ``round_up``.
         dtype: Type of the float arrays.
 
     Returns:
         ``{"graph": GraphBatch, "labels": {...}, "weights": {...}}``, every array with the leading
-        axis ``len(which_shards)``. Labels ``energy`` ``[graphs]``, ``forces`` ``[nodes, 3]``,
-        ``stress`` ``[graphs, 3, 3]``; their weights ``[graphs]``, ``[nodes]``, ``[graphs]`` are 1
-        where the label is given, else 0.
+        axis ``len(which_shards)``. The labels are ``energy`` ``[graphs]`` in eV, ``forces``
+        ``[nodes, 3]`` in eV/angstrom and ``stress`` ``[graphs, 3, 3]`` in eV/angstrom^3. Their
+        weights ``[graphs]``, ``[nodes]``, ``[graphs]`` are 1 where the label is given, else 0.
 
     Raises:
         ValueError: If a shard does not fit into the budget, or a shard does not exist.
@@ -138,11 +154,11 @@ def collate(
     >>> collate([graph] * 3, range(2), shards=2)["graph"].positions.shape
     (2, 8, 3)
     """
-    hands = deal([graph.num_nodes for graph in graphs], shards)
+    indices = deal([graph.num_nodes for graph in graphs], shards)
     if any(not 0 <= shard < shards for shard in which_shards):
         raise ValueError(f"got which_shards={list(which_shards)}, expected among 0 to {shards - 1}")
-    hands = [[graphs[index] for index in hand] for hand in hands]
-    needs = [_need(hand) for hand in hands]
+    of_shards = [[graphs[index] for index in of_shard] for of_shard in indices]
+    needs = [_need(of_shard) for of_shard in of_shards]
     if budget is None:
         budget = round_up(*np.max(needs, axis=0).tolist())
     for shard, (nodes, degree, count) in enumerate(needs):
@@ -153,7 +169,7 @@ def collate(
             )
     batch = _empty(len(which_shards), budget, np.dtype(dtype))
     for row, shard in enumerate(which_shards):
-        _fill({name: array[row] for name, array in batch.items()}, hands[shard])
+        _fill({name: array[row] for name, array in batch.items()}, of_shards[shard])
     return _as_tree(batch, budget)
 
 
@@ -163,7 +179,7 @@ def _need(graphs: Sequence[Graph]) -> tuple[int, int, int]:
 
 
 def _empty(rows: int, budget: Budget, dtype: np.dtype) -> dict[str, np.ndarray]:
-    """Returns a batch of padding only; an empty slot names its own node and column."""
+    """A batch of padding only; empty slots contain their own node and column."""
     nodes, degree, graphs = budget.nodes, budget.degree, budget.graphs
     table = (rows, nodes, degree)
     node = np.arange(nodes, dtype=np.int32)
@@ -242,16 +258,16 @@ def batches(
     budget: Budget | None = None,
     dtype: Any = np.float32,
 ) -> Iterator[dict[str, Any]]:
-    """Yields all graphs once, in order, in batches of one shape; the last is padded.
+    """Yields all graphs once, in order, in batches of one shape; the last batch is padded.
 
-    With one shard the graphs of a batch keep their order, their atoms one after the other.
+    With one shard the graphs of a batch, and their atoms, keep their order.
 
     Args:
         graphs: The graphs.
-        batch_size: Graphs in a batch, over all shards.
+        batch_size: Number of graphs in a batch, over all shards.
         shards: Number of shards in all processes.
         which_shards: The shards to build; None for all.
-        budget: Size of a shard; None for the one that covers every batch.
+        budget: Size of a shard; None for ``Budget.covering``.
         dtype: Type of the float arrays.
 
     Raises:
@@ -265,7 +281,7 @@ def batches(
 
 
 class ShapeCounter:
-    """Counts the distinct shapes among batches: as many as ``jax.jit`` compiles programs for them.
+    """Counts the distinct shapes among batches, for each of which ``jax.jit`` compiles a program.
 
     >>> counter = ShapeCounter()
     >>> [counter.add(np.zeros(size)) for size in (3, 4, 3)], counter.count
@@ -277,11 +293,11 @@ class ShapeCounter:
 
     @property
     def count(self) -> int:
-        """Number of distinct shapes so far."""
+        """Number of distinct shapes of the batches that were added."""
         return len(self._seen)
 
     def add(self, batch: PyTree) -> bool:
-        """Notes the shape of a batch; returns True if it is new."""
+        """Adds the shape of a batch; returns True if it is new."""
         leaves, structure = jax.tree.flatten(batch)
         key = (structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves))
         new = key not in self._seen

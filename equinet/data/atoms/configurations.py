@@ -15,23 +15,23 @@ from equinet.data.atoms.neighbours import complete_cell, neighbour_list
 from equinet.data.directory import DATA_SETS, data_file, missing_file
 from equinet.data.extras import require as require_package
 
-# Two atoms closer than this (in angstrom) are taken for one atom that was written twice.
+# Two atoms closer than this (in angstrom) are considered one atom that was written twice.
 _SAME_POSITION = 1e-3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Configuration:
-    """One configuration of atoms and the labels it comes with, in float64.
+    """One configuration of atoms and its labels, in float64.
 
     Attributes:
         numbers: Atomic numbers, ``[nodes]``.
         positions: Positions in angstrom, ``[nodes, 3]``.
-        cell: Cell vectors in rows in angstrom, or None for a molecule.
+        cell: Cell vectors in rows in angstrom, ``[3, 3]``, or None for a molecule.
         pbc: Directions in which the cell repeats; all False for a molecule.
         energy: Total energy in eV, or None.
         forces: Forces in eV/angstrom, ``[nodes, 3]``, or None.
-        stress: Stress in eV/angstrom^3, ``[3, 3]``, positive under tension (ASE's sign), or None.
-        source: Where the configuration comes from, for messages, such as
+        stress: Stress in eV/angstrom^3, ``[3, 3]``, positive under tension (as in ASE), or None.
+        source: Origin of the configuration, for messages, such as
             ``"train.xyz configuration 17"`` (counted from 0).
 
     Raises:
@@ -75,7 +75,7 @@ class Configuration:
 
     @property
     def num_atoms(self) -> int:
-        """Number of atoms."""
+        """Number of atoms in the configuration."""
         return len(self.numbers)
 
 
@@ -92,23 +92,24 @@ def read_configurations(
     require: Collection[str] = ("energy", "forces"),
     molecule: Literal[True] | None = None,
 ) -> list[Configuration]:
-    r"""Reads every configuration of a file: extended XYZ, and whatever else ASE reads.
+    r"""Reads every configuration of a file in extended XYZ or any format that ASE reads.
 
     Args:
         path: The file, relative to the current folder; ``.xyz`` and ``.extxyz`` are read as
-            extended XYZ, others by ASE.
+            extended XYZ, other files by ASE.
         energy_key: Key of the total energy in eV.
         forces_key: Key of the forces in eV/angstrom.
-        stress_key: Key of the stress in eV/angstrom^3 (9 numbers, or 6 in Voigt's order).
+        stress_key: Key of the stress in eV/angstrom^3 (9 numbers, or 6 in Voigt order).
         require: The labels that every configuration must have.
         molecule: True to drop cell and periodicity (files of molecules that carry a box); None to
             keep the cell where a direction is periodic. A zero cell is a molecule in any case.
 
     Raises:
-        FileNotFoundError: If there is no such file; for a known data set it says where to get it.
-        ValueError: If the file cannot be read, is cut off, or a configuration has no atoms, lacks a
-            required label, holds a NaN or has two atoms at one position. The message names
-            file and configuration.
+        FileNotFoundError: If there is no such file; for a known data set the message says where to
+            get it.
+        ValueError: If the file cannot be read or is truncated, or if a configuration has no atoms,
+            lacks a required label, contains a NaN or has two atoms at one position. The message
+            contains the file and the number of the configuration.
 
     >>> import tempfile
     >>> with tempfile.NamedTemporaryFile("w", suffix=".xyz") as file:
@@ -138,13 +139,13 @@ def read_configurations(
 def read_data_set(
     name: str, file: str, directory: str | os.PathLike[str] | None = None, **options: Any
 ) -> list[Configuration]:
-    """Reads a file of a known data set of molecules with the keys that it uses.
+    """Reads a file of a known data set of molecules, with the keys of its labels.
 
     Args:
         name: ``"3bpa"``, ``"acac"`` or ``"rmd17"``.
         file: File without ``.xyz``, e.g. ``"train_300K"`` or ``"ethanol/train_01"``.
         directory: See ``data_directory``.
-        **options: Handed to ``read_configurations``.
+        **options: Further arguments of ``read_configurations``.
 
     Raises:
         FileNotFoundError: If the file is missing; the message says where to get it.
@@ -168,12 +169,12 @@ def _records(path: Path) -> Iterator[Record]:
     except Exception as error:  # ASE's readers raise anything on a malformed file.
         raise ValueError(
             f"{path}: ASE cannot read it ({type(error).__name__}: {error}), expected extended XYZ "
-            "(.xyz, .extxyz) or a format of ASE's"
+            "(.xyz, .extxyz) or a format of ASE"
         ) from error
 
 
 def _atoms_record(atoms: Any) -> Record:
-    """Takes an ``ase.Atoms`` apart; results of its calculator count as labels.
+    """Converts an ``ase.Atoms`` to a record; results of its calculator become labels.
 
     >>> import ase
     >>> _atoms_record(ase.Atoms("OH2", [[0, 0, 0], [0, 0, 1], [0, 1, 0]])).numbers
@@ -195,8 +196,8 @@ def from_atoms(
     """Converts an ``ase.Atoms``; stored results of its calculator become labels.
 
     Args:
-        atoms: The atoms; nothing is computed.
-        require: The labels that must be there.
+        atoms: The atoms; only stored results are used, nothing is computed.
+        require: Labels that must be present, of ``"energy"``, ``"forces"`` and ``"stress"``.
         molecule: True to drop cell and periodicity.
 
     Raises:
@@ -279,12 +280,12 @@ def _check_distances(configuration: Configuration) -> None:
 
 def _coinciding_atoms(configuration: Configuration) -> tuple[int, int] | None:
     if not any(configuration.pbc) and configuration.num_atoms <= 64:
-        # For a small molecule all pairs at once are far quicker than a neighbour list.
+        # For a small molecule, computing all pairs is much faster than a neighbour list.
         differences = configuration.positions[:, None] - configuration.positions
         distances = np.linalg.norm(differences, axis=-1) + np.eye(configuration.num_atoms)
         first, second = np.divmod(int(np.argmin(distances)), configuration.num_atoms)
         return (first, second) if distances[first, second] < _SAME_POSITION else None
-    # Half an angstrom: a far shorter cutoff makes the list build millions of empty boxes.
+    # With a much shorter cutoff the neighbour list would create millions of empty boxes.
     close = neighbour_list(configuration.positions, 0.5, configuration.cell, configuration.pbc)
     for edge in np.nonzero(
         close.distances(configuration.positions, configuration.cell) < _SAME_POSITION
@@ -296,7 +297,11 @@ def _coinciding_atoms(configuration: Configuration) -> tuple[int, int] | None:
 def write_configurations(
     path: str | os.PathLike[str], configurations: Iterable[Configuration]
 ) -> None:
-    """Writes configurations as extended XYZ such that reading gives the same float64 numbers back.
+    """Writes configurations as extended XYZ, from which the same float64 numbers are read.
+
+    Args:
+        path: The file, which is replaced if it exists.
+        configurations: The configurations, one after the other.
 
     Raises:
         OSError: If the file cannot be written.
@@ -313,7 +318,7 @@ def write_configurations(
 
 
 def format_configurations(configurations: Iterable[Configuration]) -> str:
-    """Returns configurations as the text of an extended XYZ file, every float64 exactly.
+    """Returns the text of an extended XYZ file from which the same float64 numbers are read.
 
     >>> atom = Configuration(numbers=np.array([1]), positions=np.zeros((1, 3)))
     >>> format_configurations([atom]).splitlines()[0]

@@ -1,4 +1,4 @@
-"""Graphs: a configuration with its neighbours within a cutoff, ready to be put into a batch."""
+"""Graphs of configurations with the neighbours within a cutoff, the elements of a batch."""
 
 import dataclasses
 import functools
@@ -16,10 +16,10 @@ from equinet.data.atoms.neighbours import Neighbours, neighbour_list
 class Slots:
     """The edges of one graph as a table with one row per atom and one slot per neighbour.
 
-    An empty slot names its own atom and column, so that it is its own opposite.
+    An empty slot contains its own atom and column, so that it is its own opposite.
 
     Attributes:
-        senders: Neighbour in each slot, ``[nodes, degree]``.
+        senders: Index of the neighbour in each slot, ``[nodes, degree]``.
         columns: Column of the opposite edge in the row of its receiver, ``[nodes, degree]``.
         shifts: Lattice translation of each neighbour, ``[nodes, degree, 3]``.
         mask: False for empty slots, ``[nodes, degree]``.
@@ -33,18 +33,19 @@ class Slots:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Graph:
-    """One configuration as a graph, in numpy and float64.
+    """One configuration as a graph, as numpy arrays in float64.
 
     Attributes:
         positions: Positions in angstrom, ``[nodes, 3]``.
-        species: Index of each atom's element in the model's table, ``[nodes]``.
+        species: Index of each atom's element among the elements of the model, ``[nodes]``.
         neighbours: All directed edges shorter than the cutoff.
         cutoff: The cutoff in angstrom.
-        cell: Cell vectors in rows, zeros for a molecule, ``[3, 3]``.
-        energy: Label in eV, or None: the total energy, or what ``subtract_references`` left of it.
+        cell: Cell vectors in rows in angstrom, zeros for a molecule, ``[3, 3]``.
+        energy: Label in eV, or None: the total energy, or its difference to the references after
+            ``subtract_references``.
         forces: Label in eV/angstrom, ``[nodes, 3]``, or None.
         stress: Label in eV/angstrom^3, ``[3, 3]``, or None.
-        source: Where the configuration comes from, for messages.
+        source: Origin of the configuration, for messages.
     """
 
     positions: Float[np.ndarray, "nodes 3"]
@@ -59,27 +60,27 @@ class Graph:
 
     @property
     def num_nodes(self) -> int:
-        """Number of atoms."""
+        """Number of atoms in the graph."""
         return len(self.species)
 
     @property
     def num_edges(self) -> int:
-        """Number of directed edges."""
+        """Number of directed edges, two for every pair of neighbours."""
         return self.neighbours.num_edges
 
     @property
     def degree(self) -> int:
-        """Largest number of neighbours of an atom."""
+        """Largest number of neighbours of an atom in the graph."""
         return self.slots.mask.shape[1]
 
     @functools.cached_property
     def centred(self) -> Float[np.ndarray, "nodes 3"]:
-        """Positions without their mean: distances survive a cast to float32 unharmed."""
+        """Positions minus their mean in angstrom, whose cast to float32 rounds distances least."""
         return self.positions - self.positions.mean(axis=0)
 
     @functools.cached_property
     def slots(self) -> Slots:
-        """The edges as a table of neighbours; computed once."""
+        """The edges as a table of neighbours with ``degree`` columns; computed once."""
         edges, nodes = self.neighbours, self.num_nodes
         counts = np.bincount(edges.receivers, minlength=nodes)
         column = np.arange(edges.num_edges) - (np.cumsum(counts) - counts)[edges.receivers]
@@ -101,17 +102,17 @@ def to_graph(
     elements: Sequence[str | int],
     allow_isolated: bool = True,
 ) -> Graph:
-    """Builds the graph of a configuration.
+    """Builds the graph of a configuration with all neighbours within the cutoff.
 
     Args:
         configuration: The configuration.
         cutoff: Cutoff in angstrom.
-        elements: The elements that the model knows, in its order; symbols or atomic numbers.
-        allow_isolated: False to refuse a configuration in which no atom has a neighbour.
+        elements: The elements of the model, in its order; symbols or atomic numbers.
+        allow_isolated: False to reject a configuration in which no atom has a neighbour.
 
     Raises:
-        ValueError: If an element is not known, the cutoff is not positive, or ``allow_isolated``
-            is False and there is no edge.
+        ValueError: If an element is not among ``elements``, the cutoff is not positive, or
+            ``allow_isolated`` is False and there is no edge.
 
     >>> oh = Configuration(numbers=np.array([8, 1]), positions=np.array([[0.0, 0, 0], [0, 0, 1]]))
     >>> graph = to_graph(oh, cutoff=2.0, elements=("H", "O"))
@@ -143,7 +144,13 @@ def to_graphs(
     elements: Sequence[str | int],
     allow_isolated: bool = False,
 ) -> list[Graph]:
-    """Builds the graphs of training data; a configuration without any edge is refused.
+    """Builds the graphs of training data; a configuration without any edge is rejected.
+
+    Args:
+        configurations: The configurations.
+        cutoff: Cutoff in angstrom.
+        elements: The elements of the model, in its order; symbols or atomic numbers.
+        allow_isolated: True to accept configurations in which no atom has a neighbour.
 
     Raises:
         ValueError: As for ``to_graph``.

@@ -1,4 +1,4 @@
-"""Neighbour lists of molecules and crystals, with the index of every edge's opposite."""
+"""Neighbour lists of molecules and crystals, with the index of the opposite of every edge."""
 
 import dataclasses
 import math
@@ -14,8 +14,8 @@ class Neighbours:
     """All directed edges ``j -> i`` shorter than the cutoff, sorted by receiver, then sender.
 
     Attributes:
-        senders: Neighbour ``j`` of each edge, ``[edges]``.
-        receivers: Atom ``i`` of each edge, sorted, ``[edges]``.
+        senders: Index of the neighbour ``j`` of each edge, ``[edges]``.
+        receivers: Index of the atom ``i`` of each edge, sorted, ``[edges]``.
         reverse: Index of the edge ``i -> j`` with the opposite shift, ``[edges]``.
         shifts: Translation ``n`` of the neighbour in units of the cell vectors, ``[edges, 3]``.
     """
@@ -27,13 +27,18 @@ class Neighbours:
 
     @property
     def num_edges(self) -> int:
-        """Number of directed edges."""
+        """Number of directed edges, two for every pair of neighbours."""
         return len(self.senders)
 
     def distances(
         self, positions: Float[np.ndarray, "nodes 3"], cell: Float[np.ndarray, "3 3"] | None = None
     ) -> Float[np.ndarray, "edges"]:
-        """Returns the length of every edge."""
+        """Returns the length of every edge in the unit of the positions, ``[edges]``.
+
+        Args:
+            positions: Positions, ``[nodes, 3]``.
+            cell: Cell vectors in rows, ``[3, 3]``; None for a molecule.
+        """
         vectors = positions[self.senders] - positions[self.receivers]
         return np.linalg.norm(vectors if cell is None else vectors + self.shifts @ cell, axis=1)
 
@@ -44,7 +49,7 @@ def neighbour_list(
     cell: Float[np.ndarray, "3 3"] | None = None,
     pbc: tuple[bool, bool, bool] = (False, False, False),
 ) -> Neighbours:
-    r"""Finds every pair of atoms closer than a cutoff, all periodic images included.
+    r"""Finds every pair of atoms closer than a cutoff, including all periodic images.
 
     .. math:: r_{ij} = x_j + n C - x_i, \quad |r_{ij}| < r_\mathrm{cut}
 
@@ -52,10 +57,10 @@ def neighbour_list(
     neighbour, images of the atom itself) and atoms outside of the cell are treated exactly.
 
     Args:
-        positions: Positions in angstrom.
+        positions: Positions in angstrom, ``[nodes, 3]``.
         cutoff: Cutoff in angstrom.
-        cell: Cell vectors in rows; needed where ``pbc`` is set. A zero vector is allowed along a
-            direction without periodicity.
+        cell: Cell vectors in rows in angstrom, ``[3, 3]``; required if a direction is periodic. A
+            zero vector is allowed along a direction without periodicity.
         pbc: Directions in which the cell repeats.
 
     Raises:
@@ -73,7 +78,7 @@ def neighbour_list(
         raise ValueError("got a position that is NaN or infinite, expected finite numbers")
     if len(positions) == 0:
         return _both_directions(np.zeros((0, 2), np.int64), np.zeros((0, 3), np.int32), 0)
-    # One thread: starting more takes longer than these lists, and the order stays the same.
+    # With one thread the order is reproducible, and starting more takes longer than these lists.
     finder = require("vesin").NeighborList(cutoff=cutoff, full_list=False, n_threads=1)
     box = complete_cell(cell, pbc)
     pairs, shifts = finder.compute(positions, box, np.asarray(pbc, np.bool_), "PS")
@@ -100,13 +105,18 @@ def _both_directions(
 def complete_cell(
     cell: Float[np.ndarray, "3 3"] | None, pbc: tuple[bool, bool, bool]
 ) -> Float[np.ndarray, "3 3"]:
-    """Returns a cell with a volume: zero vectors without periodicity become unit normals.
+    """Replaces zero vectors along directions without periodicity by unit normals.
 
-    A molecule (no periodic direction) gets zeros.
+    Args:
+        cell: Cell vectors in rows, ``[3, 3]``, or None.
+        pbc: Directions in which the cell repeats.
+
+    Returns:
+        A cell ``[3, 3]`` with a volume, or zeros for a molecule (no periodic direction).
 
     Raises:
-        ValueError: If there is a periodic direction without a cell, along a zero vector, or in a
-            cell without volume.
+        ValueError: If a direction is periodic but the cell is missing, has a zero vector there or
+            has no volume.
 
     >>> complete_cell(np.diag([4.0, 5.0, 0.0]), (True, True, False))
     array([[4., 0., 0.],

@@ -1,4 +1,4 @@
-"""Statistics of training data: what a potential is scaled and shifted with, in float64."""
+"""Statistics of training data that scale and shift a potential, in float64."""
 
 import dataclasses
 import os
@@ -14,14 +14,14 @@ from equinet.data.atoms.graphs import Graph
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """Numbers that a potential is normalised with.
+    """Statistics of training data by which a potential is normalised.
 
     Attributes:
-        elements: Symbols of the elements, in the model's order.
+        elements: Symbols of the elements, in the order of the model.
         reference_energies: Energy of each element in eV.
         energy_per_atom: Mean over configurations of (energy - references) / atoms, in eV.
-        energy_rms_per_atom: RMS of the same about its mean, in eV.
-        force_rms: RMS of the force components in eV/angstrom; None without forces.
+        energy_rms_per_atom: Standard deviation of (energy - references) / atoms, in eV.
+        force_rms: Root mean square of the force components in eV/angstrom; None without forces.
         average_neighbours: Mean number of neighbours of an atom.
     """
 
@@ -41,7 +41,7 @@ def measure(
     """Measures the statistics of training graphs.
 
     Args:
-        graphs: Graphs with total energies; forces where there are any.
+        graphs: Graphs with total energies and optionally forces.
         elements: The elements that the graphs were built with.
         reference_energies: Energy of an isolated atom of each element in eV; None to fit them.
 
@@ -86,11 +86,20 @@ def _composition(graphs: Sequence[Graph], elements: int) -> Float[np.ndarray, "g
 
 
 def fit_references(graphs: Sequence[Graph], elements: int) -> Float[np.ndarray, "elements"]:
-    """Fits one energy per element to the total energies by least squares.
+    r"""Fits one energy per element to the total energies by least squares.
 
-    Where the composition does not determine them (a data set of one molecule), the solution of
-    least norm is taken: the sum over the molecule is still the mean energy, but a single element's
-    number has no meaning of its own.
+    .. math:: \min_\epsilon \sum_m \Big( E_m - \sum_z n_{m z}\, \epsilon_z \Big)^2
+
+    where n counts the atoms of each element. If the compositions do not determine the solution (as
+    in a data set of one molecule), the one of least norm is returned: the sum over the molecule is
+    the mean energy, but the energy of a single element has no physical meaning.
+
+    Args:
+        graphs: Graphs with total energies in eV.
+        elements: Number of elements of the model.
+
+    Returns:
+        The energy of each element in eV, ``[elements]``.
 
     Raises:
         ValueError: If there is no graph or one has no energy.
@@ -102,10 +111,10 @@ def fit_references(graphs: Sequence[Graph], elements: int) -> Float[np.ndarray, 
 def _given_references(
     energies: Mapping[str, float], elements: Sequence[str]
 ) -> Float[np.ndarray, "elements"]:
-    """Puts given energies of isolated atoms into the model's order of elements.
+    """Arranges given energies of isolated atoms in the order of the elements of the model.
 
     Raises:
-        ValueError: If an element has none.
+        ValueError: If the energy of an element is missing.
 
     >>> _given_references({"H": -13.6, "O": -2041.8}, ("O", "H"))
     array([-2041.8,   -13.6])
@@ -121,7 +130,14 @@ def _given_references(
 def isolated_atom_energies(
     path: str | os.PathLike[str], *, energy_key: str = "energy"
 ) -> dict[str, float]:
-    """Reads a file of single atoms: the energy of each element in eV.
+    """Reads the energies of isolated atoms from a file with one configuration per element.
+
+    Args:
+        path: A file that ``read_configurations`` reads, with one atom in each configuration.
+        energy_key: Key of the total energy in eV.
+
+    Returns:
+        The energy of each element in eV, by its symbol.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -145,10 +161,14 @@ def isolated_atom_energies(
 
 
 def subtract_references(graphs: Sequence[Graph], references: Sequence[float]) -> list[Graph]:
-    """Takes the energies of the elements off the labels, in float64, before any cast.
+    """Subtracts the reference energies of the elements from the labels, in float64.
 
-    A total energy of -17660 eV has a spacing of 2 meV in float32: a model is trained on what is
-    left of it, and the references are added again in float64.
+    In float32 a total energy of -17660 eV has a rounding unit of 2 meV. A model is therefore
+    trained on the difference, and the references are added again in float64.
+
+    Args:
+        graphs: Graphs, whose energies may be None.
+        references: Energy of each element in eV, in the order of the model.
 
     >>> from equinet.data.atoms import Configuration, to_graph
     >>> helium = Configuration(numbers=np.array([2]), positions=np.zeros((1, 3)), energy=-79.0)

@@ -1,4 +1,4 @@
-"""Embedded data: molecules sampled and labelled here and now by GFN-xTB, no download needed."""
+"""Molecules sampled by Langevin dynamics and labelled with GFN-xTB, as data without a download."""
 
 import contextlib
 import dataclasses
@@ -36,6 +36,9 @@ _WORKER = Path(__file__).with_name("_xtb_worker.py")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
+# The default time between configurations and the many trajectories: with the default friction the
+# forces of ethanol (in axes fixed to the molecule) correlate by -0.1 after 50 fs and by 0.02 after
+# 70 fs, at 300 K and at 500 K, but rotamers last longer.
 def sample_molecule(
     molecule: str = "CCO",
     *,
@@ -54,31 +57,28 @@ def sample_molecule(
 ) -> list[Configuration]:
     """Samples a molecule by Langevin dynamics and labels the samples with energies and forces.
 
-    Every trajectory starts from its own conformer and velocities. The list holds one trajectory
-    after the other, so that its end, when held out, shares no history with the rest. The result
-    depends on the settings alone, not on ``workers`` or the cache. On another processor or with
-    other versions of the libraries rounding differs, and chaos turns it into other configurations.
+    Every trajectory starts from a different conformer and different velocities. The list contains
+    one trajectory after the other, so that its end, if held out, is independent of the rest. The
+    result does not depend on ``workers`` or the cache. On another processor or with other versions
+    of the libraries rounding differs, and the dynamics, being chaotic, then diverges.
 
     Args:
         molecule: SMILES string; the default is ethanol.
         num_configurations: Number of configurations over all trajectories.
         temperature_K: Temperature in kelvin.
         timestep_fs: Time step in femtoseconds.
-        spacing_fs: Time between configurations of a trajectory. With the default friction the
-            forces of ethanol (in axes fixed to the molecule) correlate by -0.1 after 50 fs and by
-            0.02 after 70 fs, at 300 K and at 500 K; rotamers last longer, which is why there are
-            many trajectories.
-        equilibration_fs: Time before the first configuration of a trajectory.
+        spacing_fs: Time between configurations of a trajectory in femtoseconds.
+        equilibration_fs: Time before the first configuration of a trajectory in femtoseconds.
         friction_per_fs: Friction of the Langevin dynamics in 1/fs.
         num_trajectories: Number of independent trajectories; at most one for each configuration.
-        method: One of ``_METHODS``.
+        method: ``"GFN2-xTB"``, ``"GFN1-xTB"`` or ``"IPEA1-xTB"``.
         seed: Seed of geometries, velocities and noise.
-        workers: Number of processes; None for one a processor.
+        workers: Number of processes; None for one per processor.
         cache: Folder of the cache; None for ``cache_directory()``.
-        progress: Called with (number done, number in all) after every configuration.
+        progress: Called with (configurations done, all configurations) after every configuration.
 
     Raises:
-        ValueError: If a setting makes no sense, or the molecule is not understood.
+        ValueError: If a setting is out of range, or the SMILES string cannot be parsed.
         RuntimeError: If a calculation fails.
 
     >>> sample_molecule("CCO", num_configurations=0)
@@ -88,23 +88,28 @@ def sample_molecule(
     times = {"timestep_fs": timestep_fs, "spacing_fs": spacing_fs}
     others = {"temperature_K": temperature_K, "friction_per_fs": friction_per_fs}
     settings = _settings(molecule, method, seed, equilibration_fs, **times, **others)
-    _check_positive(
-        num_configurations=num_configurations,
-        num_trajectories=num_trajectories,
-        workers=workers or 1,
-    )
+    _check_positive(workers=workers or 1)
     plan = _plan(num_configurations, num_trajectories)
     path = _cache_path(settings, plan, cache)
-    found = _load(path, plan)
-    if found is None:
-        found = _sample(settings, plan, workers or _processors(), progress)
-        _store(path, {"settings": settings, "plan": plan}, found)
-    names = [
+    configurations = _load(path, plan)
+    if configurations is None:
+        configurations = _sample(settings, plan, workers or _processors(), progress)
+        _store(path, {"settings": settings, "plan": plan}, configurations)
+    return _with_sources(configurations, molecule, plan)
+
+
+def _with_sources(
+    configurations: Sequence[Configuration], molecule: str, plan: Sequence[tuple[int, int]]
+) -> list[Configuration]:
+    sources = [
         f"xtb {molecule} trajectory {k} configuration {i}"
         for k, count in plan
         for i in range(count)
     ]
-    return [dataclasses.replace(f, source=name) for f, name in zip(found, names, strict=True)]
+    return [
+        dataclasses.replace(configuration, source=source)
+        for configuration, source in zip(configurations, sources, strict=True)
+    ]
 
 
 def _settings(
@@ -117,7 +122,7 @@ def _settings(
     spacing_fs: float,
     **numbers: float,
 ) -> dict[str, Any]:
-    """Returns all settings on which a trajectory depends; they enter the key of the cache."""
+    """All settings on which a trajectory depends; they are part of the key of the cache."""
     if method not in _METHODS:
         raise ValueError(f"got method={method!r}, expected one of {', '.join(_METHODS)}")
     if seed < 0:
@@ -145,7 +150,8 @@ def _check_positive(**numbers: float) -> None:
 
 
 def _plan(number: int, trajectories: int) -> list[tuple[int, int]]:
-    """Returns (trajectory, its number of configurations) for each trajectory."""
+    """The pairs (trajectory, number of its configurations)."""
+    _check_positive(num_configurations=number, num_trajectories=trajectories)
     trajectories = min(trajectories, number)
     each, more = divmod(number, trajectories)
     return [(walker, each + (walker < more)) for walker in range(trajectories)]
@@ -171,7 +177,7 @@ def _cache_path(
 
 
 def _load(path: Path, plan: Sequence[tuple[int, int]]) -> list[Configuration] | None:
-    """Returns what the cache holds; None if it holds nothing, or nothing whole."""
+    """The configurations in the cache; None if they are missing, incomplete or damaged."""
     note = path.with_suffix(".json")
     if not (path.exists() and note.exists()):
         return None
@@ -208,7 +214,7 @@ def _sample(
 ) -> list[Configuration]:
     total = sum(count for _, count in plan)
     jobs = [{"settings": settings, "walkers": plan[w::workers]} for w in range(workers)]
-    found: dict[tuple[int, int], Configuration] = {}
+    sampled: dict[tuple[int, int], Configuration] = {}
     for line in _run([job for job in jobs if job["walkers"]]):
         if "error" in line:
             kind = {"ValueError": ValueError, "ImportError": ImportError}.get(line["kind"])
@@ -216,7 +222,7 @@ def _sample(
                 f"{settings['method']} of {settings['molecule']!r}, trajectory {line['walker']}: "
                 f"{line['error']}"
             )
-        found[line["walker"], line["index"]] = Configuration(
+        sampled[line["walker"], line["index"]] = Configuration(
             numbers=np.array(line["numbers"]),
             positions=np.array(line["positions"]),
             energy=line["energy"],
@@ -224,22 +230,22 @@ def _sample(
             source=f"xtb trajectory {line['walker']} configuration {line['index']}",
         )
         if progress is not None:
-            progress(len(found), total)
-    return [found[key] for key in sorted(found)]
+            progress(len(sampled), total)
+    return [sampled[key] for key in sorted(sampled)]
 
 
 def _run(jobs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Runs one process a job and yields the lines of all as they come.
+    """Runs one process per job and yields the lines of all processes in the order of arrival.
 
-    Plain processes and pipes, not a pool: a process ends by itself when its pipe breaks, so that
-    none is left behind when this one is killed, and a user's script needs no main guard.
+    Plain processes and pipes are used rather than a pool: a process ends when its pipe breaks, so
+    that none survives when this one is killed, and a user's script needs no main guard.
     """
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     with contextlib.ExitStack() as stack:
         errors = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in jobs]
         processes = []
         for job, error in zip(jobs, errors, strict=True):
-            # -P: the script's folder must not lend its module names to the standard library.
+            # -P: modules in the script's folder must not shadow the standard library.
             process = subprocess.Popen(
                 [sys.executable, "-P", str(_WORKER)],
                 stdin=subprocess.PIPE,
@@ -264,7 +270,7 @@ def _run(jobs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _forward(source: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
-    with contextlib.suppress(ValueError):  # Closed under it when the sampling is given up.
+    with contextlib.suppress(ValueError):  # The pipe is closed if the sampling is aborted.
         for line in source:
             lines.put(line)
     lines.put(None)

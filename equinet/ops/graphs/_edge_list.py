@@ -9,7 +9,7 @@ from jaxtyping import Int
 def slots_of_edges(
     receivers: Int[np.ndarray, "list"], nodes: int, degree: int
 ) -> Int[np.ndarray, "list"]:
-    """The slot of every edge of a list: those of a receiver lie side by side, in list order.
+    """The slot of every edge; the edges to one receiver have adjacent slots in the list's order.
 
     Raises:
         ValueError: If a node has more edges than slots.
@@ -57,24 +57,12 @@ def arrange_edges(
     cell = np.zeros((graphs, 3, 3), positions.dtype) if cell is None else np.asarray(cell)
     cell = _given(cell[None] if cell.ndim == 2 else cell, (graphs, 3, 3), positions.dtype, "cell")
     opposite = _opposite_edges(senders, receivers, np.rint(shifts).astype(np.int64))
-    # An edge without an opposite one takes an empty slot at its sender, as if it had one.
+    # An edge without an opposite one takes an empty slot at its sender as its opposite.
     single = np.flatnonzero(opposite < 0)
     ends = np.concatenate([receivers, senders[single]])
     opposite[single] = len(senders) + np.arange(len(single))
     opposite = np.concatenate([opposite, single])
-    nodes, degree, graph_slots = (
-        needed if given is None else given
-        for needed, given in zip(
-            (max(n, 1), max(int(np.bincount(ends).max(initial=0)), 1), graphs),
-            padding,
-            strict=True,
-        )
-    )
-    if nodes < n or graph_slots < graphs:
-        raise ValueError(
-            f"got padding to {nodes} nodes and {graph_slots} graphs for {n} nodes and {graphs} "
-            "graphs, expected no less: raise pad_nodes or pad_graphs"
-        )
+    nodes, degree, graph_slots = _padded_sizes(n, ends, graphs, padding)
     slots = slots_of_edges(ends, nodes, degree)
     real, owner = slots[: len(senders)], np.repeat(np.arange(nodes, dtype=np.int32), degree)
     batch = {
@@ -93,6 +81,22 @@ def arrange_edges(
     batch["senders"][real], batch["shifts"][real], batch["edge_mask"][real] = senders, shifts, True
     batch["reverse"][slots] = slots[opposite]
     return batch
+
+
+def _padded_sizes(
+    n: int, ends: Int[np.ndarray, "list"], graphs: int, padding: tuple[int | None, ...]
+) -> tuple[int, int, int]:
+    """The numbers of nodes, edges to each node and graphs with padding; None is the least."""
+    least = (max(n, 1), max(int(np.bincount(ends).max(initial=0)), 1), graphs)
+    nodes, degree, graph_slots = (
+        needed if given is None else given for needed, given in zip(least, padding, strict=True)
+    )
+    if nodes < n or graph_slots < graphs:
+        raise ValueError(
+            f"got padding to {nodes} nodes and {graph_slots} graphs for {n} nodes and {graphs} "
+            "graphs, expected no less: raise pad_nodes or pad_graphs"
+        )
+    return nodes, degree, graph_slots
 
 
 def _number_of_nodes(num_nodes: int | None, **arrays: Any) -> int:
@@ -121,7 +125,7 @@ def _ends(nodes: Any, n: int, name: str) -> np.ndarray:
 
 
 def _given(array: Any, shape: tuple[int, ...], dtype: Any, name: str) -> np.ndarray:
-    """The array in a floating or integer type as the default has, or zeros for None."""
+    """The array in the kind of type of ``dtype``, floating or integer; zeros for None."""
     if array is None:
         return np.zeros(shape, dtype)
     array = np.asarray(array)
@@ -141,7 +145,8 @@ def _opposite_edges(
 ) -> Int[np.ndarray, "list"]:
     """For every edge the number of its opposite edge, -1 where the list has none.
 
-    Equal edges are matched in their order in the list, so that no two share an opposite one.
+    Equal edges are matched in their order in the list, so that no two edges have the same opposite
+    edge.
     """
     count = len(senders)
     forward = np.column_stack([senders, receivers, shifts])
@@ -149,8 +154,8 @@ def _opposite_edges(
     both = np.unique(np.concatenate([forward, backward]), axis=0, return_inverse=True)[1].ravel()
     mine, wanted = (_numbered(keys) for keys in (both[:count], both[count:]))
     opposite = np.full(count, -1)
-    _, at, found = np.intersect1d(wanted, mine, assume_unique=True, return_indices=True)
-    opposite[at] = found
+    _, edge, partner = np.intersect1d(wanted, mine, assume_unique=True, return_indices=True)
+    opposite[edge] = partner
     return opposite
 
 

@@ -1,4 +1,4 @@
-"""Linear maps between tensors of a set that commute with permutations, for sets of any size."""
+"""Linear maps between tensors over a set that commute with permutations, for sets of any size."""
 
 import dataclasses
 import functools
@@ -12,10 +12,10 @@ from equinet.reps.bases.diagrams import Diagram, partition_diagrams
 
 @dataclasses.dataclass(frozen=True)
 class PermutationMaps:
-    r"""All linear maps from order-k to order-l tensors of a set that permutations commute with.
+    r"""All linear maps from order-k to order-l tensors over a set that commute with permutations.
 
-    There is a map for every partition of the k + l indices. Blocks of input indices alone are means
-    over the set instead of sums, so that weights serve sets of every size:
+    There is one map for every partition of the k + l indices. Blocks of input indices only are
+    means over the set instead of sums, so that the same weights apply to sets of any size:
 
     .. math:: y_{i_1 \dots i_l} = \sum_\pi W_\pi \operatorname{mean}_{j}
               \Big[ \prod_{\text{blocks of } \pi} \delta(\text{indices agree}) \Big]
@@ -26,7 +26,7 @@ class PermutationMaps:
 
     Attributes:
         order_in: k, the number of set axes of the input.
-        order_out: l, that of the output.
+        order_out: l, the number of set axes of the output.
 
     Raises:
         ValueError: If an order is negative.
@@ -48,17 +48,17 @@ class PermutationMaps:
 
     @property
     def diagrams(self) -> tuple[Diagram, ...]:
-        """The partitions in the order of the weights."""
+        """The partitions of the k + l indices, in the order of the first axis of the weights."""
         return _diagrams(self.order_in + self.order_out)
 
     @property
     def num_maps(self) -> int:
-        """The Bell number of ``order_in + order_out``."""
+        """Number of maps: the Bell number of ``order_in + order_out``."""
         return len(self.diagrams)
 
     @property
     def num_generic(self) -> int:
-        """How many maps reach an entry whose indices all differ."""
+        """Number of maps that contribute to an output entry whose indices all differ."""
         return sum(
             all(sum(point < self.order_out for point in block) <= 1 for block in diagram.blocks)
             for diagram in self.diagrams
@@ -72,13 +72,13 @@ class PermutationMaps:
         *,
         n: int | None = None,
     ) -> Float[Array, "... channels_out"]:
-        """Apply the sum of the maps.
+        """Applies the weighted sum of the maps.
 
         Args:
             x: ``[..., n, ..., n, channels_in]`` with k axes n.
-            weights: A matrix for each map.
-            mask: Which elements there are; None: all. Others are ignored and get zeros.
-            n: Size of the set, needed where neither input nor mask show it.
+            weights: A matrix from input to output channels for each map.
+            mask: False for padding, which is ignored and gets zeros, ``[..., n]``.
+            n: Size of the set, required if neither the input nor the mask has an axis n.
 
         Returns:
             ``[..., n, ..., n, channels_out]`` with l axes n.
@@ -116,7 +116,7 @@ class PermutationMaps:
 
 
 def _masked(x: Array, mask: Array | None, order: int) -> Array:
-    """Zero wherever one of the set axes is at an element that is not there."""
+    """The tensor with zeros wherever the index of a set axis is padding."""
     if mask is None:
         return x
     for axis in range(order):
@@ -127,7 +127,7 @@ def _masked(x: Array, mask: Array | None, order: int) -> Array:
 
 
 def _mean_weights(mask: Array | None, n: int, dtype: jnp.dtype) -> Array:
-    """What a mean over the set multiplies by: ``[n]``, or ``[..., n]`` with a mask."""
+    """The weight of each element in a mean over the set: ``[n]``, or ``[..., n]`` with a mask."""
     if mask is None:
         return jnp.full((n,), 1 / max(n, 1), dtype)
     present = mask.astype(dtype)

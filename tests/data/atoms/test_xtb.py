@@ -147,6 +147,6 @@ def test_bad_settings(options, message, tmp_path):
 def test_a_process_that_dies_is_reported(tmp_path, monkeypatch):
     script = tmp_path / "broken.py"
     script.write_text("import sys; sys.exit('out of luck')")
-    monkeypatch.setattr(xtb, "_WALKER", script)
+    monkeypatch.setattr(xtb, "_WORKER", script)
     with pytest.raises(RuntimeError, match="ended with 1: out of luck"):
         sample_molecule("O", **FAST, cache=tmp_path, workers=2)
