@@ -9,7 +9,7 @@ space. On the semidirect product of translations and H, and with the kernel k, t
         k(h_i^{-1}(y - x),\, h_i^{-1} h_j)
 
 with the weights w of the integral over H (``equinet.groups.quadrature``). Kernels are given by
-their values on a window of pixels; this file has the windows and the sums.
+their values on a window of pixels; this module has the windows and the sums.
 
 References:
     MacDonald et al., arXiv:2111.04288 (2022); Mironenco and Forré, arXiv:2310.11366 (2024).
@@ -35,12 +35,17 @@ from equinet.precision import HIGHEST, floating
 from equinet.typing import Matrix
 
 Pooling = Literal["max", "mean"]
+"""How pixels and group samples are reduced to one number per channel."""
 
 Image = Float[Array, "batch *sizes N channels"]
 
 
 def pixel_offsets(half_width: int, ndim: int) -> Float[np.ndarray, "*K ndim"]:
-    """The offsets y - x of the pixels of a window, in row-major order.
+    """The offsets y - x of the pixels of a window in row-major order, ``[*K, ndim]``.
+
+    Args:
+        half_width: Number of pixels on each side of the central one, K = 2 * half_width + 1.
+        ndim: Number of spatial axes.
 
     >>> pixel_offsets(1, 1).tolist()
     [[-1.0], [0.0], [1.0]]
@@ -49,30 +54,30 @@ def pixel_offsets(half_width: int, ndim: int) -> Float[np.ndarray, "*K ndim"]:
     return np.stack(np.meshgrid(*[axis] * ndim, indexing="ij"), axis=-1)
 
 
-def window_half_width(radius: float, log_stretch: float) -> int:
-    """Half the width of a window that holds h (ball of that radius) for every sampled h.
+def window_half_width(radius: float, log_singular_value: float) -> int:
+    """Half the width in pixels of a window that contains h(ball of this radius) for all samples h.
 
     Args:
-        radius: Of the support of the kernel, in pixels.
-        log_stretch: Largest logarithm of a singular value of h: the radius of the ball of log P.
+        radius: Radius of the support of the kernel, in pixels.
+        log_singular_value: Largest logarithm of a singular value of h: the radius of the ball of log P.
 
     >>> window_half_width(2.5, 0.5)
     4
     """
-    return math.floor(radius * math.exp(log_stretch))
+    return math.floor(radius * math.exp(log_singular_value))
 
 
 def transformed_offsets(elements: Matrix, half_width: int) -> Float[Array, "N *K n"]:
-    """The places h_i^-1 v of all offsets v of a window."""
+    """The points h_i^-1 v of all offsets v of a window, in pixels."""
     n = elements.shape[-1]
     offsets = jnp.asarray(pixel_offsets(half_width, n).reshape(-1, n), elements.dtype)
     inverse = small.inverse(elements)
-    places = jnp.einsum("Nij,vj->Nvi", inverse, offsets, precision=HIGHEST)
-    return places.reshape(elements.shape[0], *[2 * half_width + 1] * n, n)
+    points = jnp.einsum("Nij,vj->Nvi", inverse, offsets, precision=HIGHEST)
+    return points.reshape(elements.shape[0], *[2 * half_width + 1] * n, n)
 
 
 def bump(squares: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The window function (1 - t)^2 for t < 1, else 0: of compact support, with a derivative.
+    """The window function (1 - t)^2 for t < 1, else 0: differentiable, with compact support.
 
     >>> bump(jnp.asarray([0.0, 0.5, 1.0, 2.0])).tolist()
     [1.0, 0.25, 0.0, 0.0]
@@ -81,10 +86,10 @@ def bump(squares: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def polar_features(group: Group, g: Matrix) -> tuple[Float[Array, "... k"], Float[Array, "... m"]]:
-    """What a kernel sees of elements g = P R: coordinates of log P, and the rotation.
+    """Features of elements g = P R for a kernel: coordinates of log P, and entries of R.
 
-    Of the rotation the columns but the last, less those of the identity: smooth on the whole group,
-    where an angle would jump.
+    The entries are all columns of R except the last, minus the columns of the identity. They are
+    smooth on the whole group, whereas an angle is discontinuous.
 
     Args:
         group: A group with nodes that is not finite.
@@ -100,18 +105,16 @@ def polar_features(group: Group, g: Matrix) -> tuple[Float[Array, "... k"], Floa
     [(1, 1), (1, 0)]
     """
     n, batch = g.shape[-1], g.shape[:-2]
-    turn, log_stretch = g, jnp.zeros((*batch, 0), g.dtype)
+    rotation, log_factor = g, jnp.zeros((*batch, 0), g.dtype)
     has_rotations = True
     if isinstance(group, PolarGroup):
         has_rotations = group.has_rotations
-        stretch, turn = decompositions.polar(g)
+        factor, rotation = decompositions.polar(g)
         basis = jnp.asarray(symmetric_basis(group), g.dtype)
-        log_stretch = jnp.einsum(
-            "...ij,kij->...k", group._log_spd(stretch), basis, precision=HIGHEST
-        )
+        log_factor = jnp.einsum("...ij,kij->...k", group._log_spd(factor), basis, precision=HIGHEST)
     columns = n - 1 if has_rotations else 0
-    entries = (turn - small.eye_like(turn))[..., :columns].reshape(*batch, n * columns)
-    return log_stretch, entries
+    entries = (rotation - small.eye_like(rotation))[..., :columns].reshape(*batch, n * columns)
+    return log_factor, entries
 
 
 def relative_elements(group: Group, at: Matrix, elements: Matrix) -> Matrix:
@@ -122,20 +125,20 @@ def relative_elements(group: Group, at: Matrix, elements: Matrix) -> Matrix:
 def with_boundary(
     function: Callable[[Image], Image], x: Image, width: int, boundary: Boundary, factor: int = 1
 ) -> Image:
-    """A convolution, which takes pixels beyond the edge as zeros, on an image that may go on.
+    """Applies a convolution, in which pixels beyond the edge are zero, with another boundary.
 
-    Where features of an empty background are not zero, zeros beyond the edge tell a network how far
-    away the edge is; in a periodic image nothing does.
+    If the features of an empty background are not zero, zeros beyond the edge make the features
+    depend on the distance to the edge; in a periodic image they do not.
 
     Args:
-        function: The convolution; may average over blocks of pixels.
+        function: The convolution, which may average over blocks of pixels.
         x: ``[batch, *sizes, N, C]``.
-        width: How far its windows reach.
+        width: Half width of its windows in pixels.
         boundary: "zeros" or "periodic".
-        factor: Pixels of a block along every axis.
+        factor: Number of pixels of a block along every axis.
 
     Raises:
-        ValueError: If the boundary is another word, or the windows are wider than the image.
+        ValueError: If the boundary is unknown, or the windows are wider than the image.
 
     >>> x = jnp.arange(3.0).reshape(1, 3, 1, 1)
     >>> rim = with_boundary(lambda x: jnp.roll(x, 1, 1), x, 1, "periodic")
@@ -161,12 +164,14 @@ def _check_boundary(boundary: str) -> None:
 def convolve_group_images(
     x: Image, kernel: Float[Array, "*K N C M D"], precision: str | None = None
 ) -> Image:
-    """Sums over pixels and samples of the input; zeros beyond the edge.
+    r"""Convolves over pixels and samples of the group; pixels beyond the edge are zero.
+
+    .. math:: y_{p m d} = \sum_{v n c} k_{v n c m d}\, x_{p + v, n, c}
 
     Args:
         x: ``[batch, *sizes, N, C]``.
         kernel: Values at the offsets y - x, ``[*K, N, C, M, D]`` with odd K.
-        precision: Of the sums.
+        precision: Precision of the products.
 
     Returns:
         ``[batch, *sizes, M, D]``.
@@ -192,8 +197,8 @@ def convolve_and_average(
     Args:
         x: ``[batch, *sizes, N, C]``.
         kernel: As for ``convolve_group_images``.
-        factor: Pixels of a block along every axis.
-        precision: Of the sums.
+        factor: Number of pixels of a block along every axis.
+        precision: Precision of the products.
 
     Returns:
         ``[batch, *sizes / factor, M, D]``.
@@ -208,29 +213,36 @@ def convolve_and_average(
     sizes, widths = x.shape[1 : ndim + 1], kernel.shape[:ndim]
     _check_kernel(x, kernel)
     _check_blocks(sizes, factor)
-    lanes = math.prod(x.shape[-2:])
+    flat_channels = math.prod(x.shape[-2:])
     edges = [(width // 2, width // 2 + factor - 1) for width in widths]
-    wide = jnp.pad(x.reshape(*x.shape[:-2], lanes), [(0, 0), *edges, (0, 0)])
+    wide = jnp.pad(x.reshape(*x.shape[:-2], flat_channels), [(0, 0), *edges, (0, 0)])
     spans = [size + width - 1 for size, width in zip(sizes, widths, strict=True)]
     blocks = itertools.product(range(factor), repeat=ndim)
     moving = sum((_part(wide, at, spans) for at in blocks), start=jnp.zeros((), x.dtype))
     moving = moving / factor**ndim
     offsets = itertools.product(*map(range, widths))
     windows = jnp.stack([_part(moving, at, sizes, factor) for at in offsets], axis=-2)
-    matrix = kernel.reshape(math.prod(widths) * lanes, -1)
+    matrix = kernel.reshape(math.prod(widths) * flat_channels, -1)
     windows = reshape_rest(windows, ndim + 1, -1)
     y = jnp.matmul(windows, matrix, precision=precision)
     return reshape_rest(y, ndim + 1, *kernel.shape[-2:])
 
 
 def _part(x: Array, at: Sequence[int], sizes: Sequence[int], step: int = 1) -> Array:
-    """Pixels from a corner on."""
-    places = (slice(a, a + size, step) for a, size in zip(at, sizes, strict=True))
-    return x[(slice(None), *places)]
+    """Every ``step``-th pixel from a corner on, ``sizes`` along the axes."""
+    slices = (slice(a, a + size, step) for a, size in zip(at, sizes, strict=True))
+    return x[(slice(None), *slices)]
 
 
 def average_pixels(x: Image, factor: int) -> Image:
-    """Means over blocks of pixels.
+    """Averages images over blocks of pixels.
+
+    Args:
+        x: ``[batch, *sizes, N, C]``.
+        factor: Number of pixels of a block along every axis.
+
+    Returns:
+        ``[batch, *sizes / factor, N, C]``.
 
     Raises:
         ValueError: If the sizes are not multiples of the factor.
@@ -253,19 +265,19 @@ def convolve_channelwise(
     precision: str | None = None,
     boundary: Boundary = "zeros",
 ) -> Image:
-    """Depth-wise convolution: every sample and channel with its own kernel.
+    """Depth-wise convolution: every sample and channel has a separate kernel.
 
     Args:
         x: ``[batch, *sizes, N, C]``.
         kernel: ``[*K, N, C]``.
-        precision: Of the sums.
-        boundary: Of the image: "zeros" beyond its edges, or "periodic".
+        precision: Precision of the products.
+        boundary: "zeros" beyond the edges of the image, or "periodic".
 
     Returns:
         An array of the shape of x.
 
     Raises:
-        ValueError: As for ``convolve_group_images``, or if the boundary is another word.
+        ValueError: As for ``convolve_group_images``, or if the boundary is unknown.
     """
     x, kernel = floating(x), floating(kernel)
     ndim = x.ndim - 3
@@ -274,26 +286,28 @@ def convolve_channelwise(
     check_window(widths, x.shape[1:-2])
     if kernel.shape[ndim:] != x.shape[-2:]:
         raise ValueError(f"a kernel for [..., {kernel.shape[ndim:]}] meets an image {x.shape}")
-    lanes = math.prod(x.shape[-2:])
+    flat_channels = math.prod(x.shape[-2:])
     if jax.default_backend() == "cpu":
-        flat = x.reshape(*x.shape[:-2], lanes)
-        y = depthwise_convolution(flat, kernel.reshape(*widths, lanes), ndim, boundary)
+        flat = x.reshape(*x.shape[:-2], flat_channels)
+        y = depthwise_convolution(flat, kernel.reshape(*widths, flat_channels), ndim, boundary)
         return y.reshape(x.shape)
 
     def by_channel(x: Image) -> Image:
-        flat = x.reshape(*x.shape[:-2], lanes)
-        return direct(flat, kernel.reshape(*widths, 1, lanes), precision, lanes).reshape(x.shape)
+        flat = x.reshape(*x.shape[:-2], flat_channels)
+        return direct(
+            flat, kernel.reshape(*widths, 1, flat_channels), precision, flat_channels
+        ).reshape(x.shape)
 
     return with_boundary(by_channel, x, max(widths) // 2, boundary)
 
 
 def mix_samples(x: Image, weights: Float[Array, "M N C D"], precision: str | None = None) -> Image:
-    """Sums over samples and channels at every pixel: the part of a kernel that depends on H alone.
+    """Sums over samples and channels at every pixel: the factor of a kernel that depends only on H.
 
     Args:
         x: ``[batch, *sizes, N, C]``.
         weights: ``[M, N, C, D]``.
-        precision: Of the sums.
+        precision: Precision of the products.
 
     Returns:
         ``[batch, *sizes, M, D]``.
@@ -308,7 +322,7 @@ def mix_samples(x: Image, weights: Float[Array, "M N C D"], precision: str | Non
 def mix_samples_channelwise(
     x: Image, weights: Float[Array, "M N C"], precision: str | None = None
 ) -> Image:
-    """As ``mix_samples`` where every channel is summed by itself."""
+    """Sums over samples at every pixel, separately for every channel, ``[batch, *sizes, M, C]``."""
     return jnp.einsum("...nc,mnc->...mc", floating(x), weights, precision=precision)
 
 
@@ -316,7 +330,7 @@ def pool_pixels(x: Image, how: Pooling) -> Float[Array, "batch channels"]:
     """The maximum or the mean over all pixels and samples.
 
     Raises:
-        ValueError: If ``how`` is another word.
+        ValueError: If ``how`` is unknown.
 
     >>> pool_pixels(jnp.arange(4.0).reshape(1, 2, 1, 2, 1), "max").tolist()
     [[3.0]]
@@ -342,15 +356,15 @@ def _check_blocks(sizes: Sequence[int], factor: int) -> None:
 
 
 def check_window(widths: Sequence[int], sizes: Sequence[int]) -> None:
-    """Refuses windows of even width, and such as are wider than the image.
+    """Rejects windows of even width, and windows that are wider than the image.
 
     Raises:
-        ValueError: So.
+        ValueError: If a window is rejected.
     """
     if any(width % 2 == 0 for width in widths):
         raise ValueError(f"windows have an odd number of pixels, got {tuple(widths)}")
     if any(width > size for width, size in zip(widths, sizes, strict=True)):
         raise ValueError(
             f"a kernel of {tuple(widths)} pixels is wider than the image of {tuple(sizes)}: take a "
-            f"smaller radius, or less stretched samples"
+            f"smaller radius, or samples with smaller singular values"
         )
