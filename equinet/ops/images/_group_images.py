@@ -59,7 +59,8 @@ def window_half_width(radius: float, log_singular_value: float) -> int:
 
     Args:
         radius: Radius of the support of the kernel, in pixels.
-        log_singular_value: Largest logarithm of a singular value of h: the radius of the ball of log P.
+        log_singular_value: Largest logarithm of a singular value of h, which is the radius of the
+            ball of log P.
 
     >>> window_half_width(2.5, 0.5)
     4
