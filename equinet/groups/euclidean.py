@@ -133,7 +133,7 @@ class E(SemidirectGroup):
 
     @property
     def linear_group(self) -> O:
-        """O(n)."""
+        """The group O(n) of the linear parts of the motions."""
         return O(self.n)
 
     @property
@@ -170,7 +170,7 @@ class SE(SemidirectGroup):
 
     @property
     def linear_group(self) -> SO:
-        """SO(n)."""
+        """The group SO(n) of the linear parts of the motions."""
         return SO(self.n)
 
     @property
@@ -209,7 +209,7 @@ class Affine(SemidirectGroup):
 
     @property
     def linear_group(self) -> MatrixLieGroup:
-        """The group H."""
+        """The group H of the linear parts."""
         return self.group
 
 

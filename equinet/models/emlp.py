@@ -54,6 +54,7 @@ class EMLP(Module):
         Finzi, Welling and Wilson, A Practical Method for Constructing Equivariant Multilayer
         Perceptrons for Arbitrary Matrix Groups, arXiv:2104.09459 (2021), section 7.
 
+    >>> import jax.numpy as jnp
     >>> from equinet.groups import O
     >>> V = Vector(O(3))
     >>> model = EMLP(V, V**2, 2, 1, channels=4, num_layers=1, rngs=nnx.Rngs(0))
@@ -118,8 +119,9 @@ class EMLP(Module):
 
 
 class GatedLayer(Module):
-    """One hidden layer of an ``EMLP``, with the arguments of that.
+    """One hidden layer of an ``EMLP``, with the same arguments.
 
+    >>> import jax.numpy as jnp
     >>> GatedLayer("0e+1o", "0e+1o", 2, 4, bilinear=False, rngs=nnx.Rngs(0))(jnp.ones((4, 2))).shape
     (4, 4)
     """

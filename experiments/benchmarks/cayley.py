@@ -112,7 +112,7 @@ def measure(case: str, libraries: list[str], *, repeats: int) -> list[Row]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command: every chosen peer in each of the chosen cases, against ours."""
+    """Run the benchmark: every chosen peer in each of the chosen cases, against ours."""
     peers = sorted({environment for environment, _, _ in PEERS.values()})
     option_parser = parser((__doc__ or "").splitlines()[0], peers)
     option_parser.set_defaults(repeats=3)  # cayleypy takes up to a minute for one

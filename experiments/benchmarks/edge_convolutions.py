@@ -330,7 +330,7 @@ def measure_case(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command: every convolution at every degree."""
+    """Run the benchmark: every convolution at every degree."""
     option_parser = parser((__doc__ or "").splitlines()[0], PEERS)
     option_parser.add_argument("--lmax", type=int, nargs="+", default=list(DEGREES), metavar="L")
     option_parser.add_argument(

@@ -212,7 +212,7 @@ def with_gradients(function: Callable[..., jax.Array]) -> Callable[..., Any]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command: every group at every size."""
+    """Run the benchmark: every group at every size."""
     option_parser = parser((__doc__ or "").splitlines()[0], ["emlp"])
     option_parser.set_defaults(repeats=10)
     option_parser.add_argument(

@@ -177,7 +177,7 @@ def sampled_rows(case: dict[str, Any], direction: str, repeats: int) -> list[Row
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command: both parts."""
+    """Run the benchmark: both parts."""
     option_parser = parser((__doc__ or "").splitlines()[0], PEERS)
     option_parser.add_argument("--parts", type=some_of(PARTS), default=list(PARTS), metavar="a,b")
     chosen = option_parser.parse_args(arguments)

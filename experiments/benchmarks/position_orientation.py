@@ -199,7 +199,7 @@ def measure(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command: all chosen sizes, orientations and parts."""
+    """Run the benchmark: all chosen sizes, orientations and parts."""
     option_parser = parser((__doc__ or "").splitlines()[0], PEERS)
     option_parser.add_argument("--orientations", type=int, nargs="+", default=[6, 12, 20, 30])
     option_parser.add_argument(

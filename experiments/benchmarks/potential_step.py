@@ -217,7 +217,7 @@ def measure(size: str, libraries: list[str], *, repeats: int) -> list[Row]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command: every chosen peer at each of its chosen sizes, against ours."""
+    """Run the benchmark: every chosen peer at each of its chosen sizes, against ours."""
     sizes = [size for _, _, own in PEERS.values() for size in own]
     option_parser = parser((__doc__ or "").splitlines()[0], list(PEERS))
     option_parser.add_argument("--sizes", type=some_of(sizes), default=sizes, metavar="a,b")

@@ -177,7 +177,7 @@ def case_of(part: str, lmax: int) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command: both parts at every degree."""
+    """Run the benchmark: both parts at every degree."""
     option_parser = parser((__doc__ or "").splitlines()[0], PEERS)
     option_parser.add_argument("--lmax", type=int, nargs="+", default=list(DEGREES), metavar="L")
     option_parser.add_argument("--parts", type=some_of(PARTS), default=list(PARTS), metavar="a,b")

@@ -143,7 +143,7 @@ def save_figure(rows: Sequence[Row], file: pathlib.Path) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command."""
+    """Run the study: write its rows and draw its figure."""
     option_parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     option_parser.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), metavar="N")
     option_parser.add_argument("--draws", type=int, default=64)

@@ -344,7 +344,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; gives back its exit code."""
+    """Run the study and return the exit code."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").splitlines()[0], exit_on_error=False
     )

@@ -47,7 +47,7 @@ class Cosets:
 
     @property
     def cycles(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Lengths of the cycles of H on the values of the leads, then on those of the tails."""
+        """Lengths of the cycles of H, on the values of the leads and on the values of the tails."""
         return _cycles(self.n)
 
     @property
@@ -92,7 +92,7 @@ class Cosets:
     def predecessors(
         self, permutation: Sequence[int], twist: Sequence[int]
     ) -> tuple[UInt32[np.ndarray, " rows"], UInt32[np.ndarray, " rows"]]:
-        """Where the words of each row come from under a generator.
+        """The row from which a generator moves the states of each row.
 
         The generator puts at position i what lay at ``permutation[i]`` and adds ``twist[i]``.
 

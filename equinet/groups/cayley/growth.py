@@ -63,7 +63,7 @@ def cayley_growth(
 
     Args:
         graph: The graph, from `cayley_graph` or from generators.
-        max_layers: Stop after this many layers, that of the identity included.
+        max_layers: Stop after this many layers, the layer of the identity included.
         max_bytes: Refuse a search that needs more memory than this.
 
     Raises:
@@ -182,7 +182,7 @@ def _union(seen: Words, frontier: Words) -> Words:
 
 @jax.jit
 def _count(words: Words) -> UInt32[Array, "..."]:
-    """Numbers of states that add up to that of all: one for each block of rows."""
+    """Numbers of states in blocks of rows; their sum is the number of all states."""
 
     def count(some: Words) -> UInt32[Array, ""]:
         return jnp.sum(jax.lax.population_count(some), dtype=jnp.uint32)
