@@ -47,6 +47,7 @@ class ParticleIrreps(Module):
     References:
         Thomas et al., arXiv:1802.08219 (2018); Batzner et al., arXiv:2101.03164 (2021).
 
+    >>> import jax
     >>> x = jax.random.normal(jax.random.key(0), (2, 5, 3))
     >>> model = ParticleIrreps(4, 1, hidden="0e+1o", lmax=1, rngs=nnx.Rngs(0))
     >>> model(x, x, jnp.ones((2, 5))).shape
