@@ -1,16 +1,11 @@
-"""Products, convolutions of edges and of images on two devices; run by test_sharded.py.
+"""Products, convolutions of edges and of images on two devices; run by test_sharding.py.
 
 Prints one JSON object: for each case the largest difference between the values and gradients on
 two devices and on one.
 """
 
 import json
-import os
 import sys
-
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
-os.environ["JAX_PLATFORMS"] = "cpu"
-
 from collections.abc import Callable
 from typing import Any
 
@@ -28,8 +23,6 @@ from equinet.ops.products import (
     tensor_product,
 )
 
-jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_disable_most_optimizations", True)
 REP = "0e+1o"
 
 
