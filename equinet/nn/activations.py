@@ -23,7 +23,7 @@ Activation = Callable[[Array], Array]
 
 @functools.cache
 def second_moment(activation: Activation) -> float:
-    """Mean of ``activation(z)**2`` for a standard normal z, by Gauss-Hermite quadrature.
+    """Mean of ``activation(z)**2`` over a standard normal z, by Gauss-Hermite quadrature.
 
     >>> round(second_moment(jax.nn.relu), 3)
     0.5
@@ -36,20 +36,20 @@ def second_moment(activation: Activation) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class ScaledActivation:
-    """A function of numbers times a constant, as a value: equal ones compile once.
+    """A function of numbers times a constant, which can be compared, hashed and pickled.
 
-    Unlike the functions of ``jax.nn`` it can be pickled: a function is stored by its name.
+    Two that are equal share one compilation. The function is pickled by its name.
 
     Attributes:
-        function: Applied entry by entry.
-        factor: Multiplies the result.
+        function: The function that is applied to every entry.
+        factor: The constant that multiplies the result.
     """
 
     function: Activation
     factor: float = 1.0
 
     def __call__(self, x: Array) -> Array:
-        """The function of every entry, times the factor."""
+        """Apply the function to every entry and multiply by the factor."""
         return self.function(x) if self.factor == 1 else self.factor * self.function(x)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -75,7 +75,7 @@ def normalized(activation: Activation) -> ScaledActivation:
 
 
 def is_odd(activation: Activation) -> bool:
-    """Whether a function changes its sign with its argument, at a few numbers up to 3.
+    """Whether ``activation(-z) = -activation(z)``, tested at 13 numbers from 0 to 3.
 
     >>> is_odd(jnp.tanh), is_odd(jax.nn.silu)
     (True, False)
@@ -86,31 +86,32 @@ def is_odd(activation: Activation) -> bool:
 
 
 class Gate(Module):
-    r"""Scalars through an activation, entries that are permuted too, all else times a gate.
+    r"""Apply an activation to invariants and permuted entries; multiply all other terms by gates.
 
-    The input holds ``rep_out`` preceded by one gate, an invariant, for each term of ``rep_out``
-    that neither is an invariant nor permutes its entries:
+    The input is ``rep_out`` preceded by one invariant, the gate, for each term of ``rep_out`` that
+    is neither an invariant nor a permutation representation:
 
     .. math:: y^{0e} = \sigma(x^{0e}), \quad y^{0o} = \tau(x^{0o}), \quad
               y^{perm}_i = \sigma(x^{perm}_i), \quad y^{r} = \gamma(g)\, x^{r}
 
-    :math:`\tau` must be odd for 0o to change sign under inversion: tanh. Copies of a term and
-    irreps count as terms of their own.
+    The function :math:`\tau` must be odd, such as tanh, because 0o changes its sign under
+    inversion. Every copy of an irrep or of a summand is a separate term with a separate gate.
 
     Args:
-        rep_out: Rep of the output; a string is read as irreps of O(3).
-        activation: For invariants and for entries that are permuted.
-        gate: For the gates.
-        odd_activation: For irreps 0o; an odd function.
-        rngs: Not used, as the layer has no parameters; taken so that all layers are made alike.
-        **options: See ``equinet.nn.ModuleOptions``; ``dtype`` is of use here.
+        rep_out: Representation of the output; a string is read as irreps of O(3).
+        activation: The :math:`\sigma` of invariants and of entries that the group permutes.
+        gate: The :math:`\gamma` of the gates.
+        odd_activation: The :math:`\tau` of irreps 0o, an odd function.
+        rngs: Not used, because the layer has no parameters; accepted as by every layer.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`; only ``dtype`` has an effect here.
 
     Raises:
         ValueError: If the activation of irreps 0o is not odd.
 
     References:
-        Weiler et al., arXiv:1807.02547 (2018), section 4.3; for any group: Finzi et al.,
-        arXiv:2104.09459 (2021), section 7.
+        Weiler et al., arXiv:1807.02547 (2018); for any group: Finzi et al., arXiv:2104.09459
+        (2021).
 
     >>> gate = Gate(Irreps("0e+1o"))
     >>> print(gate.rep_in)
@@ -145,7 +146,17 @@ class Gate(Module):
         self.odd_activation = normalized(odd_activation)
 
     def __call__(self, x: Float[Array, "... dim_in channels"]) -> Float[Array, "... dim channels"]:
-        """Apply the gates; ``x`` is ``[..., rep_in.dim, channels]``."""
+        """Apply the gates.
+
+        Args:
+            x: Feature of ``rep_in``, ``[..., rep_in.dim, channels]``.
+
+        Returns:
+            Feature of ``rep_out``, ``[..., rep_out.dim, channels]``.
+
+        Raises:
+            ValueError: If the shape does not fit.
+        """
         check_feature(x, self.rep_in)
         (x,) = self.cast(x)
         values = split_terms(self.rep_in, x)
@@ -162,21 +173,31 @@ class Gate(Module):
 
 @functools.cache
 def _kind(rep: Rep) -> str:
-    """Which nonlinearity a term takes: "pointwise", "odd" or "gated"."""
+    """Which nonlinearity is applied to a term: "pointwise", "odd" or "gated"."""
     if rep.is_permutation or is_invariant(rep):
         return "pointwise"
     return "odd" if rep.dim == 1 and isinstance(rep, Irreps) else "gated"
 
 
 class NormActivation(Module):
-    r"""Every term scaled by an activation of its own length, :math:`y = \sigma(|x|)\, x`.
+    r"""Multiply every term by an activation of its length.
+
+    .. math:: y_c = \sigma(|x_c|)\, x_c
+
+    for each term of the representation and each channel c, with the Euclidean length.
 
     Args:
-        rep: Rep of input and output, of orthogonal matrices; a string is read as irreps of O(3).
-        activation: Of the length; the default keeps the direction and saturates smoothly.
+        rep: Orthogonal representation of input and output; a string is read as irreps of O(3).
+        activation: The :math:`\sigma`, a function of the length; the default is the sigmoid.
+        rngs: Not used, because the layer has no parameters; accepted as by every layer.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`; only ``dtype`` has an effect here.
 
     Raises:
-        ValueError: If the rep is not orthogonal: lengths would not be invariant.
+        ValueError: If the representation is not orthogonal, so that lengths are not invariant.
+
+    References:
+        Thomas et al., arXiv:1802.08219 (2018).
 
     >>> NormActivation(Irreps("0e+1o"))(jnp.zeros((4, 2))).tolist()[0]
     [0.0, 0.0]
@@ -196,7 +217,17 @@ class NormActivation(Module):
             raise ValueError(f"lengths are not invariant under {self.rep.group}: use a Gate")
 
     def __call__(self, x: Float[Array, "... dim channels"]) -> Float[Array, "... dim channels"]:
-        """Scale each term of ``x``, ``[..., rep.dim, channels]``."""
+        """Scale every term.
+
+        Args:
+            x: Feature, ``[..., rep.dim, channels]``.
+
+        Returns:
+            Feature of the same shape.
+
+        Raises:
+            ValueError: If the shape does not fit.
+        """
         check_feature(x, self.rep)
         (x,) = self.cast(x)
         rows = []

@@ -15,27 +15,28 @@ from equinet.reps import Irreps
 
 
 class GraphAttention(Module):
-    r"""Messages summed over the neighbours with weights that come from invariants.
+    r"""Sum messages over the neighbours with attention weights computed from invariants.
 
-    For head h, with :math:`u_{ij}` the envelope of the edge, one at short distance and zero from
-    the cutoff on,
+    For head h, where the envelope :math:`u_{ij}` of the edge is one at distance zero and vanishes
+    at and beyond the cutoff,
 
     .. math:: l_{ij}^h = w^h \cdot \lambda(\mathrm{LayerNorm}(q_{ij})) + b^h, \qquad
               a_{ij}^h = u_{ij} \frac{u_{ij}\, e^{l_{ij}^h}}{1 + \sum_k u_{ik}\, e^{l_{ik}^h}},
               \qquad y_i = L \bigoplus_h \sum_j a_{ij}^h v_{ij}^h
 
     with :math:`\lambda` a smooth leaky ReLU and L an equivariant linear map of all heads. The layer
-    norm before the logits (attention re-normalisation) bounds them.
+    norm before the logits l (attention re-normalisation) bounds them.
 
-    **Smooth.** A softmax over the neighbours times an envelope is not continuous: the edge that
-    reaches the cutoff still stands in the denominator, and all other weights jump when it is
-    dropped. Here the envelope stands in the denominator too, where the one is a neighbour that
-    holds nothing, so that no denominator vanishes when the last neighbour leaves; and once more in
-    front. Weights are as smooth as the envelope, twice differentiable with the polynomial one, and
-    an edge beyond the cutoff may be listed or not. With large biases b they are those of a softmax.
+    **Smoothness.** A softmax over the neighbours, multiplied by an envelope, is not continuous: an
+    edge at the cutoff still contributes to the denominator, and all other weights jump when it is
+    removed from the list of edges. Here the envelope also multiplies every term of the denominator.
+    The constant 1 in the denominator keeps it positive when the last neighbour leaves. The weights
+    are as smooth as the envelope (twice differentiable with the polynomial envelope), and it makes
+    no difference whether edges beyond the cutoff are listed. For large biases b the sum tends to a
+    softmax.
 
-    The values may come from any convolution: they are given edge by edge, with the channels of the
-    heads one after the other.
+    The values v may come from any convolution. They are given for every edge, with the channels of
+    the heads one after the other.
 
     Args:
         rep: Irreps of the messages.
@@ -43,17 +44,20 @@ class GraphAttention(Module):
         channels: Channels of each head.
         channels_out: Channels of the output.
         heads: Number of heads.
-        features: Number k of invariants of an edge, at least 2: of one the norm would leave zero.
-        slope: Of the leaky ReLU at large negative arguments.
+        features: Number of invariants of an edge, at least 2: the layer norm maps a single one to
+            zero.
+        slope: Slope of the leaky ReLU at large negative arguments.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
         ValueError: If ``heads`` or ``channels`` is less than 1, or ``features`` less than 2.
 
     References:
         Liao et al., arXiv:2306.12059 (2023), "Attention re-normalization"; Brody et al.,
-        arXiv:2105.14491 (2021). The envelope in the denominator, and the one, are ours.
+        arXiv:2105.14491 (2021). The envelope and the constant 1 in the denominator are not in these
+        papers.
 
     >>> from equinet.data.atoms import Configuration, collate, to_graph
     >>> import numpy as np
@@ -100,13 +104,14 @@ class GraphAttention(Module):
         envelope: Float[Array, "edges"],
         graph: GraphBatch,
     ) -> Float[Array, "nodes dim_out channels_out"]:
-        """Attend.
+        """Sum the messages with the attention weights.
 
         Args:
-            messages: Values, ``[edges, rep.dim, heads * channels]``; empty slots count nothing.
-            invariants: What the logits are made of, ``[edges, features]``.
-            envelope: Zero from the cutoff on, ``[edges]``; negative rounding counts as zero.
-            graph: Slots.
+            messages: Values v, ``[edges, rep.dim, heads * channels]``; empty slots are ignored.
+            invariants: The q, from which the logits are computed, ``[edges, features]``.
+            envelope: The u, zero at and beyond the cutoff, ``[edges]``; negative values, which
+                rounding may cause, are read as zero.
+            graph: The graph of the edges.
 
         Returns:
             ``[nodes, rep_out.dim, channels_out]``, zero for nodes without neighbours.
@@ -129,7 +134,7 @@ class GraphAttention(Module):
         envelope: Float[Array, "edges"],
         graph: GraphBatch,
     ) -> Float[Array, "edges heads"]:
-        """The weight of every edge in every head; zero on empty slots."""
+        """The weights ``a`` of every edge and head, ``[edges, heads]``; zero on empty slots."""
         normed = smooth_leaky_relu(self.norm(invariants[:, None, :]), self.slope)
         return smooth_attention(self.logits(normed)[:, 0, :], envelope, graph)
 
@@ -139,13 +144,13 @@ class GraphAttention(Module):
 
 
 def smooth_leaky_relu(x: Float[Array, "..."], slope: float = 0.2) -> Float[Array, "..."]:
-    r"""A leaky ReLU with every derivative.
+    r"""A leaky ReLU that is differentiable to every order.
 
     .. math:: \lambda(x) = \frac{1 + s}{2} x + \frac{1 - s}{2} x\, (2 \sigma(x) - 1)
 
     Args:
         x: Any array.
-        slope: The slope s far on the left; on the right it is one.
+        slope: The slope s at large negative x; at large positive x the slope is one.
 
     References:
         Liao and Smidt, arXiv:2206.11990 (2022).
@@ -159,14 +164,14 @@ def smooth_leaky_relu(x: Float[Array, "..."], slope: float = 0.2) -> Float[Array
 def smooth_attention(
     logits: Float[Array, "edges heads"], envelope: Float[Array, "edges"], graph: GraphBatch
 ) -> Float[Array, "edges heads"]:
-    r"""Weights :math:`a_{ij} = u_{ij}^2 e^{l_{ij}} / (1 + \sum_k u_{ik} e^{l_{ik}})`.
+    r"""Attention weights :math:`a_{ij} = u_{ij}^2 e^{l_{ij}} / (1 + \sum_k u_{ik} e^{l_{ik}})`.
 
-    As smooth as the envelope u, whatever number of edges it ends at a time; see ``GraphAttention``.
+    They are as smooth as the envelope u; see ``GraphAttention``.
 
     Args:
-        logits: One for each edge and head, ``[edges, heads]``.
-        envelope: Of each edge, zero from the cutoff on, ``[edges]``.
-        graph: Slots.
+        logits: The l of every edge and head, ``[edges, heads]``.
+        envelope: The u of every edge, zero at and beyond the cutoff, ``[edges]``.
+        graph: The graph of the edges.
 
     Returns:
         ``[edges, heads]``, zero on empty slots. The sum over the slots of a node is below one.

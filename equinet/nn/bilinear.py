@@ -1,4 +1,4 @@
-"""The bilinear layer of any reps: contractions of their terms with learned path weights."""
+"""A bilinear layer between features of any group, with learned path weights."""
 
 import dataclasses
 from typing import Any, Unpack
@@ -14,7 +14,7 @@ from equinet.precision import HIGHEST
 from equinet.reps import EquivariantBasis, Irreps, Rep, RepLike, as_rep, equivariant_basis
 
 _MOST_ENTRIES = 2**20
-"""Largest table of bilinear maps that is made numerically."""
+"""Number of entries of the largest table of bilinear maps that is computed numerically."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +45,12 @@ class BasisProduct:
         return equivariant_basis(self.rep1 * self.rep2, self.rep_out)
 
     def __call__(self, x: Array, y: Array, weights: Array) -> Array:
-        """Multiply ``[..., rep1.dim, channels]`` and ``[..., rep2.dim, channels]``.
+        """Multiply two features channel by channel.
 
         Args:
-            x: First factor.
-            y: Second factor.
-            weights: ``[num_weights, channels]``.
+            x: First factor, ``[..., rep1.dim, channels]``.
+            y: Second factor, ``[..., rep2.dim, channels]``.
+            weights: Path weights, ``[num_weights, channels]``.
         """
         basis = self._basis
         table = np.asarray(basis.dense()) * np.asarray(basis.scales)[:, None, None]
@@ -62,7 +62,7 @@ class BasisProduct:
 
 
 def _product(rep1: Rep, rep2: Rep, rep_out: Rep) -> Any:
-    """Clebsch-Gordan for irreps, else contractions, and where there is none a numerical basis."""
+    """Clebsch-Gordan for irreps, otherwise contractions, otherwise a numerical basis."""
     irreps = [rep for rep in (rep1, rep2, rep_out) if isinstance(rep, Irreps)]
     if len(irreps) == 3:
         return tensor_product("clebsch_gordan", *irreps)
@@ -79,28 +79,30 @@ def _product(rep1: Rep, rep2: Rep, rep_out: Rep) -> Any:
 
 
 class Bilinear(Module):
-    r"""Channel-wise product of two features of any group, a learned weight per path and channel.
+    r"""Multiply two features of any group channel by channel, with a weight per path and channel.
 
     .. math:: z_c = \sum_{paths} w_{path, c}\, \mathrm{contract}_{path}(x_c, y_c)
 
-    The paths are those of ``equinet.ops.products.ContractionProduct``; of irreps those of
-    ``ClebschGordanProduct``; and where no contraction exists, such as for vectors of the Lorentz
-    group and scalars, all maps of ``equivariant_basis(rep1 * rep2, rep_out)``. Weights start
-    normal with variance one: independent inputs of variance one give outputs of variance one.
+    For irreps, ``equinet.ops.products.ClebschGordanProduct`` supplies the paths, and for other
+    representations ``equinet.ops.products.ContractionProduct``. If no contraction exists, such as
+    for vectors of the Lorentz group and scalars, the paths are all maps of
+    ``equivariant_basis(rep1 * rep2, rep_out)``. Weights start normal with variance one, and
+    independent inputs of variance one then give outputs of variance one.
 
     Args:
-        rep1: Rep of the first factor.
-        rep2: Rep of the second factor.
-        rep_out: Rep of the result.
+        rep1: Representation of the first factor.
+        rep2: Representation of the second factor.
+        rep_out: Representation of the result.
         channels: Number of channels.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
         ValueError: If no path exists.
 
     References:
-        Finzi et al., arXiv:2104.09459 (2021), section 7.
+        Finzi et al., arXiv:2104.09459 (2021).
 
     >>> from equinet.groups import O
     >>> from equinet.reps import Scalar, Vector
@@ -127,7 +129,18 @@ class Bilinear(Module):
     def __call__(
         self, x: Float[Array, "... dim1 channels"], y: Float[Array, "... dim2 channels"]
     ) -> Float[Array, "... dim_out channels"]:
-        """Multiply ``x [..., rep1.dim, channels]`` and ``y [..., rep2.dim, channels]``."""
+        """Multiply two features.
+
+        Args:
+            x: First factor, ``[..., rep1.dim, channels]``.
+            y: Second factor, ``[..., rep2.dim, channels]``.
+
+        Returns:
+            The product, ``[..., rep_out.dim, channels]``.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
         check_feature(x, self.product.rep1, self.channels)
         check_feature(y, self.product.rep2, self.channels)
         return self.product(*self.cast(x, y, self.weights))

@@ -1,4 +1,4 @@
-"""Convolutions over neighbours with learned weights, exchanged by one word."""
+"""Convolutions over the neighbours in a graph with learned weights; ``kind`` selects one."""
 
 import math
 from typing import Any, Unpack
@@ -22,19 +22,19 @@ from equinet.reps import Irreps, spherical_harmonics
 
 
 def edge_features(kind: str, lmax: int, vectors: Float[Array, "edges 3"]) -> PyTree[Array]:
-    """What a convolution needs to know of the directions of the edges, for all layers at once.
+    """Functions of the directions of the edges, computed once for the convolutions of all layers.
 
     Args:
-        kind: A word of ``CONVOLUTIONS``.
+        kind: A key of ``equinet.ops.edges.CONVOLUTIONS``.
         lmax: Highest degree of any layer.
-        vectors: From receiver to sender.
+        vectors: Vectors from receiver to sender, ``[edges, 3]``; their length has no effect.
 
     Returns:
-        Spherical harmonics for ``"clebsch_gordan"``; for the others rotations into the frame of
-        every edge.
+        Spherical harmonics for ``"clebsch_gordan"``; for the other kinds the rotations that align
+        every edge with the polar axis.
 
     Raises:
-        ValueError: If the word is unknown.
+        ValueError: If the kind is unknown.
     """
     check_convolution(kind)
     if kind == "clebsch_gordan":
@@ -43,38 +43,47 @@ def edge_features(kind: str, lmax: int, vectors: Float[Array, "edges 3"]) -> PyT
 
 
 def check_convolution(kind: str) -> None:
-    """Refuse an unknown word.
+    """Check that a convolution of this kind exists.
 
     Raises:
-        ValueError: If the word is unknown.
+        ValueError: If the kind is unknown.
     """
     if kind not in CONVOLUTIONS:
         raise ValueError(f"unknown convolution {kind!r}, expected one of {sorted(CONVOLUTIONS)}")
 
 
 class Convolution(Module):
-    r"""Sum over neighbours of messages: features, turned by a filter of radius and direction.
+    r"""Sum over the neighbours of their features, filtered by distance and direction.
 
-    Three filters, each equivariant under rotations and reflections:
+    .. math:: y_{i c} = \sum_j \phi_c(r_{ij})\, F_c(\hat r_{ij})\, x_{j c}
 
-    - ``"clebsch_gordan"``: products with spherical harmonics, a weight for every path and channel;
-    - ``"so2"``: every map of degrees and channels that keeps the order m in the frame of the edge;
-    - ``"gaunt"``: pointwise products with harmonics, a weight for every degree and channel.
+    with radial functions :math:`\phi` that are given for every edge and one of three learned
+    filters F, all equivariant under rotations and reflections:
 
-    The radial functions belong to the channels.
+    - ``"clebsch_gordan"``: tensor products with spherical harmonics, with a weight for every path
+      and channel;
+    - ``"so2"``: after the rotation that aligns the edge with the polar axis, all maps that keep
+      the order m; they mix degrees and channels;
+    - ``"gaunt"``: pointwise products on the sphere with spherical harmonics, with a weight for
+      every degree and channel.
 
     Args:
         rep_in: Irreps of the node features.
-        rep_edge: Irreps of the filter; for ``"so2"`` the degrees of the features decide instead.
+        rep_edge: Irreps of the filter; ignored for ``"so2"``, whose filters have all degrees.
         rep_out: Irreps of the result.
         channels: Number of channels.
-        kind: Which filter.
-        chunk_bytes: Bound on the bytes of messages in flight; None: all at once.
+        kind: The filter, a key of ``equinet.ops.edges.CONVOLUTIONS``.
+        chunk_bytes: Bound on the bytes of messages that are in memory at once; None for no bound.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
-        ValueError: If the word is unknown, or no path exists.
+        ValueError: If the kind is unknown, or no path exists.
+
+    References:
+        Clebsch-Gordan: Thomas et al., arXiv:1802.08219 (2018); SO(2): Passaro and Zitnick,
+        arXiv:2302.03655 (2023); Gaunt: Luo et al., arXiv:2401.10216 (2024).
     """
 
     def __init__(
@@ -131,13 +140,13 @@ class Convolution(Module):
         radial: Float[Array, "edges channels"],
         graph: GraphBatch,
     ) -> Float[Array, "nodes dim_out channels"]:
-        """Convolve.
+        r"""Sum the filtered features of the neighbours of every node.
 
         Args:
             x: Node features, ``[nodes, rep_in.dim, channels]``.
-            edges: From ``edge_features``, for this degree or a higher one.
-            radial: Radial functions, zero on empty slots, ``[edges, channels]``.
-            graph: Senders and slots.
+            edges: The result of ``edge_features`` for this kind and this degree or a higher one.
+            radial: Radial functions :math:`\phi`, zero on empty slots, ``[edges, channels]``.
+            graph: The graph of the edges.
 
         Returns:
             ``[nodes, rep_out.dim, channels]``.
@@ -156,7 +165,7 @@ class Convolution(Module):
         return self.op(x, edges, radial[:, None, :], graph, weights)
 
     def _gaunt_radial(self, radial: Array, weights: Array) -> Array:
-        """The radial function goes with the degrees of the filter, not with those of the rest."""
+        """The weights of the filter times the radial functions; other weights are constant."""
         first, last = (len(blocks(rep)) for rep in (self.op.rep_in, self.op.rep_out))
         middle = weights[first : weights.shape[0] - last]
         constant = jnp.ones_like(radial)[:, None, :]

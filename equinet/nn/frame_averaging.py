@@ -1,4 +1,4 @@
-"""Any module made equivariant by averaging it over frames."""
+"""Averages of a module over frames, which make any module equivariant."""
 
 import dataclasses
 import math
@@ -22,7 +22,7 @@ DEGENERATE = ("nan", "keep")
 
 
 class FrameAveraging(Module):
-    r"""A module of any kind, averaged over a frame: invariant or equivariant whatever its weights.
+    r"""Average any module over a frame: the result is invariant or equivariant for all weights.
 
     .. math:: \Phi(x) = \sum_{g \in F(x)} w_g\; \rho_{out}(g)\, \phi(g^{-1} x)
 
@@ -31,26 +31,29 @@ class FrameAveraging(Module):
     examples (batch statistics), it mixes those of all elements.
 
     Args:
-        module: The module.
-        frame: What gives an input its group elements.
-        rep_in: How each input transforms: a tuple with one entry for every argument, each a rep
-            (features ``[..., dim, channels]``), ``Points``, ``WithoutChannels``, None for what does
-            not transform, or a pytree of these. Reps may be those of the frame's group or of its
-            linear part.
-        rep_out: Likewise for the output. None: the mean of the outputs, which is invariant.
-        of: From the inputs to the arguments of the frame; by default the first input alone. With
-            ``lambda x, features, mask: (x, mask)`` the frame leaves padding out.
-        samples: How many elements are drawn where a key is given.
-        degenerate: What happens to inputs of which the frame is not defined: "nan" makes their
-            outputs NaN, so that they cannot be overlooked; "keep" takes the elements as they are.
+        module: The module :math:`\phi`, any function of arrays.
+        frame: The frame F, which assigns weighted group elements to an input.
+        rep_in: How each input transforms: a tuple with one entry for every argument, each a
+            representation (features ``[..., dim, channels]``), ``Points``, ``WithoutChannels``,
+            None for an input that does not transform, or a pytree of these. The group of each is
+            the group of the frame or its linear part.
+        rep_out: How the output transforms, in the same form as one entry of ``rep_in``. None: the
+            output is the mean over the frame, which is invariant.
+        of: Function from the inputs to the arguments of the frame; by default the frame is given
+            the first input alone. With ``lambda x, features, mask: (x, mask)`` it ignores padding.
+        samples: Number of elements that are drawn if a key is given.
+        degenerate: What happens to inputs for which the frame is not defined: "nan" makes their
+            outputs NaN, so that they cannot be overlooked; "keep" uses the elements as they are.
 
     Raises:
-        ValueError: If a number or a word is not one of those.
+        ValueError: If ``samples`` is less than 1, ``degenerate`` is unknown, or ``rep_in`` is not a
+            tuple.
 
     References:
         Puny et al., arXiv:2110.03336 (2022); one element at a time: Duval et al., FAENet,
         arXiv:2305.05577 (2023).
 
+    >>> from flax import nnx
     >>> from equinet.groups import SO
     >>> from equinet.ops.frames import PCAFrame
     >>> from equinet.reps import Points
@@ -62,9 +65,9 @@ class FrameAveraging(Module):
     >>> points = Points(SO(3))
     >>> layer = FrameAveraging(Network(rngs=nnx.Rngs(0)), PCAFrame(SO(3)), (points,), points)
     >>> x = jax.random.normal(jax.random.key(0), (4, 3))
-    >>> turn = SO(3).sample(jax.random.key(1))
-    >>> moved = layer(points.transform(turn, x))
-    >>> bool(jnp.allclose(moved, points.transform(turn, layer(x)), atol=1e-5))
+    >>> rotation = SO(3).sample(jax.random.key(1))
+    >>> rotated = layer(points.transform(rotation, x))
+    >>> bool(jnp.allclose(rotated, points.transform(rotation, layer(x)), atol=1e-5))
     True
     """
 
@@ -85,39 +88,41 @@ class FrameAveraging(Module):
             raise ValueError(f"degenerate must be one of {DEGENERATE}, got {degenerate!r}")
         self.module, self.frame = module, frame
         if not isinstance(rep_in, tuple):
-            raise ValueError(f"rep_in must be a tuple, one entry for an argument, got {rep_in}")
+            raise ValueError(
+                f"rep_in must be a tuple with one entry for every argument, got {rep_in}"
+            )
         self.rep_in, self.rep_out = _Reps.of(rep_in), _Reps.of(rep_out)
         self.of, self.samples, self.degenerate = of, samples, degenerate
 
     def __call__(self, *inputs: PyTree[Array], key: Key | None = None) -> PyTree[Array]:
-        """Apply the module to every element of the frame, turn back, average.
+        """Apply the module for every element of the frame and average.
 
         Args:
             *inputs: Arrays, or pytrees of arrays, that share their leading batch axes.
-            key: Draw ``samples`` elements of every frame instead of taking all: right in the mean,
-                and as fast as the module itself. For training.
+            key: Random key for training: ``samples`` elements of every frame are drawn instead of
+                all being used, so the result is unbiased and costs ``samples`` calls of the module.
 
         Returns:
-            What the module returns, with the batch axes of the inputs.
+            The average of the outputs of the module, with the batch axes of the inputs.
 
         Raises:
-            ValueError: If there is another number of inputs than of entries in ``rep_in``.
+            ValueError: If the number of inputs differs from the number of entries of ``rep_in``.
         """
         if len(inputs) != len(self.rep_in.tree):
             raise ValueError(f"expected {len(self.rep_in.tree)} inputs, got {len(inputs)}")
-        found = self.elements(*inputs, key=key)
-        batch, size = found.weights.shape[:-1], found.weights.shape[-1]
+        samples = self.elements(*inputs, key=key)
+        batch, size = samples.weights.shape[:-1], samples.weights.shape[-1]
         rank, rows = len(batch), math.prod(batch)
         elements = jax.tree.map(
-            lambda g: g.reshape(rows, size, *g.shape[rank + 1 :]), found.elements
+            lambda g: g.reshape(rows, size, *g.shape[rank + 1 :]), samples.elements
         )
         flat = jax.tree.map(lambda x: x.reshape(rows, *x.shape[rank:]), inputs)
-        moved = self.rep_in.turn(self.frame.group, elements, flat, back=True)
-        moved = jax.tree.map(lambda x: x.reshape(rows * size, *x.shape[2:]), moved)
-        outputs = self.module(*moved)
+        inputs = self.rep_in.transform(self.frame.group, elements, flat, inverse=True)
+        inputs = jax.tree.map(lambda x: x.reshape(rows * size, *x.shape[2:]), inputs)
+        outputs = self.module(*inputs)
         outputs = jax.tree.map(lambda y: y.reshape(rows, size, *y.shape[1:]), outputs)
-        outputs = self.rep_out.turn(self.frame.group, elements, outputs, back=False)
-        weights, degenerate = found.weights.reshape(rows, size), found.degenerate.reshape(rows)
+        outputs = self.rep_out.transform(self.frame.group, elements, outputs, inverse=False)
+        weights, degenerate = samples.weights.reshape(rows, size), samples.degenerate.reshape(rows)
 
         def average(y: Array) -> Array:
             own = weights.astype(y.dtype).reshape(*weights.shape, *(1,) * (y.ndim - 2))
@@ -130,7 +135,7 @@ class FrameAveraging(Module):
         return jax.tree.map(average, outputs)
 
     def elements(self, *inputs: PyTree[Array], key: Key | None = None) -> FrameElements:
-        """The frames of the inputs: elements, weights, and where they are degenerate."""
+        """Group elements of the frames of the inputs, their weights and a flag for degeneracy."""
         x, *mask = inputs[:1] if self.of is None else self.of(*inputs)
         mask = mask[0] if mask else None
         if jnp.issubdtype(x.dtype, jnp.floating):  # eigenvectors need float32 at least
@@ -142,7 +147,7 @@ class FrameAveraging(Module):
 
 @dataclasses.dataclass(frozen=True)
 class _Reps:
-    """A pytree of reps as a value that can be hashed."""
+    """A pytree of representations as a value that can be hashed."""
 
     leaves: tuple[Transformable | None, ...]
     structure: Any
@@ -156,26 +161,26 @@ class _Reps:
     def tree(self) -> Any:
         return jax.tree.unflatten(self.structure, self.leaves)
 
-    def turn(
-        self, group: Group, elements: Element, tree: PyTree[Array], *, back: bool
+    def transform(
+        self, group: Group, elements: Element, tree: PyTree[Array], *, inverse: bool
     ) -> PyTree[Array]:
-        """Every array by every element: ``[rows, ...]`` or ``[rows, size, ...]`` to the latter.
+        """Act on every array with every element; the result is ``[rows, size, ...]``.
 
         Args:
             group: The group of the elements.
             elements: ``[rows, size, *element]``.
-            tree: Arrays, without the axis of the elements if ``back``.
-            back: Act with the inverses.
+            tree: Arrays, ``[rows, ...]`` if ``inverse``, else ``[rows, size, ...]``.
+            inverse: Whether to act with the inverses of the elements.
         """
-        if back:
+        if inverse:
             elements = group.inverse(elements)
         size = jax.tree.leaves(elements)[0].shape[1]
 
         def act(rep: Transformable | None, subtree: PyTree[Array]) -> PyTree[Array]:
             if rep is None:
-                return jax.tree.map(repeat, subtree) if back else subtree
+                return jax.tree.map(repeat, subtree) if inverse else subtree
             g = elements if rep.group == group else group.linear_part(elements)
-            one = jax.vmap(rep.transform, in_axes=(0, None if back else 0))
+            one = jax.vmap(rep.transform, in_axes=(0, None if inverse else 0))
             return jax.tree.map(lambda x: jax.vmap(one)(_in_type_of(x, g), x), subtree)
 
         def repeat(x: Array) -> Array:
@@ -185,7 +190,7 @@ class _Reps:
 
 
 def _in_type_of(x: Array, g: Element) -> Element:
-    """The elements in the type of ``x`` where both are floating."""
+    """Cast the elements to the type of ``x`` where both are floating."""
     floating = jnp.issubdtype(x.dtype, jnp.floating)
 
     def convert(leaf: Array) -> Array:

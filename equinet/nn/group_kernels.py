@@ -49,7 +49,8 @@ class SineNetwork(Module):
         hidden: Number of hidden layers.
         frequency: The :math:`\omega`: how many waves the function starts with.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     References:
         Sitzmann et al., arXiv:2006.09661 (2020).
@@ -111,7 +112,8 @@ class GroupKernel(Module):
         width: Hidden width of the network.
         frequency: Of the network.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
         ValueError: If it depends on nothing, a size is out of range, or the basis does not fit.

@@ -46,7 +46,8 @@ class Lifting(Module):
         width: Hidden width of the kernel network.
         frequency: Of the kernel network.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
         ValueError: If the group does not act on the image, or the window is wider than it.
@@ -154,7 +155,8 @@ class GroupConvolution(Module):
         frequency: Of the kernel networks of places, or of both.
         group_frequency: Of the kernel network of elements alone.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
         ValueError: If a word or a size is out of range.

@@ -14,29 +14,30 @@ from equinet.reps import EquivariantBasis, Irreps, Rep, RepLike, Scalar, as_rep,
 
 
 class Linear(Module):
-    r"""The most general equivariant linear map between two features of one group.
+    r"""The most general equivariant linear map between features of one group.
 
     .. math:: y_{o d} = \frac{1}{\sqrt{C}} \sum_{b i c} s_b\, B^b_{o i}\, W_{b c d}\, x_{i c}
-              \;(+ \text{ what symmetry allows})
+              \;(+\, b_{o d})
 
-    over the basis ``equivariant_basis(rep_in, rep_out)``, with channels c and d. Weights start
-    normal with variance one and the scales :math:`s_b` are such that the output then has the
-    variance of the input. Between irreps that is Schur's lemma: the copies of one irrep mix freely
-    and different irreps do not mix. The bias is any feature that the group leaves alone. With
-    ``num_types`` every node type has weights of its own.
+    The matrices B are the basis ``equivariant_basis(rep_in, rep_out)``; c and d are channels, C is
+    the number of input channels. Weights start normal with variance one, and the scales
+    :math:`s_b` are chosen so that the output then has the variance of the input. Between irreps
+    Schur's lemma applies: the copies of one irrep mix freely and different irreps do not mix. The
+    bias is an invariant feature. With ``num_types`` every node type has separate weights.
 
     Args:
-        rep_in: Rep of the input; a string is read as irreps of O(3).
-        rep_out: Rep of the output; a term that no map reaches stays zero.
+        rep_in: Representation of the input; a string is read as irreps of O(3).
+        rep_out: Representation of the output; a term with no equivariant map into it is zero.
         channels_in: Channels of the input.
         channels_out: Channels of the output.
-        use_bias: Whether the invariant part of the output gets a bias.
-        num_types: Number of node types with weights of their own; then a one-hot type is given.
+        use_bias: Whether a bias is added to the invariant part of the output.
+        num_types: Number of node types with separate weights; the call then needs one-hot types.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
-        ValueError: If no equivariant map but zero exists, or the reps are of two groups.
+        ValueError: If zero is the only equivariant map, or the two groups differ.
 
     References:
         Finzi et al., arXiv:2104.09459 (2021); Pearce-Crump, arXiv:2212.08648 (2022).
@@ -81,7 +82,7 @@ class Linear(Module):
         x: Float[Array, "... dim_in channels_in"],
         types: Float[Array, "... num_types"] | None = None,
     ) -> Float[Array, "... dim_out channels_out"]:
-        """Apply the map.
+        """Apply the linear map.
 
         Args:
             x: Feature, ``[..., rep_in.dim, channels_in]``.
@@ -111,7 +112,7 @@ class Linear(Module):
 
 
 def invariants(rep: Rep) -> EquivariantBasis:
-    """The basis of what the group leaves alone: the maps from the scalars."""
+    """The basis of the invariant features of a representation: the maps from a scalar."""
     scalar = Irreps("0e", group=rep.group) if isinstance(rep, Irreps) else Scalar(rep.group)
     return equivariant_basis(scalar, rep)
 
@@ -119,7 +120,7 @@ def invariants(rep: Rep) -> EquivariantBasis:
 def constant(
     basis: EquivariantBasis, weights: Float[Array, "maps channels"]
 ) -> Float[Array, "dim channels"]:
-    """The invariant feature of these weights, of variance one where they are standard normal."""
+    """The invariant feature of these weights; standard normal weights give variance one."""
     scale = np.asarray(basis.scales)[:, None]
     weights = weights * jnp.asarray(scale, weights.dtype)
     return basis.apply(jnp.ones((1, 1), weights.dtype), weights[:, None, :])

@@ -23,9 +23,10 @@ class MessagePassing(Module):
               (Y(\hat r_{ij}) \otimes L_u h_j), \quad
               h_i' = \gamma\Big( \frac{P(A_i) + L_{z_i} h_i}{\sqrt 2} \Big)
 
-    L are equivariant linear maps, :math:`L_z` one for every node type, P the body-order expansion
-    to power ``correlation`` and :math:`\gamma` a gate (``gate=True``) or nothing. With
-    ``correlation=1`` and a gate this is NequIP's layer, with ``correlation=3`` and none MACE's.
+    L are equivariant linear maps, :math:`L_z` a separate one for every node type, P the body-order
+    expansion to power ``correlation`` and :math:`\gamma` a gate (``gate=True``) or the identity.
+    With ``correlation=1`` and a gate this is the layer of NequIP, with ``correlation=3`` and no
+    gate the layer of MACE.
 
     Args:
         rep_in: Irreps of the node features.
@@ -34,21 +35,30 @@ class MessagePassing(Module):
         rep_edge: Irreps of the filters on the edges.
         rep_density: Irreps of the density A.
         num_types: Number of node types.
-        average_neighbours: Typical number of neighbours: what they say is alike, so that their sum
-            grows with their number, not with its root.
+        average_neighbours: Typical number of neighbours :math:`\bar n`. The messages of neighbours
+            are correlated, so their sum grows with their number and not with its square root.
         correlation: Highest power of the density.
         gate: Whether a gate follows.
-        product: Which tensor product takes the powers.
-        convolution: Which convolution sums over the neighbours.
-        chunk_bytes: Bound on the bytes of messages in flight; None: all at once.
+        product: Tensor product of the powers, a key of ``equinet.ops.products.PRODUCTS``.
+        convolution: Convolution over the neighbours, a key of ``equinet.ops.edges.CONVOLUTIONS``.
+        chunk_bytes: Bound on the bytes of messages that are in memory at once; None for no bound.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
-        ValueError: If the convolution is unknown, or no path exists.
+        ValueError: If the convolution or product is unknown, or no path exists.
 
     References:
         Batzner et al., arXiv:2101.03164 (2021); Batatia et al., arXiv:2206.07697 (2022).
+
+    >>> import jax
+    >>> rep = Irreps("0e+1o")
+    >>> sizes = {"num_types": 2, "average_neighbours": 4.0}
+    >>> sizes |= {"rep_edge": rep, "rep_density": rep}
+    >>> layer = MessagePassing(rep, rep, 8, **sizes, rngs=nnx.Rngs(0))
+    >>> layer.gate.rep_in, layer.skip.num_types
+    (Irreps("2x0e+1o"), 2)
     """
 
     def __init__(
@@ -120,9 +130,9 @@ class MessagePassing(Module):
         Args:
             x: Node features, ``[nodes, rep_in.dim, channels]``.
             types: One-hot node types, ``[nodes, num_types]``.
-            edges: Of ``equinet.nn.convolution.edge_features`` for this convolution.
+            edges: The result of ``equinet.nn.edge_features`` for this convolution.
             radial: Radial filters, ``[edges, channels]``, zero on empty slots.
-            graph: Senders and slots.
+            graph: The graph of the edges.
 
         Returns:
             ``[nodes, rep_out.dim, channels]``.
@@ -136,14 +146,14 @@ class MessagePassing(Module):
 
 
 def _used(rep_in: Irreps, rep_edge: Irreps, rep: Irreps) -> tuple[Irreps, Irreps]:
-    """The filters up to the last in use, and the results into which some path leads."""
+    """The irreps of the filter and of the result that occur in some path."""
     paths = [
         (j, c)
         for j, b in enumerate(blocks(rep_edge))
         for c in blocks(rep)
         if any(abs(a.l - b.l) <= c.l <= a.l + b.l and a.p * b.p == c.p for a in blocks(rep_in))
     ]
-    last, reached = max((j for j, _ in paths), default=-1), {c for _, c in paths}
+    last, used = max((j for j, _ in paths), default=-1), {c for _, c in paths}
     edge = [(1, (b.l, b.p)) for b in blocks(rep_edge)[: last + 1]]
-    kept = [(1, (c.l, c.p)) for c in blocks(rep) if c in reached]
+    kept = [(1, (c.l, c.p)) for c in blocks(rep) if c in used]
     return Irreps(edge, group=rep.group), Irreps(kept, group=rep.group)

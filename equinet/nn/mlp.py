@@ -17,15 +17,21 @@ from equinet.nn.module import Module, ModuleOptions, along_last
 class MLP(Module):
     r"""Multilayer perceptron that keeps the variance of its input.
 
-    :math:`h \mapsto \sigma(h W / \sqrt{n})` with weights of variance one and an activation
-    normalised to mean square one; the last layer is linear. There are no biases by default.
+    .. math:: h_{k+1} = \sigma(h_k W_k / \sqrt{n_k} + b_k)
+
+    for layers of widths n, with weights of variance one and an activation that is normalised to
+    mean square one. The last layer has no activation.
 
     Args:
-        features: Widths, input and output included.
-        activation: Between the layers.
-        use_bias: Whether the layers have biases.
+        features: Widths of the layers; the first is the number of inputs, the last of outputs.
+        activation: Activation between the layers.
+        use_bias: Whether the layers have biases b.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
+
+    Raises:
+        ValueError: If ``features`` has fewer than two entries.
 
     >>> MLP((8, 16, 4), rngs=nnx.Rngs(0))(jnp.ones((5, 8))).shape
     (5, 4)
@@ -48,7 +54,7 @@ class MLP(Module):
         self.biases = nnx.List([parameters.bias((n,)) for n in features[1:]] if use_bias else [])
 
     def __call__(self, x: Float[Array, "... features_in"]) -> Float[Array, "... features_out"]:
-        """Apply the layers to the last axis."""
+        """Apply the perceptron to the last axis of ``x``, ``[..., features[0]]``."""
         x, *kernels = self.cast(x, *self.kernels)
         for index, kernel in enumerate(kernels):
             weights = kernel / math.sqrt(kernel.shape[0])

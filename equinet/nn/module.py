@@ -1,4 +1,4 @@
-"""What all layers and models share: options, parameters, the check of the inputs."""
+"""What all layers and models share: options, parameters and the check of inputs."""
 
 import difflib
 import inspect
@@ -18,21 +18,23 @@ from equinet.random import normal
 from equinet.reps import Rep
 
 Initializer = Callable[..., Array]
-"""A function ``(key, shape, dtype) -> array``, such as those of ``jax.nn.initializers``."""
+"""A function ``(key, shape, dtype) -> array``, such as the initialisers of ``jax.nn``."""
 
 
 class ModuleOptions(TypedDict, total=False):
     r"""The options that every layer and every model takes, and passes on to the modules it holds.
 
+    The page :doc:`/layers/module_contract` explains them with examples.
+
     - ``dtype``: Type of the computation; None: the type of the input.
     - ``param_dtype``: Type in which parameters are stored; float32 by default.
-    - ``precision``: Of matrix products that mix channels, a ``jax.lax.Precision`` or its name;
-      None: JAX's default. Geometric contractions always run at the highest precision.
+    - ``precision``: Precision of matrix products that mix channels, a ``jax.lax.Precision`` or its
+      name; None: JAX's default. Geometric contractions always run at the highest precision.
     - ``kernel_init``: Initialiser of the weights that mix channels or paths. Layers multiply their
       weights by the constant that keeps the variance of the input, so an initialiser draws numbers
       of variance one, whatever the shape; the default is the standard normal distribution.
-    - ``bias_init``: Initialiser of what is added; zeros by default.
-    - ``scale_init``: Initialiser of factors of single channels; ones by default in a norm.
+    - ``bias_init``: Initialiser of biases; zeros by default.
+    - ``scale_init``: Initialiser of factors of single channels; in a layer norm ones by default.
     - ``kernel_metadata``, ``bias_metadata``, ``scale_metadata``: Metadata of these parameters, as
       in ``flax.nnx.Linear``. An ``"out_sharding"`` names mesh axes and counts from the last axis
       of the parameter, the output channels: ``{"out_sharding": (None, "model")}`` fits kernels of
@@ -51,19 +53,19 @@ class ModuleOptions(TypedDict, total=False):
 
 
 class Module(nnx.Module):
-    r"""Base class of the layers and models: one treatment of ``ModuleOptions``.
+    r"""Base class of the layers and models, which implements ``ModuleOptions``.
 
-    A subclass calls ``configure`` first in its constructor, creates its parameters with what that
-    returns, and starts its call with ``cast``.
+    The constructor of a subclass first calls ``configure`` and creates its parameters with the
+    ``Parameters`` that this returns; its ``__call__`` starts with ``cast``. The page
+    :doc:`/howto/add_a_layer` shows a whole layer.
 
     >>> import jax.numpy as jnp
-    >>> from typing import Unpack
     >>> class Scale(Module):
-    ...     def __init__(self, channels: int, *, rngs: nnx.Rngs, **options: Unpack[ModuleOptions]):
+    ...     def __init__(self, channels: int, *, rngs: nnx.Rngs, **options):
     ...         self.kernel = self.configure(rngs, options).kernel((channels,))
     ...     def __call__(self, x: Array) -> Array:
     ...         x, kernel = self.cast(x, self.kernel)
-    ...         return x * kernel[None]
+    ...         return x * kernel
     >>> Scale(4, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(jnp.ones((3, 4))).dtype
     dtype(bfloat16)
     """
@@ -72,15 +74,18 @@ class Module(nnx.Module):
     precision: str | None = None
 
     def configure(self, rngs: nnx.Rngs | None, options: ModuleOptions) -> "Parameters":
-        """Keep the type of the computation and the precision; return what creates the parameters.
+        """Store the type of the computation and the precision; return the maker of parameters.
 
         Args:
-            rngs: Random keys, of which the stream ``params`` is used; None where no parameter of
-                the module is random.
-            options: The options that the constructor was given.
+            rngs: Random keys, of which the stream ``params`` is used; None if no parameter of the
+                module is random.
+            options: The options that were passed to the constructor.
+
+        Returns:
+            The object that creates the parameters of this module.
 
         Raises:
-            TypeError: If an option is unknown; the error names options that are spelt alike.
+            TypeError: If an option is unknown; the error names options of similar spelling.
         """
         _check_names(type(self), options)
         self.dtype = options.get("dtype")
@@ -88,13 +93,16 @@ class Module(nnx.Module):
         return Parameters(rngs, options)
 
     def cast(self, x: ArrayLike, *others: ArrayLike | nnx.Variable) -> tuple[Array, ...]:
-        """Inputs and parameters in the type of the computation.
+        """Cast inputs and parameters to the type of the computation.
 
-        That is ``dtype``, or where it is None the type of ``x``; integers become floating first.
+        It is ``dtype``, or if that is None the type of ``x``; integers become floating.
 
         Args:
             x: The first input.
             *others: Further inputs and parameters.
+
+        Returns:
+            All of them as arrays, in the order of the arguments.
         """
         x = floating(x)
         dtype = self.dtype or x.dtype
@@ -103,9 +111,9 @@ class Module(nnx.Module):
 
 
 class Parameters:
-    """Creates the parameters of one module; made by ``Module.configure``.
+    """Creates the parameters of one module; ``Module.configure`` returns it.
 
-    Keys are drawn from ``rngs`` for random values only, in the order of the calls.
+    A key is drawn from ``rngs`` for every parameter with random values, in the order of the calls.
     """
 
     def __init__(self, rngs: nnx.Rngs | None, options: ModuleOptions) -> None:
@@ -115,29 +123,39 @@ class Parameters:
     def kernel(
         self, shape: Sequence[int], *, init: Initializer | ArrayLike = normal, scale: float = 1.0
     ) -> nnx.Param:
-        """Weights that mix channels or paths.
+        """Create weights that mix channels or paths.
 
         Args:
-            shape: Shape of the parameter; its last axis is that of the output channels.
-            init: Initialiser, or the values themselves, where the user gives no ``kernel_init``.
-            scale: Factor of the initial values.
+            shape: Shape of the parameter; its last axis counts the output channels.
+            init: Initialiser, or the values themselves, if the user gives no ``kernel_init``.
+            scale: Factor that multiplies the initial values.
+
+        Returns:
+            The parameter, in ``param_dtype``.
         """
         return self.create("kernel", shape, init, scale)
 
     def bias(
         self, shape: Sequence[int], *, init: Initializer | ArrayLike = 0.0, scale: float = 1.0
     ) -> nnx.Param:
-        """A parameter that is added; arguments as for ``kernel``."""
+        """Create a bias; the arguments are the same as for ``kernel``."""
         return self.create("bias", shape, init, scale)
 
     def scale(self, shape: Sequence[int], *, init: Initializer | ArrayLike = 1.0) -> nnx.Param:
-        """Factors of single channels; arguments as for ``kernel``."""
+        """Create factors of single channels; the arguments are the same as for ``kernel``."""
         return self.create("scale", shape, init, 1.0)
 
     def create(
         self, kind: str, shape: Sequence[int], init: Initializer | ArrayLike, scale: float
     ) -> nnx.Param:
-        """A parameter of a kind, ``"kernel"``, ``"bias"`` or ``"scale"``."""
+        """Create a parameter.
+
+        Args:
+            kind: Which options apply: ``"kernel"``, ``"bias"`` or ``"scale"``.
+            shape: Shape of the parameter.
+            init: Initialiser, or the values themselves, if the user gives none of this kind.
+            scale: Factor that multiplies the initial values.
+        """
         value = self.values(kind, shape, init)
         value = value if scale == 1 else scale * value
         metadata = self.metadata(kind, value.shape)
@@ -149,10 +167,10 @@ class Parameters:
         return nnx.Param(value, **metadata)
 
     def values(self, kind: str, shape: Sequence[int], init: Initializer | ArrayLike) -> Array:
-        """Initial values of a parameter; arguments as for ``kernel``.
+        """Initial values of a parameter; the arguments are the same as for ``create``.
 
         Raises:
-            ValueError: If values are random and the module was given no ``rngs``.
+            ValueError: If the values are random and the module has no ``rngs``.
         """
         options: Mapping[str, Any] = self._options
         init = options.get(f"{kind}_init", init)
@@ -164,7 +182,7 @@ class Parameters:
         return init(self._rngs.params(), tuple(shape), self.dtype)
 
     def metadata(self, kind: str, shape: Sequence[int]) -> dict[str, Any]:
-        """Metadata of a parameter of this kind and shape."""
+        """Metadata of a parameter of this kind and shape, with ``out_sharding`` fitted to them."""
         options: Mapping[str, Any] = self._options
         metadata = dict(options.get(f"{kind}_metadata", {}))
         sharding = metadata.get("out_sharding")
@@ -174,15 +192,19 @@ class Parameters:
 
 
 def check_feature(x: Array, rep: Rep, channels: int | None = None) -> None:
-    """Refuse an array that is not a feature of this representation.
+    """Check that an array is a feature of this representation.
 
     Args:
         x: The array, expected as ``[..., rep.dim, channels]``.
         rep: The representation of axis -2.
-        channels: Size of axis -1; None: any.
+        channels: Expected size of axis -1; None: any size.
 
     Raises:
         ValueError: If the shape does not fit.
+
+    >>> import jax.numpy as jnp
+    >>> from equinet.reps import Irreps
+    >>> check_feature(jnp.ones((5, 4, 8)), Irreps("0e+1o"), 8)
     """
     fits = x.ndim >= 2 and x.shape[-2] == rep.dim and channels in (None, x.shape[-1])
     if not fits:
@@ -191,12 +213,12 @@ def check_feature(x: Array, rep: Rep, channels: int | None = None) -> None:
 
 
 def along_last(parameter: Array, ndim: int) -> Array:
-    """A parameter of channels ``[channels]`` with axes of size one in front, ``ndim`` in all."""
+    """Reshape ``[channels]`` to ``[1, ..., 1, channels]`` with ``ndim`` axes."""
     return parameter.reshape((1,) * (ndim - 1) + (-1,))
 
 
 def precision_name(precision: jax.lax.Precision | str | None) -> str | None:
-    """The precision as ``jax.default_matmul_precision`` takes it: its name, or None."""
+    """The name of a precision, as ``jax.default_matmul_precision`` expects it, or None."""
     return precision.name.lower() if isinstance(precision, jax.lax.Precision) else precision
 
 

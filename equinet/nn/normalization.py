@@ -18,15 +18,16 @@ class LayerNorm(Module):
     .. math:: y^{l}_{m c} = \gamma_{l c}\, x^{l}_{m c} \Big/
               \sqrt{\epsilon + \tfrac{1}{(2l+1) C} \textstyle\sum_{m' c'} (x^{l}_{m' c'})^2}
 
-    Invariant scalars (0e) have their mean over the channels removed first and get a bias. The
-    epsilon bounds every derivative, also at the zero feature.
+    over C channels. The mean over the channels is subtracted from invariant scalars (0e) first, and
+    a bias is added to them. The epsilon bounds every derivative, also at the zero feature.
 
     Args:
         rep: Irreps of the feature.
         channels: Number of channels.
-        epsilon: Added to the mean square.
-        rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        epsilon: The :math:`\epsilon` that is added to the mean square.
+        rngs: Random keys; needed only if an initialiser in ``options`` is random.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     References:
         Ba et al., arXiv:1607.06450 (2016); for irreps: Liao and Smidt, arXiv:2206.11990 (2022).
@@ -52,7 +53,17 @@ class LayerNorm(Module):
         self.bias = parameters.bias((scalars, channels))
 
     def __call__(self, x: Float[Array, "... dim channels"]) -> Float[Array, "... dim channels"]:
-        """Normalise ``x``, ``[..., rep.dim, channels]``."""
+        """Normalise a feature.
+
+        Args:
+            x: Feature, ``[..., rep.dim, channels]``.
+
+        Returns:
+            Feature of the same shape.
+
+        Raises:
+            ValueError: If the shape does not fit.
+        """
         check_feature(x, self.rep, self.channels)
         x, scale, bias = self.cast(x, self.scale, self.bias)
         rows, scalars = [], 0
@@ -72,23 +83,24 @@ class LayerNorm(Module):
 
 
 class SeparableLayerNorm(Module):
-    r"""Scalars by mean and variance over channels, all other irreps jointly by one length.
+    r"""Normalise scalars by mean and variance over channels, all other irreps by one common length.
 
     .. math:: y^{0e}_c = \gamma_c \frac{x_c - \bar x}{\sqrt{\epsilon +
               \tfrac{1}{C} \sum_{c'} (x_{c'} - \bar x)^2}} + \beta_c, \qquad
               y^{b}_{m c} = \gamma_{b c}\, x^{b}_{m c} \Big/ \sqrt{\epsilon + \frac{1}{B}
               \sum_{b'} \frac{1}{(2 l_{b'} + 1)\, C} \sum_{m' c'} (x^{b'}_{m' c'})^2}
 
-    over the B irreps other than 0e, each degree counting alike whatever its number of components.
-    Unlike in ``LayerNorm`` their relative sizes survive. The epsilon bounds every derivative, also
-    at the zero feature.
+    over the B irreps other than 0e, which all have the same weight whatever their dimension. Unlike
+    in ``LayerNorm`` the ratios of their sizes are preserved. The epsilon bounds every derivative,
+    also at the zero feature.
 
     Args:
         rep: Irreps of the feature.
         channels: Number of channels.
-        epsilon: Added to the mean squares.
-        rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        epsilon: The :math:`\epsilon` that is added to the mean squares.
+        rngs: Random keys; needed only if an initialiser in ``options`` is random.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     References:
         Liao et al., arXiv:2306.12059 (2023), "Separable layer normalization".
@@ -114,7 +126,17 @@ class SeparableLayerNorm(Module):
         self.bias = parameters.bias((scalars, channels))
 
     def __call__(self, x: Float[Array, "... dim channels"]) -> Float[Array, "... dim channels"]:
-        """Normalise ``x``, ``[..., rep.dim, channels]``."""
+        """Normalise a feature.
+
+        Args:
+            x: Feature, ``[..., rep.dim, channels]``.
+
+        Returns:
+            Feature of the same shape.
+
+        Raises:
+            ValueError: If the shape does not fit.
+        """
         check_feature(x, self.rep, self.channels)
         x, scale, bias = self.cast(x, self.scale, self.bias)
         values = [x[..., block.slice, :] for block in blocks(self.rep)]

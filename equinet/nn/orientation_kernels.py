@@ -58,7 +58,8 @@ class KernelBasis(Module):
         length: The unit :math:`\ell` of the invariants.
         activation: After both layers.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     References:
         Bekkers et al., arXiv:2310.02970 (2023).

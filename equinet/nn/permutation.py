@@ -1,4 +1,4 @@
-"""Linear layers on sets and graphs of any size that commute with permutations."""
+"""Linear layers on sets and graphs of any size that are equivariant under permutations."""
 
 import math
 from typing import Unpack
@@ -13,27 +13,30 @@ from equinet.ops.graphs import PermutationMaps
 
 
 class PermutationLinear(Module):
-    r"""The most general linear layer between order-k and order-l tensors of a set.
+    r"""The most general equivariant linear map between order-k and order-l tensors of a set.
 
     .. math:: y = \frac{1}{\sqrt{M C}} \sum_\pi M_\pi(x)\, W_\pi
               \;(+\, \sum_\tau b_\tau\, \delta_\tau)
 
-    over the maps of ``equinet.ops.graphs.PermutationMaps``, of which M reach an entry whose
-    indices differ; its bias is any tensor that permutations leave alone. Sums over the set are
-    means: the weights do not know its size, and constant features of variance one keep it. Order 1
-    are features of elements or nodes, order 2 those of pairs, such as an adjacency matrix.
+    over the maps :math:`M_\pi` of ``equinet.ops.graphs.PermutationMaps``, of which M have nonzero
+    values at entries whose indices all differ; C is the number of input channels. The bias is an
+    invariant tensor. Sums over the set are divided by the number of terms: the weights do not
+    depend on the size of the set, and constant features of variance one keep their variance. A
+    tensor of order 1 is a feature of elements or nodes, a tensor of order 2 a feature of pairs,
+    such as an adjacency matrix.
 
-    Padding: where ``mask`` is False the input is ignored and the output zero, so that a padded set
-    gives what the set alone gives.
+    Padding: where ``mask`` is False the input is ignored and the output is zero, so that the result
+    of a padded set equals the result of the set without padding.
 
     Args:
-        order_in: k, the number of set axes of the input.
-        order_out: l, that of the output.
+        order_in: The order k, the number of set axes of the input.
+        order_out: The order l, the number of set axes of the output.
         channels_in: Channels of the input.
         channels_out: Channels of the output.
         use_bias: Whether there is a bias.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
         ValueError: If an order is negative.
@@ -72,12 +75,12 @@ class PermutationLinear(Module):
         *,
         n: int | None = None,
     ) -> Float[Array, "... channels_out"]:
-        """Apply the layer.
+        """Apply the linear map.
 
         Args:
             x: ``[..., n, ..., n, channels_in]`` with ``order_in`` axes n.
-            mask: ``[..., n]``, which elements there are; None: all.
-            n: Size of the set, needed where neither input nor mask show it.
+            mask: Which elements are not padding, ``[..., n]``; None: all.
+            n: Size of the set, needed if neither the input nor the mask has an axis n.
 
         Returns:
             ``[..., n, ..., n, channels_out]`` with ``order_out`` axes n.

@@ -33,7 +33,8 @@ class PointConvolution(Module):
         average_neighbours: The N that sums are divided by.
         use_bias: Whether there is a bias.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
     """
 
     def __init__(
@@ -83,7 +84,8 @@ class SeparableConvolution(Module):
         basis: Number of functions of the kernel bases.
         average_neighbours: The N that sums are divided by.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     References:
         Bekkers et al., arXiv:2310.02970 (2023).
@@ -147,7 +149,8 @@ class ConvNeXtBlock(Module):
         average_neighbours: The number that sums over neighbours are divided by.
         activation: Of the perceptron.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     References:
         Liu et al., A ConvNet for the 2020s, arXiv:2201.03545 (2022).

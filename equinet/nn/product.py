@@ -16,30 +16,36 @@ from equinet.reps import Irreps
 
 
 class TensorProduct(Module):
-    r"""Tensor product of two features with learned weights.
+    r"""Tensor product of two features with learned path weights.
 
-    Three ways to treat the channels, as e3nn names them: ``"uuu"``, channel by channel, for every
-    product; and for the Clebsch-Gordan product every pair of channels with a weight of its own,
+    The mode says which channels are multiplied, with the names of e3nn: ``"uuu"`` multiplies
+    channel by channel, for every product; with the Clebsch-Gordan product the other modes multiply
+    every pair of channels, each with a separate weight:
 
-    .. math:: \text{uvu:}\ z_u = \sum_{path, v} w_{path, u v}\, (x_u \otimes y_v)^{path}, \qquad
+    .. math:: \text{uuu:}\ z_u = \sum_{path} w_{path, u}\, (x_u \otimes y_u)^{path}, \qquad
+              \text{uvu:}\ z_u = \sum_{path, v} w_{path, u v}\, (x_u \otimes y_v)^{path}, \qquad
               \text{uvw:}\ z_w = \sum_{path, u v} w_{path, u v w}\, (x_u \otimes y_v)^{path}
 
     Args:
         rep1: Irreps of the first factor.
         rep2: Irreps of the second factor.
         rep_out: Irreps of the result.
-        channels: Number of channels of the first factor, and of the second where that is not given.
-        kind: Which product, a key of ``equinet.ops.products.PRODUCTS``.
-        product_options: What that product takes beside, e.g. ``{"copies": 4}`` for ``"complete"``.
+        channels: Number of channels of the first factor.
+        kind: The product, a key of ``equinet.ops.products.PRODUCTS``.
+        product_options: Further arguments of the product, e.g. ``{"copies": 4}`` for
+            ``"complete"``.
         mode: ``"uuu"``, ``"uvu"`` or ``"uvw"``.
-        channels2: Channels of the second factor, for ``"uvu"`` and ``"uvw"``.
-        channels_out: Channels of the result, for ``"uvw"``.
+        channels2: Channels of the second factor, for ``"uvu"`` and ``"uvw"``; None: ``channels``.
+        channels_out: Channels of the result, for ``"uvw"``; None: ``channels``.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
-        ValueError: If the product or the mode is unknown, they do not go together, or no path
-            exists.
+        ValueError: If the product or mode is unknown, they cannot be combined, or no path exists.
+
+    References:
+        Thomas et al., arXiv:1802.08219 (2018).
 
     >>> product = TensorProduct(Irreps("1o"), Irreps("1o"), Irreps("0e+1e"), 8, rngs=nnx.Rngs(0))
     >>> product(jnp.ones((5, 3, 8)), jnp.ones((5, 3, 8))).shape
@@ -84,7 +90,18 @@ class TensorProduct(Module):
     def __call__(
         self, x: Float[Array, "... dim1 channels"], y: Float[Array, "... dim2 channels2"]
     ) -> Float[Array, "... dim_out channels_out"]:
-        """Multiply ``x`` and ``y``."""
+        """Multiply two features.
+
+        Args:
+            x: First factor, ``[..., rep1.dim, channels]``.
+            y: Second factor, ``[..., rep2.dim, channels2]``.
+
+        Returns:
+            The product, ``[..., rep_out.dim, channels_out]``.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
         for array, rep, count in zip((x, y), self.reps, self.channels, strict=True):
             check_feature(array, rep, count)
         x, y, weights = self.cast(x, y, self.weights)
@@ -99,9 +116,9 @@ class BodyOrderExpansion(Module):
     .. math:: A^{(1)} = A, \quad A^{(\nu)} = A^{(\nu-1)} \otimes (s_z \odot A), \quad
               y = \frac{1}{\sqrt n} \sum_{\nu=1}^{n} L_\nu A^{(\nu)}
 
-    with a tensor product of learned path weights for each step and a scale :math:`s_z` for every
-    node type, irrep and channel. A sum over neighbours to the power :math:`\nu` is a function of
-    :math:`\nu + 1` bodies.
+    with n = ``correlation``, a tensor product with learned path weights for each step and a scale
+    :math:`s_z` for every node type, irrep and channel. If A is a sum over the neighbours of an
+    atom, :math:`A^{(\nu)}` depends on :math:`\nu + 1` bodies.
 
     Args:
         rep: Irreps of the density A.
@@ -109,15 +126,21 @@ class BodyOrderExpansion(Module):
         channels: Number of channels.
         correlation: Highest power, at least 1.
         num_types: Number of node types.
-        product: Which tensor product.
+        product: The tensor product, a key of ``equinet.ops.products.PRODUCTS``.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
         ValueError: If ``correlation`` is less than 1.
 
     References:
         Drautz, Phys. Rev. B 99, 014104 (2019); Batatia et al., arXiv:2206.07697 (2022).
+
+    >>> rep = Irreps("0e+1o")
+    >>> layer = BodyOrderExpansion(rep, rep, 8, correlation=3, num_types=2, rngs=nnx.Rngs(0))
+    >>> layer(jnp.ones((5, 4, 8)), jnp.eye(2)[jnp.array([0, 1, 1, 0, 0])]).shape
+    (5, 4, 8)
     """
 
     def __init__(
@@ -160,7 +183,15 @@ class BodyOrderExpansion(Module):
         density: Float[Array, "... dim channels"],
         types: Float[Array, "... num_types"],
     ) -> Float[Array, "... dim_out channels"]:
-        """Expand ``density``, ``[..., rep.dim, channels]``, for nodes of one-hot ``types``."""
+        """Evaluate the polynomial.
+
+        Args:
+            density: The density A, ``[..., rep.dim, channels]``.
+            types: One-hot node types, ``[..., num_types]``.
+
+        Returns:
+            The y of the formula, ``[..., rep_out.dim, channels]``.
+        """
         density, types = self.cast(density, types)
         power, total = density, self.linears[0](density)
         for linear, product, scale in zip(
@@ -178,7 +209,7 @@ class BodyOrderExpansion(Module):
 
 
 def _common(rep: Irreps, rep_out: Irreps) -> Irreps:
-    """One copy of each irrep of ``rep`` that the output holds."""
+    """One copy of each irrep of ``rep`` that occurs in the output."""
     wanted = {(b.l, b.p) for b in blocks(rep_out)}
     kept = [(1, (b.l, b.p)) for b in blocks(rep) if (b.l, b.p) in wanted]
     return Irreps(kept, group=rep.group)

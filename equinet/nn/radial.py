@@ -23,27 +23,33 @@ _BASES: dict[str, Callable[..., Array]] = {"bessel": bessel_basis, "gaussian": g
 
 
 class RadialNetwork(Module):
-    r"""Radial functions :math:`\phi_k(r) = u(r) \sum_n T_n(x)\, c_{nk}`, zero from the cutoff on.
+    r"""Learned radial functions that vanish at and beyond the cutoff.
 
-    :math:`T_n` are Chebyshev polynomials in :math:`x = 2 r / r_c - 1` and u is the envelope. The
-    coefficients are not free: they interpolate a perceptron on a radial basis, ``MLP(b(r))_k``, at
-    the Chebyshev nodes. So the perceptron runs on ``degree`` nodes instead of on every edge, and an
-    edge costs one row of a small matrix product; the functions are polynomials, smooth to every
-    order.
+    .. math:: \phi_k(r) = u(r) \sum_n T_n(x)\, c_{nk}, \qquad x = 2 r / r_c - 1
+
+    :math:`T_n` are Chebyshev polynomials and u is the polynomial envelope. The coefficients are not
+    free parameters: they interpolate a perceptron on a radial basis, ``MLP(b(r))_k``, at the
+    Chebyshev points. So the perceptron is evaluated at ``degree`` points instead of on every edge,
+    and an edge costs one row of a small matrix product. The sum is a polynomial in r.
 
     Args:
-        cutoff: Where every function and its first two derivatives vanish.
+        cutoff: Distance :math:`r_c` where every function and its first two derivatives vanish, in
+            the unit of the distances, for potentials angstrom.
         num_out: Number of functions.
-        basis: What the perceptron sees: ``"bessel"`` or ``"gaussian"``.
-        num_basis: Functions of the basis.
+        basis: Radial basis b of the perceptron: ``"bessel"`` or ``"gaussian"``.
+        num_basis: Number of functions of the basis.
         hidden: Widths of the hidden layers of the perceptron.
         degree: Number of Chebyshev polynomials.
         envelope_order: Order p of the polynomial envelope.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
         ValueError: If the basis is unknown or ``degree`` is less than 2.
+
+    References:
+        Bessel basis and envelope: Gasteiger et al., arXiv:2003.03123 (2020).
 
     >>> radial = RadialNetwork(5.0, 16, rngs=nnx.Rngs(0))
     >>> radial(jnp.array([1.0, 6.0])).shape, float(radial(jnp.array([6.0])).max())
@@ -73,7 +79,7 @@ class RadialNetwork(Module):
         self.mlp = MLP((num_basis, *hidden, num_out), rngs=rngs, **options)
 
     def __call__(self, distances: Float[Array, "..."]) -> Float[Array, "... num_out"]:
-        """Evaluate at ``distances``, in the unit of the cutoff."""
+        """Evaluate the functions at ``distances``, in the unit of the cutoff."""
         envelope = polynomial_envelope(distances, self.cutoff, self.envelope_order)
         inside = jnp.where(distances < self.cutoff, distances, self.cutoff)
         basis = chebyshev_basis(inside, self.cutoff, self.degree) * envelope[..., None]
@@ -83,7 +89,7 @@ class RadialNetwork(Module):
         )
 
     def coefficients(self, dtype: DTypeLike) -> Float[Array, "degree num_out"]:
-        """Chebyshev coefficients of the perceptron's functions."""
+        """Chebyshev coefficients ``c`` of the functions, ``[degree, num_out]``."""
         nodes, transform = chebyshev_interpolation(self.degree)
         distances = jnp.asarray(nodes * self.cutoff, dtype)
         values = _BASES[self.basis](distances, self.cutoff, self.num_basis)

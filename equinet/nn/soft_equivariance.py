@@ -27,14 +27,15 @@ class Dense(Module):
     has the variance of the input, and one learning rate suits them and those of ``Linear``.
 
     Args:
-        rep_in: Rep of the input; a string is read as irreps of O(3).
-        rep_out: Rep of the output.
+        rep_in: Representation of the input; a string is read as irreps of O(3).
+        rep_out: Representation of the output.
         channels_in: Channels of the input.
         channels_out: Channels of the output.
         use_bias: Whether there is a bias.
         equivariant: Whether to start from random equivariant weights, which keep the variance too.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
         ValueError: If the reps are of two groups.
@@ -113,8 +114,8 @@ def deviation(
 
     Args:
         weights: Maps, ``[rep_out.dim, rep_in.dim, ...]``.
-        rep_in: Rep of the input of a group.
-        rep_out: Rep of the output of that group.
+        rep_in: Representation of the input of a group.
+        rep_out: Representation of the output of that group.
         group: That group or a subgroup.
 
     >>> from equinet.groups import O

@@ -30,7 +30,8 @@ class SpectralConvolution(Module):
         modes: Modes kept in every direction, the constant included.
         method: "matrix" or "fft"; None chooses by the modes.
         rngs: Random keys, of which the stream ``params`` is used.
-        **options: See ``equinet.nn.ModuleOptions``.
+        **options: Types, precision, initialisers and sharding (``ModuleOptions``); see the page
+            :doc:`/layers/module_contract`.
 
     Raises:
         ValueError: If a size is less than 1 or the group does not map modes to modes.
