@@ -34,7 +34,20 @@ def fences(text: str, word: str) -> list[tuple[int, str]]:
     return [(text.count("\n", 0, m.start("body")), m["body"]) for m in found]
 
 
-@pytest.mark.parametrize("page", pages(), ids=name_of)
+def every_page() -> list:
+    """All pages as parameters; those that are read first run in every test run."""
+    first = ("README.md", "docs/start/", "docs/concepts/", "docs/howto/add_a_task.md")
+    return [
+        pytest.param(
+            page,
+            id=name_of(page),
+            marks=() if name_of(page).startswith(first) else pytest.mark.slow,
+        )
+        for page in pages()
+    ]
+
+
+@pytest.mark.parametrize("page", every_page())
 def test_code_blocks_run(page, tmp_path, monkeypatch):
     """The blocks of a page run in order, in one namespace, in an empty folder, as a user would."""
     monkeypatch.chdir(tmp_path)
