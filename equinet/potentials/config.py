@@ -24,8 +24,8 @@ class FileDataConfig:
         molecule: Whether the configurations are molecules, whose cell is dropped.
         isolated_atoms: A file with one atom a configuration, whose energies are the reference
             energies; they are fitted where this is empty.
-        augment: Whether each training graph is transformed by a random element of O(3), drawn
-            again in each step, if the energy of the network is not invariant under O(3).
+        augment: Whether training graphs are rotated and reflected at random in each step. It
+            concerns only networks whose energy is not exactly invariant, such as ponita.
     """
 
     source: Literal["files"] = "files"
@@ -57,8 +57,8 @@ class XTBDataConfig:
         equilibration_fs: Time before the first configuration in femtoseconds.
         num_trajectories: Number of independent trajectories.
         seed: Seed of geometries, velocities and noise.
-        augment: Whether each training graph is transformed by a random element of O(3), drawn
-            again in each step, if the energy of the network is not invariant under O(3).
+        augment: Whether training graphs are rotated and reflected at random in each step. It
+            concerns only networks whose energy is not exactly invariant, such as ponita.
     """
 
     source: Literal["xtb"] = "xtb"

@@ -94,7 +94,9 @@ def _no_config(name: str) -> FileNotFoundError:
     folder = Path(name).parent if name.endswith(".py") else Path()
     files = sorted(folder.glob("*.py")) if folder.is_dir() else []
     files += sorted(Path("configs").glob("*.py")) if folder == Path() else []
-    shown = [path.as_posix() for path in files if "get_config" in _text(path)]
+    shown = [
+        path.as_posix() for path in files if path.stem[0] != "_" and "get_config" in _text(path)
+    ]
     presets = list(preset_files())
     hint = did_you_mean(name, [*presets, *shown])
     hint = f"{hint} " if hint.startswith("did") else ""

@@ -30,7 +30,7 @@ def write_idx(path, array):
 
 def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match=r"equinet\[images\]"):
+    with pytest.raises(ImportError, match=r"equinet-jax\[images\]"):
         read_bundled_digits()
 
 
