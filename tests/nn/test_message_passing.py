@@ -83,7 +83,7 @@ def test_by_hand(graph: GraphBatch) -> None:
     x, types, filters, radial = draw(graph)
     convolution = dataclasses.replace(layer.convolution.op, method="naive")
     up, weights = layer.linear_up(x), layer.convolution.weights[0][...]
-    density = convolution(up, filters, radial, weights, graph) / 3.0
+    density = convolution(up, filters, radial[:, None, :], graph, weights) / 3.0
     assert layer.linear_density is not None
     update = layer.expansion(layer.linear_density(density), types) + layer.skip(x, types)
     expected = update / math.sqrt(2)
