@@ -25,7 +25,7 @@ def setup(case: dict[str, Any]) -> Prepared:
         jax.clear_caches()
         for table in (
             cayley_cosets._canonical,
-            cayley_cosets._lead_places,
+            cayley_cosets._lead_positions,
             cayley_cosets._tail_actions,
         ):
             table.cache_clear()
