@@ -31,6 +31,7 @@ def differences() -> dict[str, dict[str, float]]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["shard_map", "explicit"])
 def test_values_and_gradients_on_two_devices(
     kind: str, differences: dict[str, dict[str, float]]
