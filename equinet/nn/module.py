@@ -65,7 +65,7 @@ class Module(nnx.Module):
     ...         self.kernel = self.configure(rngs, options).kernel((channels,))
     ...     def __call__(self, x: Array) -> Array:
     ...         x, kernel = self.cast(x, self.kernel)
-    ...         return x * kernel
+    ...         return x * kernel[None]
     >>> Scale(4, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(jnp.ones((3, 4))).dtype
     dtype(bfloat16)
     """
